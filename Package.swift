@@ -1,0 +1,44 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// LibTorch is found through pkg-config: `make build` sets PKG_CONFIG_PATH to the folder that
+// `scripts/setup` filled, so the package needs no unsafe flags and can be depended upon.
+let package = Package(
+  name: "GPT4MultiModal",
+  platforms: [.macOS(.v14)],
+  products: [
+    .library(name: "Torch", targets: ["Torch"]),
+    .library(name: "MultiModalModel", targets: ["MultiModalModel"]),
+    .library(name: "MultiModalPipeline", targets: ["MultiModalPipeline"]),
+    .library(name: "MultiModalTraining", targets: ["MultiModalTraining"]),
+    .executable(name: "gpt4mm", targets: ["gpt4mm"]),
+  ],
+  targets: [
+    // What the system provides.
+    .systemLibrary(name: "LibTorch", pkgConfig: "libtorch"),
+    .systemLibrary(name: "LibVips", pkgConfig: "vips", providers: [.apt(["libvips-dev"]), .brew(["vips"])]),
+    .systemLibrary(
+      name: "LibSentencePiece", pkgConfig: "sentencepiece",
+      providers: [.apt(["libsentencepiece-dev"]), .brew(["sentencepiece"])]),
+
+    // Thin C headers over them.
+    .target(name: "CTorch", dependencies: ["LibTorch"]),
+    .target(name: "CVips", dependencies: ["LibVips"]),
+    .target(name: "CSentencePiece", dependencies: ["LibSentencePiece"]),
+
+    // Each library depends only on those above it.
+    .target(name: "Torch", dependencies: ["CTorch"]),
+    .target(name: "MultiModalModel", dependencies: ["Torch"]),
+    .target(name: "MultiModalPipeline", dependencies: ["MultiModalModel", "CVips", "CSentencePiece"]),
+    .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline"]),
+    .executableTarget(name: "gpt4mm", dependencies: ["MultiModalTraining"]),
+
+    .testTarget(name: "TorchTests", dependencies: ["Torch"]),
+    .testTarget(name: "MultiModalModelTests", dependencies: ["MultiModalModel"]),
+    .testTarget(name: "MultiModalPipelineTests", dependencies: ["MultiModalPipeline"]),
+    .testTarget(name: "MultiModalTrainingTests", dependencies: ["MultiModalTraining"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["gpt4mm"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx20
+)
