@@ -27,7 +27,9 @@ let package = Package(
     .target(name: "CSentencePiece", dependencies: ["LibSentencePiece"]),
 
     // Each library depends only on those above it.
-    .target(name: "Torch", dependencies: ["CTorch"]),
+    .target(
+      name: "Torch", dependencies: ["CTorch"],
+      linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
     .target(name: "MultiModalModel", dependencies: ["Torch"]),
     .target(name: "MultiModalPipeline", dependencies: ["MultiModalModel", "CVips", "CSentencePiece"]),
     .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline"]),

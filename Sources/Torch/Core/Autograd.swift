@@ -1,0 +1,41 @@
+import CTorch
+
+extension Tensor {
+  public var requiresGrad: Bool { withHandle { ct_tensor_requires_grad($0) } }
+
+  /// Says whether operators on this leaf tensor are recorded for `backward`.
+  @discardableResult
+  public func requiresGrad_(_ value: Bool = true) throws -> Tensor {
+    try withHandle { try check(ct_tensor_set_requires_grad($0, value), "requires_grad_", [summary]) }
+    return self
+  }
+
+  /// Adds the derivatives of this scalar with respect to every leaf it was computed from to their `grad`.
+  public func backward() throws {
+    try withHandle { try check(ct_tensor_backward($0), "backward", [summary]) }
+  }
+
+  /// The accumulated derivative, nil before the first `backward`.
+  public var grad: Tensor? {
+    get throws {
+      var result: OpaquePointer?
+      try withHandle { try check(ct_tensor_grad($0, &result), "grad", [summary]) }
+      return result.map(Tensor.init(owning:))
+    }
+  }
+
+  /// Replaces the accumulated derivative; nil clears it.
+  public func setGrad(_ gradient: Tensor?) throws {
+    try withExtendedLifetime(gradient) {
+      try withHandle { try check(ct_tensor_set_grad($0, gradient?.handle), "set_grad", [summary]) }
+    }
+  }
+}
+
+/// Runs `body` without recording operators for gradients, on this thread.
+public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+  let before = ct_grad_mode()
+  ct_set_grad_mode(false)
+  defer { ct_set_grad_mode(before) }
+  return try body()
+}

@@ -1,0 +1,61 @@
+import CTorch
+
+/// Where a tensor's memory lies and its operators run.
+public struct Device: Hashable, Sendable {
+  public enum Kind: Int32, Sendable, CaseIterable {
+    case cpu = 0
+    case cuda = 1
+    case mps = 13
+  }
+
+  public let kind: Kind
+  /// Which of several devices of one kind; 0 for the CPU.
+  public let index: Int
+
+  public init(_ kind: Kind, index: Int = 0) {
+    self.kind = kind
+    self.index = index
+  }
+
+  public static let cpu = Device(.cpu)
+  public static let cuda = Device(.cuda)
+  public static let mps = Device(.mps)
+
+  /// Reads `cpu`, `cuda`, `cuda:1` or `mps`.
+  /// - Throws: `TorchError` when the name is none of these or this machine has no such device.
+  public init(_ name: String) throws {
+    let parts = name.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    let kinds: [String: Kind] = ["cpu": .cpu, "cuda": .cuda, "mps": .mps]
+    guard let kind = kinds[parts[0]], parts.count <= 2, let index = parts.count == 2 ? Int(parts[1]) : 0,
+      index >= 0, kind == .cuda || parts.count == 1
+    else {
+      throw TorchError("device \"\(name)\" is not known: give cpu, cuda, cuda:1 (a number) or mps")
+    }
+    self.init(kind, index: index)
+    guard index < Device.count(of: kind) else {
+      let found = Device.count(of: kind)
+      throw TorchError(
+        found == 0
+          ? "device \"\(name)\" is not available with this LibTorch on this machine: use cpu, or run 'gpt4mm doctor'"
+          : "device \"\(name)\" is not there: this machine has \(found) of its kind, counted from 0")
+    }
+  }
+
+  /// How many devices of a kind this machine and this LibTorch have.
+  public static func count(of kind: Kind) -> Int {
+    kind == .cpu ? 1 : Int(ct_device_count(kind.rawValue))
+  }
+
+  /// The index LibTorch wants: none for kinds that have one device alone.
+  var bridgeIndex: Int32 { kind == .cpu ? -1 : Int32(index) }
+}
+
+extension Device: CustomStringConvertible {
+  public var description: String {
+    switch kind {
+    case .cpu: "cpu"
+    case .mps: "mps"
+    case .cuda: "cuda:\(index)"
+    }
+  }
+}

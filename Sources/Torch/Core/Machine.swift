@@ -1,0 +1,23 @@
+import CTorch
+
+/// The LibTorch that this process runs on.
+public enum LibTorch {
+  public static var version: String { String(cString: ct_version()) }
+
+  /// How it was built and what its parallel back ends are, in LibTorch's own words.
+  public static var configuration: String {
+    guard let text = ct_configuration() else { return "" }
+    defer { ct_free(text) }
+    return String(cString: text)
+  }
+
+  /// Threads that one operator may use.
+  public static var threads: Int { Int(ct_threads()) }
+
+  public static func setThreads(_ count: Int) throws {
+    guard (1...1024).contains(count) else {
+      throw TorchError("threads must be from 1 to 1024, got \(count)")
+    }
+    try check(ct_set_threads(Int32(count)), "set_num_threads")
+  }
+}

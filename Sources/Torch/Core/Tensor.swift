@@ -1,0 +1,181 @@
+import CTorch
+
+/// An n-dimensional array of LibTorch.
+///
+/// Tensors are immutable by convention: operators return new tensors, and the few that change one in place end
+/// in an underscore and are meant for optimizers, caches and initialisation. That is what makes sharing them
+/// between tasks safe.
+public final class Tensor: @unchecked Sendable {
+  let handle: OpaquePointer
+
+  init(owning handle: OpaquePointer) { self.handle = handle }
+
+  /// Keeps the tensor alive until the bridge function that borrows its handle has returned: Swift may release
+  /// an object right after its last use.
+  func withHandle<Result>(_ body: (OpaquePointer) throws -> Result) rethrows -> Result {
+    try withExtendedLifetime(self) { try body(handle) }
+  }
+
+  deinit { ct_tensor_release(handle) }
+
+  /// How many tensors this process holds at the moment; for tests of leaks.
+  public static var liveCount: Int { Int(ct_tensor_live_count()) }
+
+  // MARK: Description
+
+  public var rank: Int { withHandle { Int(ct_tensor_rank($0)) } }
+
+  public var shape: [Int] {
+    let rank = rank
+    return [Int](unsafeUninitializedCapacity: rank) { buffer, count in
+      withHandle { handle in
+        buffer.withMemoryRebound(to: Int64.self) { ct_tensor_shape(handle, $0.baseAddress) }
+      }
+      count = rank
+    }
+  }
+
+  /// The number of elements.
+  public var count: Int { shape.reduce(1, *) }
+
+  public var dtype: DType {
+    get throws {
+      let code = withHandle { ct_tensor_dtype($0) }
+      guard let dtype = DType(rawValue: code) else {
+        throw TorchError("a tensor has the element type number \(code), which this library does not handle")
+      }
+      return dtype
+    }
+  }
+
+  public var device: Device {
+    var kind: Int32 = 0
+    var index: Int32 = 0
+    withHandle { ct_tensor_device($0, &kind, &index) }
+    return Device(Device.Kind(rawValue: kind) ?? .cpu, index: Int(max(index, 0)))
+  }
+
+  var summary: String {
+    let type = (try? dtype).map { "\($0)" } ?? "unknown dtype"
+    return "\(type) \(shape)\(device.kind == .cpu ? "" : " on \(device)")"
+  }
+
+  // MARK: From memory
+
+  /// A tensor whose elements are not set.
+  public convenience init(uninitialized shape: [Int], dtype: DType = .float32, device: Device = .cpu) throws {
+    var result: OpaquePointer?
+    try check(
+      shape.withUnsafeBufferPointer { sizes in
+        sizes.withMemoryRebound(to: Int64.self) {
+          ct_tensor_empty(
+            $0.baseAddress, Int64(shape.count), dtype.rawValue, device.kind.rawValue, device.bridgeIndex,
+            &result)
+        }
+      }, "empty", ["\(shape)", "\(dtype)", "\(device)"])
+    guard let result else { throw TorchError("LibTorch returned no tensor for shape \(shape)") }
+    self.init(owning: result)
+  }
+
+  /// Copies an array into a tensor.
+  /// - Throws: `TorchError` when `shape` does not hold exactly the array's elements.
+  public convenience init<Element: TensorElement>(_ values: [Element], shape: [Int]) throws {
+    guard !shape.contains(where: { $0 < 0 }), shape.reduce(1, *) == values.count else {
+      throw TorchError(
+        "shape \(shape) does not hold \(values.count) elements: their product must be that number")
+    }
+    try self.init(uninitialized: shape, dtype: Element.dtype)
+    try withUnsafeMutableBytes { target in
+      values.withUnsafeBytes { target.copyMemory(from: $0) }
+    }
+  }
+
+  /// Copies an array into a tensor of one dimension.
+  public convenience init<Element: TensorElement>(_ values: [Element]) throws {
+    try self.init(values, shape: [values.count])
+  }
+
+  /// A tensor of no dimensions.
+  public convenience init<Element: TensorElement>(scalar value: Element) throws {
+    try self.init([value], shape: [])
+  }
+
+  /// A tensor over memory that `owner` keeps alive, without a copy.
+  /// - Parameters:
+  ///   - memory: at least the bytes that `shape`, `strides` and `dtype` reach, suitably aligned.
+  ///   - strides: in elements; contiguous when nil.
+  public convenience init(
+    memory: UnsafeMutableRawPointer, shape: [Int], strides: [Int]? = nil, dtype: DType,
+    owner: AnyObject & Sendable
+  ) throws {
+    var result: OpaquePointer?
+    let context = Unmanaged.passRetained(owner as AnyObject)
+    func make(_ strides: UnsafePointer<Int64>?) -> CTError? {
+      shape.withUnsafeBufferPointer { sizes in
+        sizes.withMemoryRebound(to: Int64.self) {
+          ct_tensor_from_memory(
+            memory, $0.baseAddress, Int64(shape.count), strides, dtype.rawValue,
+            { if let context = $0 { Unmanaged<AnyObject>.fromOpaque(context).release() } },
+            context.toOpaque(), &result)
+        }
+      }
+    }
+    let error =
+      strides.map {
+        $0.withUnsafeBufferPointer { $0.withMemoryRebound(to: Int64.self) { make($0.baseAddress) } }
+      }
+      ?? make(nil)
+    try check(error, "from_blob", ["\(shape)", "\(dtype)"])
+    guard let result else { throw TorchError("LibTorch returned no tensor for shape \(shape)") }
+    self.init(owning: result)
+  }
+
+  // MARK: To memory
+
+  /// Calls `body` with the elements' bytes, in order; those of a contiguous copy on the CPU where this tensor
+  /// is elsewhere or not contiguous.
+  public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+    let tensor = try to(device: .cpu).contiguous()
+    return try tensor.withUnsafeMutableBytes { try body(UnsafeRawBufferPointer($0)) }
+  }
+
+  /// Calls `body` with this tensor's own bytes. The tensor must be contiguous and on the CPU.
+  func withUnsafeMutableBytes<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) throws
+    -> Result
+  {
+    var data: UnsafeMutableRawPointer?
+    return try withHandle { handle in
+      try check(ct_tensor_data(handle, &data), "data_ptr", [summary])
+      return try body(UnsafeMutableRawBufferPointer(start: data, count: count * (try dtype.size)))
+    }
+  }
+
+  /// The elements in order, converted to `Element`'s dtype.
+  public func array<Element: TensorElement>(of type: Element.Type = Element.self) throws -> [Element] {
+    let tensor = try detach().to(dtype: Element.dtype)
+    return try tensor.withUnsafeBytes { bytes in
+      [Element](unsafeUninitializedCapacity: bytes.count / MemoryLayout<Element>.size) { buffer, count in
+        UnsafeMutableRawBufferPointer(buffer).copyMemory(from: bytes)
+        count = bytes.count / MemoryLayout<Element>.size
+      }
+    }
+  }
+
+  /// The only element.
+  /// - Throws: `TorchError` when there is not exactly one.
+  public func item<Element: TensorElement>(_ type: Element.Type = Element.self) throws -> Element {
+    let values = try array(of: type)
+    guard let value = values.first, values.count == 1 else {
+      throw TorchError(
+        "a tensor of shape \(shape) has \(values.count) elements, but item() needs exactly one")
+    }
+    return value
+  }
+}
+
+extension Tensor: CustomStringConvertible {
+  public var description: String {
+    guard count <= 64, let values = try? array(of: Double.self) else { return "Tensor(\(summary))" }
+    return "Tensor(\(summary): \(values))"
+  }
+}

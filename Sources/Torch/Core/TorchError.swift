@@ -1,0 +1,31 @@
+import CTorch
+
+/// What went wrong in an operator or a tensor function.
+public struct TorchError: Error, Sendable, Equatable {
+  /// The operator's schema name, such as `aten::mm`; nil outside operators.
+  public let operatorName: String?
+  /// Shapes and dtypes of the arguments, in order.
+  public let arguments: [String]
+  /// LibTorch's own sentence, or ours.
+  public let message: String
+
+  public init(_ message: String, operatorName: String? = nil, arguments: [String] = []) {
+    self.message = message
+    self.operatorName = operatorName
+    self.arguments = arguments
+  }
+}
+
+extension TorchError: CustomStringConvertible {
+  public var description: String {
+    guard let operatorName else { return message }
+    return "\(operatorName)(\(arguments.joined(separator: ", "))): \(message)"
+  }
+}
+
+/// Throws a bridge function's message, if it has one.
+func check(_ error: CTError?, _ name: String? = nil, _ arguments: @autoclosure () -> [String] = []) throws {
+  guard let error else { return }
+  defer { ct_free(error) }
+  throw TorchError(String(cString: error), operatorName: name, arguments: arguments())
+}

@@ -1,0 +1,118 @@
+/// A named tensor of a model: trainable, or a buffer that is saved and loaded with it.
+public final class Parameter {
+  /// The path by which its layer was built, such as `decoder.to_logits.weight`.
+  public let name: String
+  public let isTrainable: Bool
+  public private(set) var value: Tensor
+
+  init(name: String, value: Tensor, isTrainable: Bool) {
+    self.name = name
+    self.value = value
+    self.isTrainable = isTrainable
+  }
+
+  public var shape: [Int] { value.shape }
+
+  /// Puts another tensor of the same shape in place, such as one read from a file.
+  public func replace(with tensor: Tensor) throws {
+    guard tensor.shape == value.shape else {
+      throw TorchError("\(name) has shape \(value.shape), but the tensor given has \(tensor.shape)")
+    }
+    let requiresGrad = value.requiresGrad
+    value = tensor
+    if requiresGrad { try tensor.requiresGrad_() }
+  }
+}
+
+/// How a parameter begins.
+public enum Initializer: Sendable {
+  case constant(Double)
+  /// Mean 0.
+  case normal(std: Double)
+  /// Between -bound and bound.
+  case uniform(bound: Double)
+
+  /// PyTorch's `kaiming_normal_` with its defaults: normal of standard deviation √(2 / fanIn).
+  public static func kaimingNormal(fanIn: Int) -> Initializer {
+    .normal(std: (2 / Double(fanIn)).squareRoot())
+  }
+
+  /// What PyTorch's `Linear` draws its weight and its bias from: uniform within 1 / √fanIn.
+  public static func linear(fanIn: Int) -> Initializer { .uniform(bound: 1 / Double(fanIn).squareRoot()) }
+}
+
+/// All parameters of a model, in the order in which its layers were built: the one place that creates, counts,
+/// freezes, saves and loads them.
+public final class ParameterStore {
+  /// What new parameters hold.
+  public enum Contents {
+    /// Draws by each layer's own rule.
+    case random(Generator)
+    /// Whatever the memory held: for a model that is loaded next.
+    case uninitialized
+  }
+
+  public let dtype: DType
+  public let device: Device
+  public private(set) var parameters: [Parameter] = []
+  private let contents: Contents
+
+  public init(contents: Contents, dtype: DType = .float32, device: Device = .cpu) {
+    self.contents = contents
+    self.dtype = dtype
+    self.device = device
+  }
+
+  /// Where the model's own parameters begin.
+  public var root: ParameterPath { ParameterPath(store: self, name: "") }
+
+  public var trainable: [Parameter] { parameters.filter(\.isTrainable) }
+
+  /// The number of trainable elements.
+  public var count: Int { trainable.reduce(0) { $0 + $1.value.count } }
+
+  fileprivate func add(_ name: String, shape: [Int], initializer: Initializer) throws -> Parameter {
+    let value = try Tensor(uninitialized: shape, dtype: dtype, device: device)
+    if case .random(let generator) = contents {
+      // Drawn on the CPU, so that a seed gives the same weights on every device.
+      let drawn = device == .cpu ? value : try Tensor(uninitialized: shape, dtype: dtype)
+      switch initializer {
+      case .constant(let number): try drawn.fill_(number)
+      case .normal(let std): try drawn.normal_(std: std, generator: generator)
+      case .uniform(let bound): try drawn.uniform_(-bound, bound, generator: generator)
+      }
+      if device != .cpu { try value.copy_(drawn) }
+    }
+    return try append(Parameter(name: name, value: value, isTrainable: true))
+  }
+
+  fileprivate func append(_ parameter: Parameter) throws -> Parameter {
+    guard !parameters.contains(where: { $0.name == parameter.name }) else {
+      throw TorchError("two parameters have the name \(parameter.name)")
+    }
+    parameters.append(parameter)
+    return parameter
+  }
+}
+
+/// A place in a model's tree of names: `root / "decoder" / "layers" / 3`.
+public struct ParameterPath {
+  public let store: ParameterStore
+  public let name: String
+
+  public static func / (path: ParameterPath, component: String) -> ParameterPath {
+    ParameterPath(store: path.store, name: path.name.isEmpty ? component : "\(path.name).\(component)")
+  }
+
+  public static func / (path: ParameterPath, index: Int) -> ParameterPath { path / "\(index)" }
+
+  public func parameter(_ name: String, shape: [Int], _ initializer: Initializer) throws -> Parameter {
+    try store.add((self / name).name, shape: shape, initializer: initializer)
+  }
+
+  /// A tensor that is saved and loaded but not trained; kept in its own dtype.
+  public func buffer(_ name: String, _ value: Tensor) throws -> Parameter {
+    try store.append(
+      Parameter(name: (self / name).name, value: value.to(device: store.device), isTrainable: false))
+  }
+}

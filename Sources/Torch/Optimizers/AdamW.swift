@@ -1,0 +1,103 @@
+/// Adam with decoupled weight decay (Loshchilov & Hutter, 2019), fused over all parameters.
+///
+///     m ← β₁ m + (1 - β₁) g
+///     v ← β₂ v + (1 - β₂) g²
+///     θ ← θ - lr · (m̂ / (√v̂ + ε) + λ θ)
+public final class AdamW {
+  /// Parameters that share a weight decay.
+  public struct Group {
+    public let parameters: [Parameter]
+    public let weightDecay: Double
+
+    public init(parameters: [Parameter], weightDecay: Double) {
+      self.parameters = parameters
+      self.weightDecay = weightDecay
+    }
+  }
+
+  public let groups: [Group]
+  public let beta1: Double
+  public let beta2: Double
+  public let eps: Double
+  /// First and second moments and step counts, by parameter name; this is what a checkpoint keeps.
+  public private(set) var state: [String: State] = [:]
+
+  public struct State {
+    public let firstMoment: Tensor
+    public let secondMoment: Tensor
+    /// float32, a scalar.
+    public let step: Tensor
+  }
+
+  private static let fused = Operator("aten::_fused_adamw_")
+
+  public init(groups: [Group], beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8) throws {
+    self.groups = groups
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.eps = eps
+    for parameter in groups.flatMap(\.parameters) {
+      let value = parameter.value
+      let dtype = try value.dtype
+      state[parameter.name] = State(
+        firstMoment: try .zeros(value.shape, dtype: dtype, device: value.device),
+        secondMoment: try .zeros(value.shape, dtype: dtype, device: value.device),
+        step: try .zeros([], device: value.device))
+    }
+  }
+
+  /// Moves every parameter that has a gradient.
+  public func step(learningRate: Double) throws {
+    try withoutGradients {
+      for group in groups {
+        var values: [Tensor] = []
+        var gradients: [Tensor] = []
+        var states: [State] = []
+        for parameter in group.parameters {
+          guard let gradient = try parameter.value.grad, let state = state[parameter.name] else { continue }
+          values.append(parameter.value)
+          gradients.append(gradient)
+          states.append(state)
+        }
+        guard !values.isEmpty else { continue }
+        for state in states { try state.step.add_(Tensor(scalar: Float(1)).to(device: state.step.device)) }
+        try Self.fused.call(
+          [
+            .tensors(values), .tensors(gradients), .tensors(states.map(\.firstMoment)),
+            .tensors(states.map(\.secondMoment)), .tensors([]), .tensors(states.map(\.step)),
+            .double(learningRate), .double(beta1), .double(beta2), .double(group.weightDecay), .double(eps),
+            .bool(false), .bool(false),
+          ], capacity: 0)
+      }
+    }
+  }
+
+  public func zeroGrad() throws {
+    for parameter in groups.flatMap(\.parameters) { try parameter.value.setGrad(nil) }
+  }
+
+  /// Puts saved moments in place.
+  /// - Throws: `TorchError` when a parameter is missing or has another shape.
+  public func restore(_ saved: [String: State]) throws {
+    for (name, current) in state {
+      guard let other = saved[name] else { throw TorchError("the optimizer's state lacks \(name)") }
+      try current.firstMoment.copy_(other.firstMoment)
+      try current.secondMoment.copy_(other.secondMoment)
+      try current.step.copy_(other.step)
+    }
+  }
+}
+
+/// Scales the gradients of `parameters` so that their joint norm is at most `maxNorm`.
+/// - Returns: the norm before.
+public func clipGradNorm(_ parameters: [Parameter], maxNorm: Double) throws -> Double {
+  try withoutGradients {
+    let gradients = try parameters.compactMap { try $0.value.grad }
+    guard !gradients.isEmpty else { return 0 }
+    let norm = Double(try Tensor.totalNorm(gradients).item(Float.self))
+    if norm > maxNorm, norm.isFinite {
+      for gradient in gradients { try gradient.mul_(maxNorm / (norm + 1e-6)) }
+    }
+    return norm
+  }
+}

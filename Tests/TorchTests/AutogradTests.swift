@@ -1,0 +1,43 @@
+import Testing
+import Torch
+
+@Suite struct AutogradTests {
+  @Test func gradientOfALinearLayerIsItsInput() throws {
+    let x = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
+    let w = try Tensor([1, 0, 0, 1] as [Float], shape: [2, 2]).requiresGrad_()
+    try x.linear(w).sum().backward()
+    #expect(try w.grad?.array(of: Float.self) == [4, 6, 4, 6])
+  }
+
+  @Test func nothingIsRecordedWithoutGradients() throws {
+    let w = try Tensor([2] as [Float]).requiresGrad_()
+    let y = try withoutGradients { try w * 3 }
+    #expect(!y.requiresGrad)
+    #expect(throws: TorchError.self) { try y.backward() }
+  }
+
+  @Test func anErrorNamesOperatorShapesAndReason() throws {
+    let a = try Tensor.zeros([4, 3])
+    let b = try Tensor.zeros([4, 8])
+    let error = #expect(throws: TorchError.self) { try a.matmul(b) }
+    #expect(
+      error?.description
+        == "aten::matmul(float32 [4, 3], float32 [4, 8]): mat1 and mat2 shapes cannot be multiplied (4x3 and 4x8)"
+    )
+  }
+
+  @Test func anUnknownOperatorThrows() throws {
+    #expect(throws: TorchError.self) { try Operator("aten::no_such_operator")(.int(1)) }
+  }
+
+  @Test func adamWTakesTheStepOfThePaper() throws {
+    let store = ParameterStore(contents: .random(try Generator(seed: 1)))
+    let parameter = try store.root.parameter("w", shape: [2], .constant(1))
+    try parameter.value.requiresGrad_()
+    let optimizer = try AdamW(groups: [.init(parameters: [parameter], weightDecay: 0.1)])
+    try (parameter.value * parameter.value).sum().backward()
+    try optimizer.step(learningRate: 0.01)
+    // θ - lr (1 + λ θ) for a first step, whose m̂/√v̂ is the sign of the gradient.
+    for value in try parameter.value.array(of: Float.self) { #expect(abs(value - (1 - 0.01 * 1.1)) < 1e-6) }
+  }
+}
