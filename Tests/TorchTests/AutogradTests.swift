@@ -22,7 +22,7 @@ import Torch
     let error = #expect(throws: TorchError.self) { try a.matmul(b) }
     #expect(
       error?.description
-        == "aten::matmul(float32 [4, 3], float32 [4, 8]): mat1 and mat2 shapes cannot be multiplied (4x3 and 4x8)"
+        == "aten::matmul(float32 [4, 3], float32 [4, 8]): mm: mat1 and mat2 shapes cannot be multiplied (4x3 and 4x8)"
     )
   }
 
