@@ -8,6 +8,7 @@ private enum Op {
   static let mulScalar = Operator("aten::mul", overload: "Scalar")
   static let div = Operator("aten::div", overload: "Tensor")
   static let divScalar = Operator("aten::div", overload: "Scalar")
+  static let floorDivide = Operator("aten::floor_divide", overload: "Scalar")
   static let pow = Operator("aten::pow", overload: "Tensor_Tensor")
   static let powScalar = Operator("aten::pow", overload: "Tensor_Scalar")
   static let neg = Operator("aten::neg")
@@ -45,6 +46,11 @@ extension Tensor {
   public static func / (a: Tensor, b: Tensor) throws -> Tensor { try Op.div(.tensor(a), .tensor(b)) }
   public static func / (a: Tensor, b: Double) throws -> Tensor { try Op.divScalar(.tensor(a), .double(b)) }
   public static prefix func - (a: Tensor) throws -> Tensor { try Op.neg(.tensor(a)) }
+
+  /// The quotient rounded down.
+  public func floorDivide(_ divisor: Int) throws -> Tensor {
+    try Op.floorDivide(.tensor(self), .int(divisor))
+  }
 
   public func pow(_ exponent: Tensor) throws -> Tensor { try Op.pow(.tensor(self), .tensor(exponent)) }
   public func pow(_ exponent: Double) throws -> Tensor { try Op.powScalar(.tensor(self), .double(exponent)) }

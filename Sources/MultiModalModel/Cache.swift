@@ -1,0 +1,75 @@
+import Torch
+
+/// What a decoder keeps of a text between steps: keys and values of each layer's self-attention in buffers as
+/// long as the text may become, and those of cross-attention, which never change.
+public final class DecoderCache {
+  /// The most positions that fit, those of an image that goes before the text included.
+  public let capacity: Int
+  /// Positions held.
+  public private(set) var length = 0
+
+  /// How many positions of an image go before the text; nil before the first step, and with cross-attention.
+  var prefixLength: Int?
+  var selfAttention: [KeysAndValues] = []  // buffers, [batch, heads, capacity, 64]
+  var crossAttention: [KeysAndValues] = []
+  /// int64 [batch or 1, length]
+  private(set) var positions: Tensor?
+  /// bool [batch, length], true for a real token; nil when all are
+  private(set) var padding: Tensor?
+
+  public init(capacity: Int) { self.capacity = capacity }
+
+  /// Writes a step's keys and values of one layer and gives all there are up to it.
+  func append(_ step: KeysAndValues, layer: Int) throws -> KeysAndValues {
+    let added = step.length
+    if layer == selfAttention.count {
+      let shape = [step.keys.shape[0], step.keys.shape[1], capacity, step.keys.shape[3]]
+      func buffer(_ like: Tensor) throws -> Tensor {
+        try Tensor(uninitialized: shape, dtype: like.dtype, device: like.device)
+      }
+      selfAttention.append(KeysAndValues(keys: try buffer(step.keys), values: try buffer(step.values)))
+    }
+    let buffers = selfAttention[layer]
+    try buffers.keys.narrow(2, start: length, length: added).copy_(step.keys)
+    try buffers.values.narrow(2, start: length, length: added).copy_(step.values)
+    return KeysAndValues(
+      keys: try buffers.keys.narrow(2, start: 0, length: length + added),
+      values: try buffers.values.narrow(2, start: 0, length: length + added))
+  }
+
+  /// The positions and padding of what is held and a step's own, together.
+  func extended(positions step: Tensor, padding stepPadding: Tensor?) throws -> (
+    positions: Tensor, padding: Tensor?
+  ) {
+    guard let positions else { return (step, stepPadding) }
+    let rows = max(positions.shape[0], step.shape[0])
+    func rowsOf(_ tensor: Tensor) throws -> Tensor { try tensor.expand([rows, tensor.shape[1]]) }
+    let joined = try Tensor.cat([rowsOf(positions), rowsOf(step)], dim: 1)
+    guard padding != nil || stepPadding != nil else { return (joined, nil) }
+    func real(_ padding: Tensor?, _ length: Int) throws -> Tensor {
+      try padding ?? Tensor.ones([rows, length], dtype: .bool, device: step.device)
+    }
+    return (
+      joined,
+      try Tensor.cat([real(padding, positions.shape[1]), real(stepPadding, step.shape[1])], dim: 1)
+    )
+  }
+
+  /// Takes a step as done, after all its layers have been appended.
+  func advance(by count: Int, positions: Tensor, padding: Tensor?) {
+    length += count
+    self.positions = positions
+    self.padding = padding
+  }
+
+  /// Keeps the given rows of the batch, in this order, some more than once: for beams.
+  public func reorder(_ rows: Tensor) throws {
+    func pick(_ pair: KeysAndValues) throws -> KeysAndValues {
+      KeysAndValues(keys: try pair.keys.indexSelect(0, rows), values: try pair.values.indexSelect(0, rows))
+    }
+    selfAttention = try selfAttention.map(pick)
+    crossAttention = try crossAttention.map(pick)
+    if let positions, positions.shape[0] > 1 { self.positions = try positions.indexSelect(0, rows) }
+    if let padding { self.padding = try padding.indexSelect(0, rows) }
+  }
+}

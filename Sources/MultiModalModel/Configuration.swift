@@ -1,0 +1,204 @@
+/// The parameters of `GPT4MultiModal`. Defaults and names are the documented ones; in JSON they are written in
+/// snake case (`image_size`).
+public struct Configuration: Sendable, Equatable {
+  /// Whose arithmetic the model follows.
+  public enum Compatibility: String, Sendable, CaseIterable, Codable {
+    /// What the parameters say.
+    case documented
+    /// Number for number what zetascale 2.8.8 computes, so that weights trained with it give the same logits:
+    /// `qkNorm` is ignored, xPos acts on the values too and is centred on half of the sequence's length, and
+    /// `useAbsPosEmb` has no effect beside `rotaryXpos`.
+    case zetascale
+  }
+
+  /// Height and width of the largest square image, in pixels. Other heights and widths are accepted too, as
+  /// long as they are multiples of `patchSize` and there are no more than `maxPatches` patches.
+  public var imageSize = 256
+  /// Height and width of a patch, in pixels.
+  public var patchSize = 32
+  public var encoderDim = 512
+  public var encoderDepth = 6
+  public var encoderHeads = 8
+  /// The size of the vocabulary.
+  public var numTokens = 20000
+  /// The longest text, in tokens.
+  public var maxSeqLen = 1024
+  public var decoderDim = 512
+  public var decoderDepth = 6
+  public var decoderHeads = 8
+  /// How many of the decoder's heads have an ALiBi slope; the others see no distance.
+  public var alibiNumHeads = 4
+  /// Adds a learned vector per position to the token embeddings.
+  public var useAbsPosEmb = false
+  /// Lets the decoder attend to the encoder's output in blocks of their own; otherwise the encoder's output
+  /// goes before the text in the decoder's own sequence.
+  public var crossAttend = true
+  public var alibiPosBias = true
+  public var rotaryXpos = true
+  /// Computes attention with LibTorch's fused kernel.
+  public var attnFlash = true
+  /// Attends by cosine similarity in the decoder: queries and keys are normalised, and multiplied by 10.
+  public var qkNorm = true
+
+  public var compatibility = Compatibility.documented
+  /// Probability of zeroing an attention weight while training.
+  public var attnDropout = 0.0
+  /// Probability of zeroing a hidden unit of the feed-forward blocks while training.
+  public var ffDropout = 0.0
+  /// Probability of zeroing an element of the embeddings while training.
+  public var embDropout = 0.0
+
+  public init() {}
+
+  /// Width of one attention head, whatever the model's width is.
+  public static let headDim = 64
+
+  public var maxPatches: Int { (imageSize / patchSize) * (imageSize / patchSize) }
+}
+
+/// A model or its input that cannot be used; says what was given and what is allowed.
+public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
+  public let description: String
+
+  public init(_ description: String) { self.description = description }
+}
+
+// MARK: - What holds
+
+extension Configuration {
+  // What the model is built with, after `compatibility` has had its say.
+  var normalizesQueriesAndKeys: Bool { qkNorm && compatibility == .documented }
+  var hasAbsolutePositions: Bool { useAbsPosEmb && !(compatibility == .zetascale && rotaryXpos) }
+
+  /// - Throws: `ModelError` that names the first parameter out of range.
+  public func validate() throws {
+    for field in Self.fields {
+      switch field.access {
+      case .int(let path, let limit):
+        guard (1...limit).contains(self[keyPath: path]) else {
+          throw ModelError("\(field.name) must be from 1 to \(limit), got \(self[keyPath: path])")
+        }
+      case .probability(let path):
+        guard (0..<1).contains(self[keyPath: path]) else {
+          throw ModelError("\(field.name) must be in [0, 1), got \(self[keyPath: path])")
+        }
+      case .bool, .compatibility: continue
+      }
+    }
+    guard imageSize % patchSize == 0 else {
+      throw ModelError("image_size must be a multiple of patch_size, got \(imageSize) and \(patchSize)")
+    }
+    guard !alibiPosBias || alibiNumHeads <= decoderHeads else {
+      throw ModelError(
+        "alibi_num_heads must be at most decoder_heads, got \(alibiNumHeads) and \(decoderHeads)")
+    }
+    if compatibility == .zetascale {
+      guard crossAttend else {
+        throw ModelError(
+          "cross_attend false does not exist in zetascale, which fails on it: use compatibility documented")
+      }
+      guard encoderDim == decoderDim else {
+        throw ModelError(
+          "encoder_dim \(encoderDim) and decoder_dim \(decoderDim) differ, which zetascale cannot run: "
+            + "use compatibility documented")
+      }
+    }
+  }
+}
+
+// MARK: - JSON
+
+extension Configuration: Codable {
+  fileprivate enum Access {
+    case int(WritableKeyPath<Configuration, Int> & Sendable, limit: Int)
+    case bool(WritableKeyPath<Configuration, Bool> & Sendable)
+    case probability(WritableKeyPath<Configuration, Double> & Sendable)
+    case compatibility
+  }
+
+  private struct Field: Sendable {
+    let name: String
+    let access: Access
+  }
+
+  /// Every parameter under its documented name, with the largest value that makes sense.
+  private static let fields: [Field] = [
+    Field(name: "image_size", access: .int(\.imageSize, limit: 16384)),
+    Field(name: "patch_size", access: .int(\.patchSize, limit: 1024)),
+    Field(name: "encoder_dim", access: .int(\.encoderDim, limit: 65536)),
+    Field(name: "encoder_depth", access: .int(\.encoderDepth, limit: 1024)),
+    Field(name: "encoder_heads", access: .int(\.encoderHeads, limit: 1024)),
+    Field(name: "num_tokens", access: .int(\.numTokens, limit: 10_000_000)),
+    Field(name: "max_seq_len", access: .int(\.maxSeqLen, limit: 1_048_576)),
+    Field(name: "decoder_dim", access: .int(\.decoderDim, limit: 65536)),
+    Field(name: "decoder_depth", access: .int(\.decoderDepth, limit: 1024)),
+    Field(name: "decoder_heads", access: .int(\.decoderHeads, limit: 1024)),
+    Field(name: "alibi_num_heads", access: .int(\.alibiNumHeads, limit: 1024)),
+    Field(name: "use_abs_pos_emb", access: .bool(\.useAbsPosEmb)),
+    Field(name: "cross_attend", access: .bool(\.crossAttend)),
+    Field(name: "alibi_pos_bias", access: .bool(\.alibiPosBias)),
+    Field(name: "rotary_xpos", access: .bool(\.rotaryXpos)),
+    Field(name: "attn_flash", access: .bool(\.attnFlash)),
+    Field(name: "qk_norm", access: .bool(\.qkNorm)),
+    Field(name: "compatibility", access: .compatibility),
+    Field(name: "attn_dropout", access: .probability(\.attnDropout)),
+    Field(name: "ff_dropout", access: .probability(\.ffDropout)),
+    Field(name: "emb_dropout", access: .probability(\.embDropout)),
+  ]
+
+  private struct Key: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  /// Missing parameters take their defaults; unknown ones are refused, because a misspelt parameter that is
+  /// silently ignored gives another model.
+  public init(from decoder: any Decoder) throws {
+    self.init()
+    let container = try decoder.container(keyedBy: Key.self)
+    for key in container.allKeys {
+      guard let field = Self.fields.first(where: { $0.name == key.stringValue }) else {
+        throw ModelError(
+          "\"\(key.stringValue)\" is no parameter of the model: the parameters are "
+            + Self.fields.map(\.name).joined(separator: ", "))
+      }
+      do {
+        switch field.access {
+        case .int(let path, _): self[keyPath: path] = try container.decode(Int.self, forKey: key)
+        case .bool(let path): self[keyPath: path] = try container.decode(Bool.self, forKey: key)
+        case .probability(let path): self[keyPath: path] = try container.decode(Double.self, forKey: key)
+        case .compatibility: compatibility = try container.decode(Compatibility.self, forKey: key)
+        }
+      } catch is DecodingError {
+        throw ModelError("\(field.name) must be \(field.access.kind)")
+      }
+    }
+    try validate()
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Key.self)
+    for field in Self.fields {
+      let key = Key(stringValue: field.name)
+      switch field.access {
+      case .int(let path, _): try container.encode(self[keyPath: path], forKey: key)
+      case .bool(let path): try container.encode(self[keyPath: path], forKey: key)
+      case .probability(let path): try container.encode(self[keyPath: path], forKey: key)
+      case .compatibility: try container.encode(compatibility, forKey: key)
+      }
+    }
+  }
+}
+
+extension Configuration.Access {
+  fileprivate var kind: String {
+    switch self {
+    case .int: "a whole number"
+    case .bool: "true or false"
+    case .probability: "a number"
+    case .compatibility: "\"documented\" or \"zetascale\""
+    }
+  }
+}

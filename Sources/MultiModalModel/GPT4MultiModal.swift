@@ -1,0 +1,116 @@
+import Torch
+
+/// An image encoder and a causal text decoder that attends to it, after zetascale's class of the same name.
+///
+///     let model = try GPT4MultiModal(imageSize: 256, patchSize: 32)
+///     let logits = try model(img, text)  // [batch, length, numTokens]
+///
+/// A model is not safe to use from several tasks at once while its parameters change; calls that only read it
+/// are independent of each other.
+public final class GPT4MultiModal {
+  public let configuration: Configuration
+  /// Every weight, by zetascale's names.
+  public let parameters: ParameterStore
+  public let encoder: ViTransformerWrapper
+  public let decoder: Transformer
+  /// Between an encoder and a decoder of different widths.
+  private let encoderToDecoder: Linear?
+  /// Whether dropout acts.
+  public var isTraining = false
+
+  /// - Parameters:
+  ///   - contents: `.random` draws weights as the reference does; `.uninitialized` is for a model that is loaded next
+  /// - Throws: `ModelError` for parameters out of range, `TorchError` when memory does not suffice.
+  public init(
+    _ configuration: Configuration, contents: ParameterStore.Contents, dtype: DType = .float32,
+    device: Device = .cpu
+  ) throws {
+    try configuration.validate()
+    self.configuration = configuration
+    parameters = ParameterStore(contents: contents, dtype: dtype, device: device)
+    let root = parameters.root
+    encoder = try ViTransformerWrapper(root / "encoder", configuration)
+    encoderToDecoder =
+      configuration.encoderDim == configuration.decoderDim
+      ? nil
+      : try Linear(
+        root / "encoder_to_decoder", inputs: configuration.encoderDim, outputs: configuration.decoderDim)
+    decoder = try Transformer(root / "decoder", configuration)
+  }
+
+  /// A model with random weights, by the documented parameters.
+  public convenience init(
+    imageSize: Int = 256, patchSize: Int = 32, encoderDim: Int = 512, encoderDepth: Int = 6,
+    encoderHeads: Int = 8,
+    numTokens: Int = 20000, maxSeqLen: Int = 1024, decoderDim: Int = 512, decoderDepth: Int = 6,
+    decoderHeads: Int = 8, alibiNumHeads: Int = 4, useAbsPosEmb: Bool = false, crossAttend: Bool = true,
+    alibiPosBias: Bool = true, rotaryXpos: Bool = true, attnFlash: Bool = true, qkNorm: Bool = true,
+    compatibility: Configuration.Compatibility = .documented, seed: UInt64 = 0, device: Device = .cpu
+  ) throws {
+    var configuration = Configuration()
+    configuration.imageSize = imageSize
+    configuration.patchSize = patchSize
+    configuration.encoderDim = encoderDim
+    configuration.encoderDepth = encoderDepth
+    configuration.encoderHeads = encoderHeads
+    configuration.numTokens = numTokens
+    configuration.maxSeqLen = maxSeqLen
+    configuration.decoderDim = decoderDim
+    configuration.decoderDepth = decoderDepth
+    configuration.decoderHeads = decoderHeads
+    configuration.alibiNumHeads = alibiNumHeads
+    configuration.useAbsPosEmb = useAbsPosEmb
+    configuration.crossAttend = crossAttend
+    configuration.alibiPosBias = alibiPosBias
+    configuration.rotaryXpos = rotaryXpos
+    configuration.attnFlash = attnFlash
+    configuration.qkNorm = qkNorm
+    configuration.compatibility = compatibility
+    try self.init(configuration, contents: .random(Generator(seed: seed)), device: device)
+  }
+
+  /// - Parameters:
+  ///   - img: [batch, height, width, 3] or [batch, 3, height, width]
+  ///   - text: token ids, int64 [batch, length]
+  ///   - mask: bool [batch, length], true for a real token
+  /// - Returns: logits over the next token, [batch, length, numTokens]
+  /// - Throws: `ModelError` that says what the model cannot take.
+  public func callAsFunction(_ img: Tensor, _ text: Tensor, mask: Tensor? = nil) throws -> Tensor {
+    try forward(img: img, text: text, mask: mask)
+  }
+
+  /// The call by the documented names.
+  public func forward(img: Tensor, text: Tensor, mask: Tensor? = nil) throws -> Tensor {
+    if let images = img.shape.first, let texts = text.shape.first, images != texts {
+      throw ModelError("img has a batch of \(images), but text has \(texts): they must be equal")
+    }
+    return try decoder(text, context: encode(img), mask: mask, training: isTraining)
+  }
+
+  /// What the decoder attends to, [batch, patches, decoderDim].
+  public func encode(_ img: Tensor) throws -> Tensor {
+    let encoded = try encoder(img, training: isTraining)
+    return try encoderToDecoder.map { try $0(encoded) } ?? encoded
+  }
+
+  /// The mean cross-entropy of each token given those before it.
+  /// - Parameter targets: int64 [batch, length - 1], `ignored` where a prediction does not count; `text` without
+  ///   its first token when nil, without what `mask` excludes
+  public func loss(img: Tensor, text: Tensor, mask: Tensor? = nil, targets: Tensor? = nil) throws -> Tensor {
+    guard text.rank == 2, text.shape[1] > 1 else {
+      throw ModelError("text has shape \(text.shape), but a loss needs at least two tokens per row")
+    }
+    let length = text.shape[1] - 1
+    let logits = try forward(img: img, text: text, mask: mask).narrow(1, start: 0, length: length)
+    var expected = try targets ?? text.narrow(1, start: 1, length: length)
+    if targets == nil, let mask {
+      let padding = try mask.narrow(1, start: 1, length: length).logicalNot()
+      expected = try expected.maskedFill(padding, Double(Self.ignored))
+    }
+    return try logits.reshape([-1, configuration.numTokens])
+      .crossEntropy(expected.to(dtype: .int64).reshape([-1]), ignoreIndex: Self.ignored)
+  }
+
+  /// A target that does not count in `loss`.
+  public static let ignored = -100
+}

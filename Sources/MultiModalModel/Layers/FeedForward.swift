@@ -1,0 +1,20 @@
+import Torch
+
+/// `W₂ GELU(W₁ x + b₁) + b₂`, four times as wide inside.
+final class FeedForward {
+  private let projectIn: Linear
+  private let projectOut: Linear
+  private let dropout: Double
+
+  init(_ path: ParameterPath, dim: Int, dropout: Double) throws {
+    projectIn = try Linear(path / "ff" / 0 / 0, inputs: dim, outputs: 4 * dim)
+    projectOut = try Linear(path / "ff" / 2, inputs: 4 * dim, outputs: dim)
+    self.dropout = dropout
+  }
+
+  func callAsFunction(_ x: Tensor, training: Bool) throws -> Tensor {
+    var hidden = try projectIn(x).gelu()
+    if training && dropout > 0 { hidden = try hidden.dropout(dropout) }
+    return try projectOut(hidden)
+  }
+}

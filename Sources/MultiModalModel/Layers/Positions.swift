@@ -1,0 +1,109 @@
+import Torch
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Attention with linear biases (Press et al., 2022): `-slopeₕ · |key - query|` is added to the logits of head h.
+struct Alibi {
+  /// float32 [1, heads, 1, 1]; zero for heads beyond the first `alibiHeads`.
+  private let slopes: Tensor
+
+  init(alibiHeads: Int, heads: Int, device: Device) throws {
+    let values = Self.slopes(alibiHeads) + Array(repeating: 0, count: heads - alibiHeads)
+    slopes = try Tensor(values.map(Float.init), shape: [1, heads, 1, 1]).to(device: device)
+  }
+
+  /// The paper's slopes: for n a power of two the geometric series that starts at `2^(-8/n)` with that ratio; else
+  /// those of the next lower power of two, then every second one of the next higher.
+  static func slopes(_ n: Int) -> [Double] {
+    func series(_ n: Int) -> [Double] {
+      let start = pow(2, -8 / Double(n))
+      return (0..<n).map { pow(start, Double($0 + 1)) }
+    }
+    let lower = 1 << (Int.bitWidth - 1 - n.leadingZeroBitCount)
+    guard lower < n else { return series(n) }
+    return series(lower)
+      + series(2 * lower).enumerated().filter { $0.offset % 2 == 0 }.map(\.element).prefix(n - lower)
+  }
+
+  /// - Parameters:
+  ///   - queries: positions, int64 [batch or 1, i]
+  ///   - keys: positions, int64 [batch or 1, j]
+  /// - Returns: [batch or 1, heads, i, j]
+  func bias(queries: Tensor, keys: Tensor) throws -> Tensor {
+    let distance = try (keys.unsqueeze(1) - queries.unsqueeze(2)).abs().unsqueeze(1)
+    return try -(distance * slopes)
+  }
+}
+
+/// Rotary embeddings (Su et al., 2021) with xPos (Sun et al., 2023) on the first `width` elements of each head.
+///
+/// Element i and i + width/2 of a query or key at position p are turned by the angle `p · 10000^(-2i/width)`;
+/// queries are multiplied by `ζᵢ^(p/512)` and keys by its inverse, `ζᵢ = (2i + 0.4 width) / (1.4 width)`.
+struct RotaryXpos {
+  static let width = max(Configuration.headDim / 2, 32)
+
+  private let inverseFrequencies: Parameter  // [width / 2]
+  private let scale: Parameter  // [width / 2]
+  /// zetascale's variant: values are turned and scaled like keys, and positions are centred for the scale.
+  private let turnsValues: Bool
+
+  /// What turns a sequence's queries, keys and, in zetascale's variant, values.
+  struct Tables {
+    fileprivate let query: (cos: Tensor, sin: Tensor)  // [batch or 1, 1, length, width]
+    fileprivate let key: (cos: Tensor, sin: Tensor)
+    fileprivate let turnsValues: Bool
+  }
+
+  init(_ path: ParameterPath, compatibility: Configuration.Compatibility) throws {
+    let width = Self.width
+    let even = stride(from: 0, to: width, by: 2).map(Float.init)
+    inverseFrequencies = try path.buffer(
+      "inv_freq", Tensor(even.map { 1 / powf(10000, $0 / Float(width)) }))
+    scale = try path.buffer(
+      "scale", Tensor(even.map { ($0 + 0.4 * Float(width)) / (1.4 * Float(width)) }))
+    turnsValues = compatibility == .zetascale
+  }
+
+  /// - Parameters:
+  ///   - positions: int64 [batch or 1, length]
+  ///   - lengths: of the whole sequences, int64 [batch or 1, 1]; used by zetascale's variant alone
+  ///   - dtype: that of the queries and keys
+  func tables(positions: Tensor, lengths: Tensor, dtype: DType) throws -> Tables {
+    let p = try positions.to(dtype: .float32).unsqueeze(1).unsqueeze(3)  // [batch or 1, 1, length, 1]
+    let angles = try p * inverseFrequencies.value.to(dtype: .float32)
+    let cos = try angles.cos()
+    let sin = try angles.sin()
+    var centred = p
+    if turnsValues {
+      let half = try lengths.floorDivide(2).to(dtype: .float32).unsqueeze(1).unsqueeze(3)
+      centred = try p - half
+    }
+    let grown = try scale.value.to(dtype: .float32).pow(centred / 512)
+    func table(_ values: Tensor) throws -> Tensor {
+      try Tensor.cat([values, values], dim: -1).to(dtype: dtype)
+    }
+    return Tables(
+      query: (try table(cos * grown), try table(sin * grown)),
+      key: (try table(cos / grown), try table(sin / grown)),
+      turnsValues: turnsValues)
+  }
+}
+
+extension RotaryXpos.Tables {
+  func queries(_ q: Tensor) throws -> Tensor { try turn(q, query) }
+  func keys(_ k: Tensor) throws -> Tensor { try turn(k, key) }
+  func values(_ v: Tensor) throws -> Tensor { turnsValues ? try turn(v, key) : v }
+
+  /// `t cos + rotateHalf(t) sin` on the first `width` elements of [batch, heads, length, headDim].
+  private func turn(_ t: Tensor, _ table: (cos: Tensor, sin: Tensor)) throws -> Tensor {
+    let half = RotaryXpos.width / 2
+    let parts = try t.split([half, half, t.shape[3] - 2 * half], dim: 3)
+    let turned = try Tensor.cat([parts[0], parts[1]], dim: 3)
+    let rotated = try Tensor.cat([-parts[1], parts[0]], dim: 3)
+    return try Tensor.cat([turned * table.cos + rotated * table.sin, parts[2]], dim: 3)
+  }
+}

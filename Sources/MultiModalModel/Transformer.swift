@@ -1,0 +1,148 @@
+import Torch
+
+/// The text decoder: tokens in, logits over the next token out.
+public final class Transformer {
+  private let tokens: Embedding
+  private let positions: Embedding?
+  private let layers: TransformerDecoder
+  private let toLogits: Linear
+  private let configuration: Configuration
+
+  /// What a call returns besides logits, when asked.
+  public struct Output {
+    /// [batch, length, numTokens]
+    public let logits: Tensor
+    /// The last hidden states, [batch, length, dim].
+    public let embeddings: Tensor
+    /// Attention weights, [batch, heads, queries, keys]: for each layer that of self-attention and, with
+    /// `crossAttend`, that of cross-attention.
+    public let attentionMaps: [Attention.Map]
+  }
+
+  public init(_ path: ParameterPath, _ configuration: Configuration) throws {
+    let dim = configuration.decoderDim
+    tokens = try Embedding(
+      path / "token_emb" / "emb", count: configuration.numTokens, width: dim,
+      initializer: .kaimingNormal(fanIn: dim))
+    positions =
+      configuration.hasAbsolutePositions
+      ? try Embedding(path / "pos_emb" / "emb", count: configuration.maxSeqLen, width: dim) : nil
+    layers = try TransformerDecoder(path / "attn_layers", configuration)
+    toLogits = try Linear(path / "to_logits", inputs: dim, outputs: configuration.numTokens)
+    self.configuration = configuration
+  }
+
+  /// - Parameters:
+  ///   - text: int64 [batch, length]
+  ///   - context: the encoder's output, [batch, keys, decoderDim]: attended to with `crossAttend`, else put before
+  ///     the text. With a cache that has it, nil.
+  ///   - mask: bool [batch, length], true for a real token; positions count real tokens alone, so padding does
+  ///     not change the logits of the others
+  ///   - cache: what came before `text`; extended by this call
+  /// - Returns: logits [batch, length, numTokens]
+  /// - Throws: `ModelError` for a text that the model cannot take.
+  public func callAsFunction(
+    _ text: Tensor, context: Tensor? = nil, mask: Tensor? = nil, cache: DecoderCache? = nil,
+    training: Bool = false
+  ) throws -> Tensor {
+    try toLogits(
+      hiddenStates(text, context: context, mask: mask, cache: cache, training: training, wantsMaps: false)
+        .states)
+  }
+
+  /// As the call, for the last position alone: what a step of generation needs.
+  /// - Returns: logits [batch, numTokens]
+  func lastLogits(_ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?) throws -> Tensor {
+    let states = try hiddenStates(
+      text, context: context, mask: mask, cache: cache, training: false, wantsMaps: false
+    )
+    .states
+    return try toLogits(states.select(1, states.shape[1] - 1))
+  }
+
+  /// Logits, last hidden states and attention weights together.
+  public func output(
+    _ text: Tensor, context: Tensor? = nil, mask: Tensor? = nil, wantsAttentionMaps: Bool = false
+  )
+    throws -> Output
+  {
+    let (states, maps) = try hiddenStates(
+      text, context: context, mask: mask, cache: nil, training: false, wantsMaps: wantsAttentionMaps)
+    return Output(logits: try toLogits(states), embeddings: states, attentionMaps: maps)
+  }
+
+  private func hiddenStates(
+    _ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?, training: Bool, wantsMaps: Bool
+  ) throws -> (states: Tensor, maps: [Attention.Map]) {
+    let prefix = configuration.crossAttend || cache?.length ?? 0 > 0 ? nil : context
+    let prefixLength = configuration.crossAttend ? 0 : cache?.prefixLength ?? context?.shape[1] ?? 0
+    if let prefix { cache?.prefixLength = prefix.shape[1] }
+    try check(text, mask: mask, past: (cache?.length ?? 0) - (cache?.length ?? 0 > 0 ? prefixLength : 0))
+
+    let textPositions = try self.textPositions(text, mask: mask, cache: cache)
+    var x = try tokens(text.to(dtype: .int64))
+    if let positions {
+      x = try x + positions(textPositions) * (1 / Double(configuration.decoderDim).squareRoot())
+    }
+    var allPositions = try textPositions + prefixLength
+    var padding = mask
+    if let prefix {
+      guard prefix.shape[0] == text.shape[0] else {
+        throw ModelError(
+          "img has a batch of \(prefix.shape[0]), but text has \(text.shape[0]): they must be equal")
+      }
+      x = try Tensor.cat([prefix, x], dim: 1)
+      let before = try Tensor.arange(0, prefixLength, device: x.device).unsqueeze(0)
+      allPositions = try Tensor.cat(
+        [before.expand([allPositions.shape[0], prefixLength]), allPositions], dim: 1)
+      padding = try mask.map {
+        try Tensor.cat(
+          [Tensor.ones([text.shape[0], prefixLength], dtype: .bool, device: x.device), $0], dim: 1)
+      }
+    }
+    if training && configuration.embDropout > 0 { x = try x.dropout(configuration.embDropout) }
+    let (states, maps) = try layers.forward(
+      x, context: configuration.crossAttend ? context : nil, positions: allPositions, padding: padding,
+      cache: cache,
+      training: training, wantsMaps: wantsMaps)
+    return (prefix == nil ? states : try states.narrow(1, start: prefixLength, length: text.shape[1]), maps)
+  }
+
+  /// Each token's place among the real tokens of its row, from 0; int64 [batch or 1, length].
+  private func textPositions(_ text: Tensor, mask: Tensor?, cache: DecoderCache?) throws -> Tensor {
+    if let cache, cache.length > 0, let positions = cache.positions {
+      let next = try positions.slice(1, from: -1) - (cache.prefixLength ?? 0) + 1
+      return try next + Tensor.arange(0, text.shape[1], device: text.device).unsqueeze(0)
+    }
+    guard let mask else { return try Tensor.arange(0, text.shape[1], device: text.device).unsqueeze(0) }
+    let count = try mask.to(dtype: .int64).cumsum(1) - 1
+    return try count.clamp(min: 0).to(dtype: .int64)
+  }
+
+  private func check(_ text: Tensor, mask: Tensor?, past: Int) throws {
+    let shape = text.shape
+    guard shape.count == 2, shape[0] > 0, shape[1] > 0 else {
+      throw ModelError("text has shape \(shape), but must be [batch, length] with at least one token")
+    }
+    let dtype = try text.dtype
+    guard dtype == .int64 || dtype == .int32 else {
+      throw ModelError("text holds \(dtype), but must hold token ids as int64 or int32")
+    }
+    guard past + shape[1] <= configuration.maxSeqLen else {
+      throw ModelError(
+        "text has \(past + shape[1]) tokens, but max_seq_len is \(configuration.maxSeqLen): shorten it")
+    }
+    for extreme in [try text.amin().item(Int.self), try text.amax().item(Int.self)] {
+      guard (0..<configuration.numTokens).contains(extreme) else {
+        throw ModelError("text holds token \(extreme), but num_tokens is \(configuration.numTokens)")
+      }
+    }
+    if let mask {
+      guard mask.shape == shape, try mask.dtype == .bool else {
+        throw ModelError(
+          "mask has shape \(mask.shape) and holds \(try mask.dtype), but must hold bool in text's shape \(shape)"
+        )
+      }
+    }
+  }
+}
