@@ -16,6 +16,6 @@ import Torch
     let output = try withoutGradients { try model(img, text) }
     #expect(output.shape == [1, 50, 20000])
     #expect(try output.isFinite().all().item(Bool.self))
-    #expect(model.parameters.count == 66_224_160)
+    #expect(model.parameters.count == 66_216_992)
   }
 }
