@@ -1,0 +1,39 @@
+import Foundation
+
+/// Reads settings from JSON: what is missing keeps its default, what is unknown is refused, because a misspelt
+/// setting that is silently ignored trains another model.
+enum StrictJSON {
+  static func decode<Settings: Codable>(_ data: Data, over defaults: Settings, file: String) throws -> Settings {
+    let given: Any
+    do {
+      given = try JSONSerialization.jsonObject(with: data)
+    } catch {
+      throw TrainingError("\(file) is not valid JSON: \(error.localizedDescription)")
+    }
+    let known = try JSONSerialization.jsonObject(with: JSONEncoder().encode(defaults))
+    let merged = try merge(given, into: known, at: "", file: file)
+    do {
+      return try JSONDecoder().decode(Settings.self, from: JSONSerialization.data(withJSONObject: merged))
+    } catch let DecodingError.typeMismatch(_, context), let DecodingError.dataCorrupted(context) {
+      let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+      throw TrainingError("\(file): \"\(path)\" has the wrong kind of value: \(context.debugDescription)")
+    }
+  }
+
+  private static func merge(_ given: Any, into known: Any, at path: String, file: String) throws -> Any {
+    guard let knownFields = known as? [String: Any] else { return given }
+    guard let givenFields = given as? [String: Any] else {
+      throw TrainingError("\(file): \"\(path.isEmpty ? "the whole" : path)\" must be an object in braces")
+    }
+    var merged = knownFields
+    for (key, value) in givenFields {
+      let full = path.isEmpty ? key : "\(path).\(key)"
+      guard let before = knownFields[key] else {
+        throw TrainingError(
+          "\(file): \"\(full)\" is not known here: known are \(knownFields.keys.sorted().joined(separator: ", "))")
+      }
+      merged[key] = try merge(value, into: before, at: full, file: file)
+    }
+    return merged
+  }
+}
