@@ -7,7 +7,7 @@ not profit from shared code: another renderer, other random numbers, other noise
 import io
 import random
 
-from PIL import Image, ImageChops, ImageFilter, ImageStat
+from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
 WIDTH, HEIGHT = 136, 128
 SMALLEST, LARGEST = 0.6, 1.0  # longest side of the rotated subject, relative to the canvas
@@ -36,6 +36,7 @@ def render_view(picture: Image.Image, seed: str) -> bytes:
 def place_subject(picture: Image.Image, draw: random.Random) -> Image.Image:
     """The visible part of the picture, turned, scaled and put wholly inside an empty canvas."""
     subject = picture.crop(picture.getchannel("A").getbbox())
+    subject = ImageOps.expand(subject, border=2, fill=(0, 0, 0, 0))  # so that turned edges are smooth
     subject = subject.rotate(draw.uniform(-MOST_DEGREES, MOST_DEGREES), Image.Resampling.BICUBIC, expand=True)
     scale = draw.uniform(SMALLEST, LARGEST) * min(WIDTH / subject.width, HEIGHT / subject.height)
     size = max(1, round(subject.width * scale)), max(1, round(subject.height * scale))
