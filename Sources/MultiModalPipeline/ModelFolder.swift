@@ -1,0 +1,91 @@
+import Foundation
+import MultiModalModel
+import Torch
+
+/// A model as a folder: `config.json`, the weights (`model.safetensors`, a sharded
+/// `model.safetensors.index.json`, or a PyTorch file), and what turns pictures and text into tensors
+/// (`preprocessor_config.json`, `tokenizer.model`).
+public struct ModelFolder: Sendable {
+  public static let configurationName = "config.json"
+  public static let weightsName = "model.safetensors"
+  public static let tokenizerName = "tokenizer.model"
+  public static let processorName = "preprocessor_config.json"
+
+  public let url: URL
+
+  /// - Throws: `ModelError` when there is no such folder or it lacks `config.json`.
+  public init(_ url: URL) throws {
+    self.url = url
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue else {
+      throw ModelError("there is no model folder at \(url.path)")
+    }
+    guard FileManager.default.fileExists(atPath: file(Self.configurationName).path) else {
+      throw ModelError("\(url.path) is no model folder: it lacks \(Self.configurationName)")
+    }
+  }
+
+  private func file(_ name: String) -> URL { url.appendingPathComponent(name) }
+
+  /// The parameters in `config.json`; those not in it have their defaults.
+  public func configuration() throws -> Configuration {
+    try Self.configuration(contentsOf: file(Self.configurationName))
+  }
+
+  public static func configuration(contentsOf url: URL) throws -> Configuration {
+    let data: Data
+    do {
+      data = try Data(contentsOf: url)
+    } catch {
+      throw ModelError("\(url.path) cannot be read: \(error.localizedDescription)")
+    }
+    do {
+      return try JSONDecoder().decode(Configuration.self, from: data)
+    } catch let error as ModelError {
+      throw ModelError("\(url.path): \(error.description)")
+    } catch {
+      throw ModelError("\(url.path) is not a JSON object with the model's parameters")
+    }
+  }
+
+  /// Builds the model without initialising it and maps its weights.
+  /// - Parameters:
+  ///   - compatibility: instead of what `config.json` says
+  ///   - strict: refuse weights that lack a tensor or have one too many
+  public func model(
+    compatibility: Configuration.Compatibility? = nil, strict: Bool = true, device: Device = .cpu,
+    dtype: DType = .float32
+  ) throws -> GPT4MultiModal {
+    var configuration = try configuration()
+    if let compatibility { configuration.compatibility = compatibility }
+    let model = try GPT4MultiModal(configuration, contents: .uninitialized, dtype: dtype, device: device)
+    _ = try model.parameters.load(WeightFile.read(url).tensors, strict: strict)
+    return model
+  }
+
+  public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }
+
+  public func processor() throws -> ImageProcessor { try ImageProcessor(contentsOf: file(Self.processorName)) }
+
+  /// Writes a model folder, each file complete or not at all.
+  /// - Parameter dtype: that of the weights in the file; bfloat16 halves it
+  public static func write(
+    _ model: GPT4MultiModal, tokenizer: Tokenizer? = nil, processor: ImageProcessor? = nil, to url: URL,
+    dtype: DType = .float32, readme: String? = nil
+  ) throws {
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    let folder = { (name: String) in url.appendingPathComponent(name) }
+    let tensors = try model.parameters.parameters.map { parameter in
+      (parameter.name, parameter.isTrainable ? try parameter.value.detach().to(dtype: dtype) : parameter.value)
+    }
+    try Safetensors.write(tensors, metadata: ["format": "pt"], to: folder(weightsName))
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try encoder.encode(model.configuration).write(to: folder(configurationName), options: .atomic)
+    if let processor {
+      try encoder.encode(processor.configuration).write(to: folder(processorName), options: .atomic)
+    }
+    if let tokenizer { try tokenizer.modelData.write(to: folder(tokenizerName), options: .atomic) }
+    if let readme { try Data(readme.utf8).write(to: folder("README.md"), options: .atomic) }
+  }
+}

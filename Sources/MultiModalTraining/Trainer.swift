@@ -1,0 +1,238 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Torch
+
+/// Trains a model on a folder of pictures and texts, and leaves a model folder.
+///
+/// The run's folder holds the checkpoint, the tokenizer and, at the end, the model. A run that was interrupted goes
+/// on from its checkpoint.
+public final class Trainer {
+  /// What a run tells while it goes.
+  public enum Event: Sendable {
+    case began(Summary)
+    case step(Progress)
+    case validated(step: Int, loss: Double, isBest: Bool)
+    case saved(step: Int)
+  }
+
+  public struct Summary: Sendable {
+    public let trainingExamples: Int
+    public let validationExamples: Int
+    public let parameters: Int
+    public let decayedParameters: Int
+    public let steps: Int
+    /// The step that a resumed run goes on from; 0 for a new one.
+    public let firstStep: Int
+  }
+
+  public struct Progress: Sendable {
+    /// Steps done and in all.
+    public let step: Int
+    public let steps: Int
+    public let epoch: Double
+    public let loss: Double
+    public let learningRate: Double
+    /// Before clipping.
+    public let gradientNorm: Double
+    public let samplesPerSecond: Double
+  }
+
+  private let configuration: TrainingConfiguration
+  private let run: URL
+  private let tokenizer: Tokenizer
+  private let processor: ImageProcessor
+  private let model: GPT4MultiModal
+  private let optimizer: AdamW
+  private let training: BatchLoader
+  private let validation: BatchLoader?
+  private let schedule: LearningRateSchedule
+  private var state: Checkpoint.State
+  private let device: Device
+
+  /// - Parameters:
+  ///   - data: a folder with `train/` and, where there is one, `validation/`, each with pictures and a
+  ///     `metadata.jsonl`; or such a folder itself, for training without validation
+  ///   - run: where checkpoints and the model go
+  ///   - resume: go on from the run's checkpoint, with its configuration; else the run's folder must not have one
+  /// - Throws: an error in the user's words, before anything is trained.
+  public init(data: URL, run: URL, configuration given: TrainingConfiguration, resume: Bool, device: Device = .cpu)
+    throws
+  {
+    let latest = Checkpoint.latest(in: run)
+    if !resume, let latest {
+      throw TrainingError("\(latest.path) is there already: add --resume to go on from it, or choose another --out")
+    }
+    if resume, latest == nil {
+      throw TrainingError("\(run.path) has no checkpoint to resume from: leave --resume out to begin a run")
+    }
+    var state = try latest.map(Checkpoint.state) ?? Checkpoint.State(configuration: given)
+    try given.validate()
+    let settings = state.configuration.training
+    try FileManager.default.createDirectory(at: run, withIntermediateDirectories: true)
+
+    let hasSplits = FileManager.default.fileExists(atPath: data.appendingPathComponent("train").path)
+    let folder = try ImageFolder(hasSplits ? data.appendingPathComponent("train") : data)
+    let held = data.appendingPathComponent("validation")
+    let validationFolder =
+      hasSplits && FileManager.default.fileExists(atPath: held.path) ? try ImageFolder(held) : nil
+
+    tokenizer = try Self.tokenizer(in: run, texts: folder, settings: state.configuration.tokenizer)
+    state.configuration.model.numTokens = tokenizer.vocabularySize
+    processor = try ImageProcessor(state.configuration.image)
+    try manualSeed(settings.seed)
+    model = try GPT4MultiModal(
+      state.configuration.model, contents: latest == nil ? .random(Generator(seed: settings.seed)) : .uninitialized,
+      device: device)
+    for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+    let (decayed, others) = Self.decayGroups(model.parameters.trainable)
+    optimizer = try AdamW(
+      groups: [
+        AdamW.Group(parameters: decayed, weightDecay: settings.weightDecay),
+        AdamW.Group(parameters: others, weightDecay: 0),
+      ], beta1: settings.beta1, beta2: settings.beta2)
+
+    func loader(_ folder: ImageFolder, augmented: Bool) throws -> BatchLoader {
+      try BatchLoader(
+        folder, tokenizer: tokenizer, processor: processor,
+        augmentation: augmented ? PictureAugmentation(state.configuration.augmentation) : nil,
+        maxSeqLen: state.configuration.model.maxSeqLen, batchSize: settings.batchSize, seed: settings.seed)
+    }
+    training = try loader(folder, augmented: true)
+    validation = try validationFolder.map { try loader($0, augmented: false) }
+    schedule = LearningRateSchedule(
+      peak: settings.learningRate, minimum: settings.minLearningRate, warmupSteps: settings.warmupSteps,
+      steps: settings.epochs * training.stepsPerEpoch)
+    if let latest { try Checkpoint.load(latest, parameters: model.parameters, optimizer: optimizer) }
+    self.configuration = state.configuration
+    self.state = state
+    self.run = run
+    self.device = device
+  }
+
+  /// Matrices decay; vectors, embeddings and learned positions do not.
+  static func decayGroups(_ parameters: [Parameter]) -> (decayed: [Parameter], others: [Parameter]) {
+    func decays(_ parameter: Parameter) -> Bool {
+      parameter.shape.count == 2 && !parameter.name.hasSuffix("emb.weight")
+    }
+    return (parameters.filter(decays), parameters.filter { !decays($0) })
+  }
+
+  /// Trains to the end, or until the task is cancelled: then the checkpoint is written before `CancellationError`
+  /// is thrown.
+  /// - Returns: the model folder.
+  public func train(report: (Event) -> Void = { _ in }) async throws -> URL {
+    let steps = schedule.steps
+    report(
+      .began(
+        Summary(
+          trainingExamples: training.exampleCount, validationExamples: validation?.exampleCount ?? 0,
+          parameters: model.parameters.count,
+          decayedParameters: optimizer.groups[0].parameters.reduce(0) { $0 + $1.value.count }, steps: steps,
+          firstStep: state.step)))
+    let settings = configuration.training
+    let began = ContinuousClock.now
+    let before = state.seconds
+    let first = state.step
+    var next = prefetch(state.step)
+    while state.step < steps {
+      let batch = try await next.value
+      next = prefetch(state.step + 1)
+      let (loss, norm) = try step(batch)
+      guard loss.isFinite, norm.isFinite else {
+        next.cancel()
+        throw TrainingError(
+          "the loss at step \(state.step) is \(loss): lower --learning-rate; the last checkpoint is whole")
+      }
+      let rate = schedule(state.step)
+      state.step += 1
+      let seconds = (ContinuousClock.now - began) / .seconds(1)
+      state.seconds = before + seconds
+      report(
+        .step(
+          Progress(
+            step: state.step, steps: steps, epoch: Double(state.step) / Double(training.stepsPerEpoch), loss: loss,
+            learningRate: rate, gradientNorm: norm,
+            samplesPerSecond: Double((state.step - first) * min(settings.batchSize, training.exampleCount)) / seconds)))
+      if state.step % settings.validationEvery == 0 || state.step == steps { try validate(report) }
+      if state.step % settings.checkpointEvery == 0 || state.step == steps || Task.isCancelled { try save(report) }
+      try Task.checkCancellation()
+    }
+    return try export()
+  }
+
+  private func prefetch(_ step: Int) -> Task<Batch, any Error> {
+    Task.detached { [training] in try training.batch(step: step) }
+  }
+
+  private func step(_ batch: Batch) throws -> (loss: Double, gradientNorm: Double) {
+    model.isTraining = true
+    defer { model.isTraining = false }
+    try optimizer.zeroGrad()
+    let loss = try loss(batch)
+    try loss.backward()
+    let norm = try clipGradNorm(model.parameters.trainable, maxNorm: configuration.training.clipNorm)
+    let value = Double(try loss.item(Float.self))
+    if value.isFinite && norm.isFinite { try optimizer.step(learningRate: schedule(state.step)) }
+    return (value, norm)
+  }
+
+  private func loss(_ batch: Batch) throws -> Tensor {
+    try model.loss(
+      img: batch.images.to(device: device), text: batch.text.to(device: device), mask: batch.mask.to(device: device),
+      targets: batch.targets.to(device: device))
+  }
+
+  private func validate(_ report: (Event) -> Void) throws {
+    guard let validation else { return }
+    var total = 0.0
+    var tokens = 0.0
+    try withoutGradients {
+      for range in validation.batchesInOrder() {
+        let batch = try validation.batch(of: range)
+        let count = Double(try batch.targets.ne(Double(GPT4MultiModal.ignored)).sum().item(Int.self))
+        total += Double(try loss(batch).item(Float.self)) * count
+        tokens += count
+      }
+    }
+    let loss = total / tokens
+    let isBest = loss < state.bestValidationLoss
+    if isBest { state.bestValidationLoss = loss }
+    report(.validated(step: state.step, loss: loss, isBest: isBest))
+  }
+
+  private func save(_ report: (Event) -> Void) throws {
+    try Checkpoint.save(state, parameters: model.parameters, optimizer: optimizer, in: run)
+    report(.saved(step: state.step))
+  }
+
+  /// Writes the run's model folder.
+  private func export() throws -> URL {
+    let minutes = Int((state.seconds / 60).rounded())
+    let loss = validation == nil ? "" : String(format: " and reached a validation loss of %.4f", state.bestValidationLoss)
+    try ModelFolder.write(
+      model, tokenizer: tokenizer, processor: processor, to: run,
+      readme: """
+        # A GPT4MultiModal model
+
+        Trained by `gpt4mm train` on \(training.exampleCount) pictures for \(configuration.training.epochs) epochs \
+        (\(state.step) steps, \(minutes) minutes)\(loss).
+
+            gpt4mm caption --model . PICTURE
+
+        """)
+    return run
+  }
+
+  private static func tokenizer(in run: URL, texts: ImageFolder, settings: TrainingConfiguration.Vocabulary) throws
+    -> Tokenizer
+  {
+    let url = run.appendingPathComponent(ModelFolder.tokenizerName)
+    if !FileManager.default.fileExists(atPath: url.path) {
+      try Tokenizer.train(
+        on: texts.samples.flatMap { [$0.prompt, $0.text].compactMap { $0 } },
+        configuration: .init(vocabularySize: settings.vocabularySize, type: settings.type), to: url)
+    }
+    return try Tokenizer(contentsOf: url)
+  }
+}

@@ -1,0 +1,98 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+
+/// Everything that a training run is told: `config.json` of a recipe. Missing settings keep these defaults, unknown
+/// ones are refused.
+public struct TrainingConfiguration: Codable, Sendable, Equatable {
+  public var model = Configuration()
+  public var image = ImageProcessor.Configuration()
+  public var augmentation = PictureAugmentation.Configuration()
+  public var tokenizer = Vocabulary()
+  public var training = Training()
+
+  /// How a vocabulary is made from the training texts where no tokenizer is given.
+  public struct Vocabulary: Codable, Sendable, Equatable {
+    public var vocabularySize = 2000
+    public var type = Tokenizer.TrainingConfiguration.ModelType.unigram
+
+    enum CodingKeys: String, CodingKey {
+      case vocabularySize = "vocabulary_size"
+      case type
+    }
+  }
+
+  /// The optimisation.
+  public struct Training: Codable, Sendable, Equatable {
+    /// How often each picture is seen.
+    public var epochs = 10
+    public var batchSize = 32
+    /// The learning rate after the warm-up.
+    public var learningRate = 1e-3
+    /// The learning rate at the end.
+    public var minLearningRate = 1e-5
+    public var warmupSteps = 100
+    /// AdamW's decay of matrices; vectors (norms, biases) and embeddings have none.
+    public var weightDecay = 0.05
+    public var beta1 = 0.9
+    public var beta2 = 0.98
+    /// The largest norm of all gradients together.
+    public var clipNorm = 1.0
+    public var seed: UInt64 = 0
+    /// Steps between two validations.
+    public var validationEvery = 500
+    /// Steps between two checkpoints.
+    public var checkpointEvery = 500
+
+    enum CodingKeys: String, CodingKey {
+      case epochs, beta1, beta2, seed
+      case batchSize = "batch_size"
+      case learningRate = "learning_rate"
+      case minLearningRate = "min_learning_rate"
+      case warmupSteps = "warmup_steps"
+      case weightDecay = "weight_decay"
+      case clipNorm = "clip_norm"
+      case validationEvery = "validation_every"
+      case checkpointEvery = "checkpoint_every"
+    }
+  }
+
+  public init() {}
+
+  /// - Throws: `TrainingError` or the part's own error, for a setting that is unknown or out of range.
+  public init(contentsOf url: URL) throws {
+    guard let data = try? Data(contentsOf: url) else {
+      throw TrainingError("\(url.path) cannot be read: give a training configuration, such as a recipe's config.json")
+    }
+    self = try StrictJSON.decode(data, over: TrainingConfiguration(), file: url.path)
+    try validate()
+  }
+
+  public func validate() throws {
+    func positive(_ name: String, _ value: Int) throws {
+      guard value > 0 else { throw TrainingError("training.\(name) must be at least 1, got \(value)") }
+    }
+    try positive("epochs", training.epochs)
+    try positive("batch_size", training.batchSize)
+    try positive("validation_every", training.validationEvery)
+    try positive("checkpoint_every", training.checkpointEvery)
+    guard training.warmupSteps >= 0 else {
+      throw TrainingError("training.warmup_steps must be at least 0, got \(training.warmupSteps)")
+    }
+    guard training.learningRate > 0, training.learningRate.isFinite else {
+      throw TrainingError("training.learning_rate must be above 0, got \(training.learningRate)")
+    }
+    guard (0...training.learningRate).contains(training.minLearningRate) else {
+      throw TrainingError(
+        "training.min_learning_rate must be from 0 to learning_rate, got \(training.minLearningRate)")
+    }
+    guard training.weightDecay >= 0, training.clipNorm > 0 else {
+      throw TrainingError(
+        "training.weight_decay must be at least 0 and clip_norm above 0, got \(training.weightDecay) and "
+          + "\(training.clipNorm)")
+    }
+    guard (0..<1).contains(training.beta1), (0..<1).contains(training.beta2) else {
+      throw TrainingError("training.beta1 and beta2 must be in [0, 1), got \(training.beta1) and \(training.beta2)")
+    }
+  }
+}

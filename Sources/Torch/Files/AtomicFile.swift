@@ -1,0 +1,37 @@
+import Foundation
+
+/// Writes a file that appears under its name when it is complete, or not at all.
+enum AtomicFile {
+  /// - Parameter body: gets a function that appends bytes
+  static func write(to url: URL, _ body: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void) throws {
+    let temporary = url.deletingLastPathComponent().appendingPathComponent(
+      ".\(url.lastPathComponent).\(getpid()).\(UInt32.random(in: 0 ... .max)).partial")
+    func fail(_ path: String) -> FileError {
+      FileError("\(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+    let descriptor = open(temporary.path, O_WRONLY | O_CREAT | O_EXCL, 0o644)
+    guard descriptor >= 0 else { throw fail(url.path) }
+    do {
+      defer { close(descriptor) }
+      try body { bytes in
+        var done = 0
+        while done < bytes.count, let base = bytes.baseAddress {
+          let written = Foundation.write(descriptor, base + done, min(bytes.count - done, 1 << 30))
+          if written < 0 && errno == EINTR { continue }
+          guard written > 0 else { throw fail(url.path) }
+          done += written
+        }
+      }
+      guard fsync(descriptor) == 0 else { throw fail(url.path) }
+      guard rename(temporary.path, url.path) == 0 else { throw fail(url.path) }
+    } catch {
+      unlink(temporary.path)
+      throw error
+    }
+    let folder = open(url.deletingLastPathComponent().path, O_RDONLY)
+    if folder >= 0 {
+      fsync(folder)
+      close(folder)
+    }
+  }
+}

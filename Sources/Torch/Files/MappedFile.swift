@@ -1,0 +1,43 @@
+import Foundation
+
+/// A file's bytes, mapped into memory. Writing to them changes a private copy, never the file.
+final class MappedFile: @unchecked Sendable {
+  let url: URL
+  let base: UnsafeMutableRawPointer
+  let count: Int
+
+  init(_ url: URL) throws {
+    let descriptor = open(url.path, O_RDONLY)
+    guard descriptor >= 0 else { throw FileError("\(url.path) cannot be opened: \(String(cString: strerror(errno)))") }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      throw FileError("\(url.path) is not a regular file")
+    }
+    guard status.st_size > 0 else { throw FileError("\(url.path) is empty") }
+    count = Int(status.st_size)
+    let mapped = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0)
+    guard let mapped, mapped != MAP_FAILED else {
+      throw FileError("\(url.path) cannot be mapped into memory: \(String(cString: strerror(errno)))")
+    }
+    base = mapped
+    self.url = url
+  }
+
+  deinit { munmap(base, count) }
+
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+  /// A tensor over the bytes from `offset` on; copied where the offset does not suit the dtype.
+  func tensor(at offset: Int, shape: [Int], strides: [Int]? = nil, dtype: DType) throws -> Tensor {
+    if offset % dtype.size == 0 {
+      return try Tensor(memory: base + offset, shape: shape, strides: strides, dtype: dtype, owner: self)
+    }
+    let size = shape.reduce(1, *) * dtype.size
+    let copy = try Tensor(uninitialized: shape, dtype: dtype)
+    try copy.withUnsafeMutableBytes {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: base + offset, count: size))
+    }
+    return copy
+  }
+}

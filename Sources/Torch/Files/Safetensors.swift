@@ -1,0 +1,152 @@
+import Foundation
+
+/// The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes.
+/// Source: github.com/huggingface/safetensors, README.
+public enum Safetensors {
+  public struct Contents: Sendable {
+    public let tensors: [String: Tensor]
+    public let metadata: [String: String]
+  }
+
+  private static let names: [(DType, String)] = [
+    (.float64, "F64"), (.float32, "F32"), (.float16, "F16"), (.bfloat16, "BF16"), (.int64, "I64"), (.int32, "I32"),
+    (.int16, "I16"), (.int8, "I8"), (.uint8, "U8"), (.bool, "BOOL"),
+  ]
+  private static let metadataKey = "__metadata__"
+  private static let maxHeader = 100_000_000
+
+  private struct Entry {
+    let name: String
+    let dtype: DType
+    let shape: [Int]
+    let range: Range<Int>
+  }
+
+  // MARK: Reading
+
+  /// Maps a file's tensors, without copying them.
+  /// - Throws: `FileError` for a file that is damaged or not of this format.
+  public static func read(_ url: URL) throws -> Contents {
+    let file = try MappedFile(url)
+    let (entries, metadata, start) = try header(of: file)
+    var tensors: [String: Tensor] = [:]
+    tensors.reserveCapacity(entries.count)
+    for entry in entries {
+      tensors[entry.name] = try file.tensor(at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype)
+    }
+    return Contents(tensors: tensors, metadata: metadata)
+  }
+
+  private static func header(of file: MappedFile) throws -> (entries: [Entry], metadata: [String: String], start: Int) {
+    func damaged(_ reason: String) -> FileError {
+      FileError("\(file.url.path) is not a sound safetensors file: \(reason)")
+    }
+    guard file.count >= 8 else { throw damaged("it has \(file.count) bytes, too few for a header") }
+    let length = file.bytes.loadUnaligned(as: UInt64.self).littleEndian
+    guard length <= maxHeader else { throw damaged("its header claims \(length) bytes, more than \(maxHeader)") }
+    let start = 8 + Int(length)
+    guard start <= file.count else { throw damaged("its header claims \(length) bytes, more than the file has") }
+    let root: JSONScanner.Value
+    do {
+      root = try JSONScanner.parse(UnsafeRawBufferPointer(rebasing: file.bytes[8..<start]))
+    } catch let failure as JSONScanner.Failure {
+      throw damaged("its header is not valid JSON: \(failure.reason)")
+    }
+    guard case .object(let fields) = root else { throw damaged("its header is not a JSON object") }
+    var metadata: [String: String] = [:]
+    var entries: [Entry] = []
+    for (name, value) in fields {
+      guard case .object(let description) = value else { throw damaged("\"\(name)\" is not described by an object") }
+      if name == metadataKey {
+        for (key, value) in description {
+          guard case .string(let text) = value else { throw damaged("its metadata \"\(key)\" is not a text") }
+          metadata[key] = text
+        }
+      } else {
+        do {
+          entries.append(try entry(name, description))
+        } catch let failure as JSONScanner.Failure {
+          throw damaged("tensor \"\(name)\" \(failure.reason)")
+        }
+      }
+    }
+    entries.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
+    var end = 0
+    for entry in entries {
+      guard entry.range.lowerBound == end else {
+        throw damaged(
+          "tensor \"\(entry.name)\" begins at byte \(entry.range.lowerBound), where \(end) is expected "
+            + "(tensors must not overlap or leave gaps)")
+      }
+      end = entry.range.upperBound
+    }
+    guard start + end == file.count else {
+      throw damaged("its tensors take \(end) bytes, but \(file.count - start) are there")
+    }
+    return (entries, metadata, start)
+  }
+
+  private static func entry(_ name: String, _ description: [(key: String, value: JSONScanner.Value)]) throws -> Entry {
+    let fields = Dictionary(uniqueKeysWithValues: description.map { ($0.key, $0.value) })
+    guard fields.count == 3, case .string(let dtypeName)? = fields["dtype"], case .array(let sizes)? = fields["shape"],
+      case .array(let offsets)? = fields["data_offsets"]
+    else { throw JSONScanner.Failure(reason: "must have dtype, shape and data_offsets, and nothing else") }
+    guard let dtype = names.first(where: { $0.1 == dtypeName })?.0 else {
+      throw JSONScanner.Failure(
+        reason: "has the dtype \(dtypeName): known are \(names.map(\.1).joined(separator: ", "))")
+    }
+    func integers(_ values: [JSONScanner.Value], _ what: String) throws -> [Int] {
+      try values.map {
+        guard case .integer(let number) = $0, number >= 0 else {
+          throw JSONScanner.Failure(reason: "has a \(what) that is not a whole number from 0 on")
+        }
+        return number
+      }
+    }
+    let shape = try integers(sizes, "size")
+    let bounds = try integers(offsets, "data offset")
+    guard bounds.count == 2, bounds[0] <= bounds[1] else {
+      throw JSONScanner.Failure(reason: "has data_offsets \(bounds), which are no range")
+    }
+    var size = dtype.size
+    for dimension in shape {
+      let (product, overflow) = size.multipliedReportingOverflow(by: dimension)
+      guard !overflow else { throw JSONScanner.Failure(reason: "has the impossible shape \(shape)") }
+      size = product
+    }
+    guard size == bounds[1] - bounds[0] else {
+      throw JSONScanner.Failure(
+        reason: "of \(dtype) \(shape) needs \(size) bytes, but its data_offsets give \(bounds[1] - bounds[0])")
+    }
+    return Entry(name: name, dtype: dtype, shape: shape, range: bounds[0]..<bounds[1])
+  }
+
+  // MARK: Writing
+
+  /// Writes tensors to a file, which appears when it is complete.
+  /// - Throws: `FileError` for a name that is given twice or reserved, or when the file cannot be written.
+  public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to url: URL) throws {
+    // Wide elements first, as the format's own library does it: then every tensor is aligned.
+    let sorted = try tensors.map { (name: $0.0, tensor: $0.1, dtype: try $0.1.dtype) }
+      .sorted { ($1.dtype.size, $0.name) < ($0.dtype.size, $1.name) }
+    var header: [String: Any] = metadata.isEmpty ? [:] : [metadataKey: metadata]
+    var offset = 0
+    for (name, tensor, dtype) in sorted {
+      guard header[name] == nil, name != metadataKey else {
+        throw FileError("\(url.path) cannot hold two tensors of the name \"\(name)\"")
+      }
+      let size = tensor.count * dtype.size
+      header[name] = [
+        "dtype": names.first { $0.0 == dtype }?.1 ?? "", "shape": tensor.shape, "data_offsets": [offset, offset + size],
+      ]
+      offset += size
+    }
+    var json = try JSONSerialization.data(withJSONObject: header, options: [.sortedKeys, .withoutEscapingSlashes])
+    json.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
+    try AtomicFile.write(to: url) { append in
+      try withUnsafeBytes(of: UInt64(json.count).littleEndian) { try append($0) }
+      try json.withUnsafeBytes { try append($0) }
+      for (_, tensor, _) in sorted { try tensor.detach().withUnsafeBytes { try append($0) } }
+    }
+  }
+}
