@@ -77,12 +77,13 @@ public final class Trainer {
     let validationFolder =
       hasSplits && FileManager.default.fileExists(atPath: held.path) ? try ImageFolder(held) : nil
 
-    tokenizer = try Self.tokenizer(in: run, texts: folder, settings: state.configuration.tokenizer)
+    let tokenizer = try Self.tokenizer(in: run, texts: folder, settings: state.configuration.tokenizer)
     state.configuration.model.numTokens = tokenizer.vocabularySize
-    processor = try ImageProcessor(state.configuration.image)
+    let configuration = state.configuration
+    let processor = try ImageProcessor(configuration.image)
     try manualSeed(settings.seed)
     model = try GPT4MultiModal(
-      state.configuration.model, contents: latest == nil ? .random(Generator(seed: settings.seed)) : .uninitialized,
+      configuration.model, contents: latest == nil ? .random(Generator(seed: settings.seed)) : .uninitialized,
       device: device)
     for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
     let (decayed, others) = Self.decayGroups(model.parameters.trainable)
@@ -95,8 +96,8 @@ public final class Trainer {
     func loader(_ folder: ImageFolder, augmented: Bool) throws -> BatchLoader {
       try BatchLoader(
         folder, tokenizer: tokenizer, processor: processor,
-        augmentation: augmented ? PictureAugmentation(state.configuration.augmentation) : nil,
-        maxSeqLen: state.configuration.model.maxSeqLen, batchSize: settings.batchSize, seed: settings.seed)
+        augmentation: augmented ? PictureAugmentation(configuration.augmentation) : nil,
+        maxSeqLen: configuration.model.maxSeqLen, batchSize: settings.batchSize, seed: settings.seed)
     }
     training = try loader(folder, augmented: true)
     validation = try validationFolder.map { try loader($0, augmented: false) }
@@ -104,7 +105,9 @@ public final class Trainer {
       peak: settings.learningRate, minimum: settings.minLearningRate, warmupSteps: settings.warmupSteps,
       steps: settings.epochs * training.stepsPerEpoch)
     if let latest { try Checkpoint.load(latest, parameters: model.parameters, optimizer: optimizer) }
-    self.configuration = state.configuration
+    self.configuration = configuration
+    self.tokenizer = tokenizer
+    self.processor = processor
     self.state = state
     self.run = run
     self.device = device
@@ -169,7 +172,7 @@ public final class Trainer {
     model.isTraining = true
     defer { model.isTraining = false }
     try optimizer.zeroGrad()
-    let loss = try loss(batch)
+    let loss = try self.loss(batch)
     try loss.backward()
     let norm = try clipGradNorm(model.parameters.trainable, maxNorm: configuration.training.clipNorm)
     let value = Double(try loss.item(Float.self))
@@ -191,7 +194,7 @@ public final class Trainer {
       for range in validation.batchesInOrder() {
         let batch = try validation.batch(of: range)
         let count = Double(try batch.targets.ne(Double(GPT4MultiModal.ignored)).sum().item(Int.self))
-        total += Double(try loss(batch).item(Float.self)) * count
+        total += Double(try self.loss(batch).item(Float.self)) * count
         tokens += count
       }
     }
@@ -229,9 +232,10 @@ public final class Trainer {
   {
     let url = run.appendingPathComponent(ModelFolder.tokenizerName)
     if !FileManager.default.fileExists(atPath: url.path) {
-      try Tokenizer.train(
+      let trained = try Tokenizer.train(
         on: texts.samples.flatMap { [$0.prompt, $0.text].compactMap { $0 } },
-        configuration: .init(vocabularySize: settings.vocabularySize, type: settings.type), to: url)
+        configuration: .init(vocabularySize: settings.vocabularySize, type: settings.type))
+      try trained.modelData.write(to: url, options: .atomic)
     }
     return try Tokenizer(contentsOf: url)
   }

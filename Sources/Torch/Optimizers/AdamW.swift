@@ -27,6 +27,12 @@ public final class AdamW {
     public let secondMoment: Tensor
     /// float32, a scalar.
     public let step: Tensor
+
+    public init(firstMoment: Tensor, secondMoment: Tensor, step: Tensor) {
+      self.firstMoment = firstMoment
+      self.secondMoment = secondMoment
+      self.step = step
+    }
   }
 
   private static let fused = Operator("aten::_fused_adamw_")
