@@ -56,22 +56,26 @@ bool cv_can_read(const char *format) {
   return false;
 }
 
+CVError cv_copy(const uint8_t *data, int32_t width, int32_t height, int32_t bands, CVPixels *result) {
+  size_t size = (size_t)width * height * bands;
+  result->data = malloc(size);
+  if (!result->data) return strdup("there is not enough memory for the picture");
+  memcpy(result->data, data, size);
+  result->width = width;
+  result->height = height;
+  result->bands = bands;
+  return NULL;
+}
+
 // Copies an image's pixels out; it must be of 8 bits.
 static CVError copy_out(VipsImage *image, CVPixels *result) {
   size_t size = 0;
   void *memory = vips_image_write_to_memory(image, &size);
   if (!memory) return failure();
-  result->data = malloc(size);
-  if (!result->data) {
-    g_free(memory);
-    return strdup("there is not enough memory for the picture");
-  }
-  memcpy(result->data, memory, size);
+  CVError error = cv_copy(
+      memory, vips_image_get_width(image), vips_image_get_height(image), vips_image_get_bands(image), result);
   g_free(memory);
-  result->width = vips_image_get_width(image);
-  result->height = vips_image_get_height(image);
-  result->bands = vips_image_get_bands(image);
-  return NULL;
+  return error;
 }
 
 static VipsImage *wrap(const CVPixels *pixels) {

@@ -40,6 +40,8 @@ typedef struct {
 
 void cv_free(void *memory);
 
+CVError cv_copy(const uint8_t *data, int32_t width, int32_t height, int32_t bands, CVPixels *result);
+
 /// Starts the library with loaders that are not fit for untrusted files blocked. Called once, first.
 CVError cv_start(void);
 const char *cv_version(void);

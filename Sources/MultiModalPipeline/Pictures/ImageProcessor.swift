@@ -9,6 +9,11 @@ public struct ImageProcessor: Sendable {
     public struct Size: Codable, Sendable, Equatable {
       public var height: Int
       public var width: Int
+
+      public init(height: Int, width: Int) {
+        self.height = height
+        self.width = width
+      }
     }
 
     public enum ResizeMode: String, Codable, Sendable, CaseIterable {
@@ -119,12 +124,13 @@ public struct ImageProcessor: Sendable {
         case .crop: CV_CROP
         case .pad: CV_PAD
         }
-      resized = try Vips.pixels("the picture cannot be resized") { result in
-        var source = picture.pixels
-        return withExtendedLifetime(picture) {
-          cv_resize(&source, Int32(width), Int32(height), mode, configuration.background, &result)
-        }
-      }
+      resized = Picture(
+        owning: try Vips.pixels("the picture cannot be resized") { result in
+          var source = picture.pixels
+          return withExtendedLifetime(picture) {
+            cv_resize(&source, Int32(width), Int32(height), mode, configuration.background, &result)
+          }
+        })
     }
     let plane = height * width
     let values = [Float](unsafeUninitializedCapacity: 3 * plane) { buffer, count in

@@ -21,14 +21,14 @@ enum Vips {
   }
 
   /// Runs a function of the library that fills in pixels.
-  static func pixels(_ context: String, _ body: (inout CVPixels) -> CVError?) throws -> Picture {
+  static func pixels(_ context: String, _ body: (inout CVPixels) -> CVError?) throws -> CVPixels {
     try start()
     var result = CVPixels()
     if let error = body(&result) {
       defer { cv_free(error) }
       throw PictureError("\(context): \(String(cString: error))")
     }
-    return Picture(owning: result)
+    return result
   }
 }
 
@@ -37,6 +37,18 @@ public final class Picture: @unchecked Sendable {
   let pixels: CVPixels  // never changed
 
   init(owning pixels: CVPixels) { self.pixels = pixels }
+
+  /// A picture of rows of pixels, red, green and blue a byte each.
+  /// - Throws: `PictureError` when the bytes do not fill exactly this width and height.
+  public convenience init(rgb: [UInt8], width: Int, height: Int) throws {
+    guard width > 0, height > 0, width <= 16384, height <= 16384, rgb.count == 3 * width * height else {
+      throw PictureError("\(rgb.count) bytes are no picture of \(width) x \(height) pixels of 3 bytes each")
+    }
+    self.init(
+      owning: try Vips.pixels("the picture cannot be kept") { result in
+        cv_copy(rgb, Int32(width), Int32(height), 3, &result)
+      })
+  }
 
   deinit { cv_free(pixels.data) }
 
@@ -68,9 +80,10 @@ public final class Picture: @unchecked Sendable {
     guard bytes.count <= limits.maxBytes else {
       throw PictureError("\(name) cannot be read: it has \(bytes.count) bytes, but at most \(limits.maxBytes) are allowed")
     }
-    return try Vips.pixels("\(name) cannot be read") { result in
-      bytes.withUnsafeBytes { cv_decode($0.baseAddress, $0.count, Int64(limits.maxPixels), &result) }
-    }
+    return Picture(
+      owning: try Vips.pixels("\(name) cannot be read") { result in
+        bytes.withUnsafeBytes { cv_decode($0.baseAddress, $0.count, Int64(limits.maxPixels), &result) }
+      })
   }
 
   public static func decode(contentsOf url: URL, limits: Limits = Limits()) throws -> Picture {

@@ -80,10 +80,11 @@ public struct PictureAugmentation: Sendable {
   /// Draws a view of a picture, of the configuration's height and width.
   public func callAsFunction(_ picture: Picture, using generator: inout some RandomNumberGenerator) throws -> Picture {
     var view = drawView(of: picture, using: &generator)
-    return try Vips.pixels("no view of the picture can be drawn") { result in
-      var source = picture.pixels
-      return withExtendedLifetime(picture) { cv_view(&source, &view, &result) }
-    }
+    return Picture(
+      owning: try Vips.pixels("no view of the picture can be drawn") { result in
+        var source = picture.pixels
+        return withExtendedLifetime(picture) { cv_view(&source, &view, &result) }
+      })
   }
 
   private func drawView(of picture: Picture, using generator: inout some RandomNumberGenerator) -> CVView {

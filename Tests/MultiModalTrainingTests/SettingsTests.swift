@@ -1,0 +1,58 @@
+import Foundation
+import MultiModalModel
+import Testing
+
+@testable import MultiModalTraining
+
+@Suite struct SettingsTests {
+  private func read(_ json: String) throws -> TrainingConfiguration {
+    let folder = try TemporaryFolder()
+    try folder.write(json, "config.json")
+    return try TrainingConfiguration(contentsOf: folder.url.appendingPathComponent("config.json"))
+  }
+
+  @Test func whatIsMissingKeepsItsDefault() throws {
+    let settings = try read(#"{"model": {"image_size": 64, "patch_size": 8}, "training": {"epochs": 3}}"#)
+    #expect(settings.model.imageSize == 64)
+    #expect(settings.model.encoderDim == 512)
+    #expect(settings.training.epochs == 3)
+    #expect(settings.training.batchSize == TrainingConfiguration().training.batchSize)
+  }
+
+  @Test(arguments: [
+    (#"{"training": {"epoch": 3}}"#, #""training.epoch" is not known"#),
+    (#"{"trainig": {}}"#, #""trainig" is not known"#),
+    (#"{"model": {"image_size": "big"}}"#, "image_size must be a whole number"),
+    (#"{"training": {"epochs": "many"}}"#, #""training.epochs" has the wrong kind of value"#),
+    (#"{"training": {"epochs": 0}}"#, "training.epochs must be at least 1, got 0"),
+    (#"{"training": {"learning_rate": -1}}"#, "training.learning_rate must be above 0"),
+    (#"{"training": 5}"#, #""training" must be an object"#),
+    ("{", "is not valid JSON"),
+  ])
+  func aWrongSettingIsNamed(json: String, message: String) throws {
+    let error = #expect(throws: (any Error).self) { try read(json) }
+    #expect("\(error as Any)".contains(message), "\(error as Any)")
+  }
+
+  @Test func theLearningRateWarmsUpAndFollowsACosine() {
+    let schedule = LearningRateSchedule(peak: 1, minimum: 0.1, warmupSteps: 10, steps: 110)
+    #expect(schedule(0) == 0.1)
+    #expect(schedule(9) == 1)
+    #expect(schedule(10) == 1)
+    #expect(abs(schedule(60) - 0.55) < 1e-12)
+    #expect(abs(schedule(110) - 0.1) < 1e-12)
+    #expect(abs(schedule(1000) - 0.1) < 1e-12)
+  }
+
+  @Test func wordsInCommonMakeF1() {
+    #expect(TextMetrics.tokenF1("a black cat", "a black cat") == 1)
+    #expect(TextMetrics.tokenF1("a cat", "a black cat") == 0.8)
+    #expect(TextMetrics.tokenF1("cat cat", "cat") == 2.0 / 3)
+    #expect(TextMetrics.tokenF1("dog", "cat") == 0)
+    #expect(TextMetrics.tokenF1("", "") == 1)
+    #expect(TextMetrics.tokenF1("", "cat") == 0)
+    let metrics = TextMetrics(generated: ["cat", "a dog"], expected: ["cat", "a big dog"])
+    #expect(metrics.exactMatch == 0.5)
+    #expect(metrics.tokenF1 == 0.9)
+  }
+}

@@ -1,0 +1,172 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Testing
+import Torch
+
+@testable import MultiModalTraining
+
+/// Runs share the process-wide random state of dropout, so they take turns.
+@Suite(.serialized) struct TrainerTests {
+  /// Coloured squares and their names.
+  private func squares() throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    let colours: [(String, [UInt8])] = [
+      ("red", [255, 0, 0]), ("green", [0, 160, 0]), ("blue", [0, 0, 255]), ("white", [255, 255, 255]),
+    ]
+    for split in ["train", "validation"] {
+      var lines = ""
+      for (name, colour) in colours {
+        // A portable pixmap would need another loader, so the square goes through PNG.
+        let pixels = Array(repeating: colour, count: 16 * 16).flatMap { $0 }
+        try folder.write("", "\(split)/.keep")
+        try Picture(rgb: pixels, width: 16, height: 16).encoded()
+          .write(to: folder.url.appendingPathComponent("\(split)/\(name).png"))
+        lines += #"{"file_name": "\#(name).png", "text": "\#(name) square"}"# + "\n"
+      }
+      try folder.write(lines, "\(split)/metadata.jsonl")
+    }
+    return folder
+  }
+
+  private var settings: TrainingConfiguration {
+    var settings = TrainingConfiguration()
+    settings.model.imageSize = 16
+    settings.model.patchSize = 8
+    settings.model.encoderDim = 32
+    settings.model.encoderDepth = 1
+    settings.model.encoderHeads = 1
+    settings.model.decoderDim = 32
+    settings.model.decoderDepth = 1
+    settings.model.decoderHeads = 1
+    settings.model.alibiNumHeads = 1
+    settings.model.maxSeqLen = 32
+    settings.model.ffDropout = 0.1
+    settings.image.size = .init(height: 16, width: 16)
+    settings.augmentation.height = 16
+    settings.augmentation.width = 16
+    settings.tokenizer.vocabularySize = 280
+    settings.training.batchSize = 2
+    settings.training.epochs = 6
+    settings.training.warmupSteps = 2
+    settings.training.validationEvery = 4
+    settings.training.checkpointEvery = 4
+    return settings
+  }
+
+  @Test func trainingLowersTheLossAndLeavesAModelFolder() async throws {
+    let data = try squares()
+    let run = try TemporaryFolder()
+    var settings = settings
+    settings.training.epochs = 30
+    settings.training.learningRate = 3e-3
+    var losses: [Double] = []
+    let folder = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train {
+      if case .validated(_, let loss, _) = $0 { losses.append(loss) }
+    }
+    #expect(losses.count == 15)
+    #expect(try #require(losses.last) < 0.5 * #require(losses.first))
+    let model = try ModelFolder(folder).model()
+    let tokenizer = try ModelFolder(folder).tokenizer()
+    #expect(model.configuration.numTokens == tokenizer.vocabularySize)
+    #expect(try ModelFolder(folder).processor().configuration == settings.image)
+  }
+
+  @Test func aResumedRunEndsWithTheWeightsOfAnUnbrokenOne() async throws {
+    let data = try squares()
+    let whole = try TemporaryFolder()
+    let broken = try TemporaryFolder()
+    _ = try await Trainer(data: data.url, run: whole.url, configuration: settings, resume: false).train()
+
+    // The task that trains cancels itself in the middle.
+    let interrupted = Task { [settings] in
+      _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: false).train { event in
+        if case .step(let progress) = event, progress.step == 7 { withUnsafeCurrentTask { $0?.cancel() } }
+      }
+    }
+    await #expect(throws: CancellationError.self) { try await interrupted.value }
+    #expect(Checkpoint.latest(in: broken.url)?.lastPathComponent == "checkpoint-7")
+    _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: true).train()
+
+    let expected = try Safetensors.read(whole.url.appendingPathComponent("model.safetensors")).tensors
+    let resumed = try Safetensors.read(broken.url.appendingPathComponent("model.safetensors")).tensors
+    #expect(expected.keys.sorted() == resumed.keys.sorted())
+    for (name, tensor) in expected {
+      #expect(try tensor.array(of: Float.self) == #require(resumed[name]).array(of: Float.self), "\(name)")
+    }
+  }
+
+  @Test func aRunIsNotOverwrittenAndNotResumedFromNothing() async throws {
+    let data = try squares()
+    let run = try TemporaryFolder()
+    var error = #expect(throws: TrainingError.self) {
+      try Trainer(data: data.url, run: run.url, configuration: settings, resume: true)
+    }
+    #expect(error?.description.contains("no checkpoint to resume from") == true)
+    _ = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train()
+    error = #expect(throws: TrainingError.self) {
+      try Trainer(data: data.url, run: run.url, configuration: settings, resume: false)
+    }
+    #expect(error?.description.contains("add --resume") == true)
+  }
+
+  @Test func aTextThatIsTooLongIsRefusedBeforeTraining() throws {
+    let data = try squares()
+    var settings = settings
+    settings.model.maxSeqLen = 3
+    let error = #expect(throws: TrainingError.self) {
+      try Trainer(data: data.url, run: TemporaryFolder().url, configuration: settings, resume: false)
+    }
+    #expect(error?.description.contains("but max_seq_len is 3") == true)
+  }
+
+  @Test func promptAndPaddingAreNotLearned() throws {
+    let folder = try TemporaryFolder()
+    let picture = try Picture(rgb: Array(repeating: 9, count: 3 * 64), width: 8, height: 8).encoded()
+    try picture.write(to: folder.url.appendingPathComponent("a.png"))
+    try folder.write(
+      #"{"file_name": "a.png", "prompt": "pro", "text": "ab"}"# + "\n" + #"{"file_name": "a.png", "text": "a"}"#,
+      "metadata.jsonl")
+    let tokenizer = try Tokenizer.train(on: ["pro", "ab", "a"], configuration: .init(vocabularySize: 270))
+    var image = ImageProcessor.Configuration()
+    image.size = .init(height: 8, width: 8)
+    let loader = try BatchLoader(
+      ImageFolder(folder.url), tokenizer: tokenizer, processor: ImageProcessor(image), augmentation: nil,
+      maxSeqLen: 20, batchSize: 2, seed: 0)
+    let batch = try loader.batch(of: 0..<2)
+    let prompt = try tokenizer.encode("pro")
+    let text = try tokenizer.encode("ab", addEOS: true)
+    let short = try tokenizer.encode("a", addEOS: true)
+    let length = 1 + prompt.count + text.count
+    #expect(batch.text.shape == [2, length])
+    #expect(
+      try batch.text.array(of: Int.self)
+        == [tokenizer.bos] + prompt + text + [tokenizer.bos] + short
+        + Array(repeating: tokenizer.pad, count: length - 1 - short.count))
+    let ignored = GPT4MultiModal.ignored
+    #expect(
+      try batch.targets.array(of: Int.self)
+        == Array(repeating: ignored, count: prompt.count) + text + short
+        + Array(repeating: ignored, count: length - 1 - short.count))
+    #expect(
+      try batch.mask.array(of: Bool.self)
+        == Array(repeating: true, count: length)
+        + (0..<length).map { $0 < 1 + short.count })
+  }
+
+  @Test func aStepsBatchDependsOnItsNumberAlone() throws {
+    let data = try squares()
+    let tokenizer = try Tokenizer.train(on: ["red square"], configuration: .init(vocabularySize: 280))
+    let loader = try BatchLoader(
+      ImageFolder(data.url.appendingPathComponent("train")), tokenizer: tokenizer,
+      processor: ImageProcessor(settings.image), augmentation: PictureAugmentation(settings.augmentation),
+      maxSeqLen: 32, batchSize: 2, seed: 5)
+    #expect(loader.stepsPerEpoch == 2)
+    let first = try loader.batch(step: 3)
+    _ = try loader.batch(step: 4)
+    let again = try loader.batch(step: 3)
+    #expect(try first.images.array(of: Float.self) == again.images.array(of: Float.self))
+    #expect(try first.text.array(of: Int.self) == again.text.array(of: Int.self))
+    #expect(try first.images.array(of: Float.self) != loader.batch(step: 5).images.array(of: Float.self))
+  }
+}
