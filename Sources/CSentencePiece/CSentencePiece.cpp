@@ -10,6 +10,11 @@
 #include <string>
 #include <vector>
 
+// Exported by the library, but in none of its installed headers.
+namespace sentencepiece::logging {
+void SetMinLogLevel(int level);
+}
+
 namespace {
 
 using sentencepiece::SentencePieceProcessor;
@@ -133,6 +138,7 @@ CSPError csp_train(
     const char *arguments, const char *const *sentences, const size_t *sizes, size_t count, void **model,
     size_t *size) {
   return guarded([&] {
+    sentencepiece::logging::SetMinLogLevel(2);  // its progress would mix with ours
     Sentences iterator(sentences, sizes, count);
     std::string trained;
     check(sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &trained));

@@ -215,6 +215,7 @@ public final class Trainer {
     let loss = validation == nil ? "" : String(format: " and reached a validation loss of %.4f", state.bestValidationLoss)
     try ModelFolder.write(
       model, tokenizer: tokenizer, processor: processor, to: run,
+      dtype: configuration.training.weights.dtype,
       readme: """
         # A GPT4MultiModal model
 

@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import Torch
 
 /// Everything that a training run is told: `config.json` of a recipe. Missing settings keep these defaults, unknown
 /// ones are refused.
@@ -43,9 +44,18 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var validationEvery = 500
     /// Steps between two checkpoints.
     public var checkpointEvery = 500
+    /// What the finished model's weights are stored as; they are trained in float32.
+    public var weights = Weights.float32
+
+    public enum Weights: String, Codable, Sendable {
+      case float32
+      case bfloat16
+
+      var dtype: DType { self == .float32 ? .float32 : .bfloat16 }
+    }
 
     enum CodingKeys: String, CodingKey {
-      case epochs, beta1, beta2, seed
+      case epochs, beta1, beta2, seed, weights
       case batchSize = "batch_size"
       case learningRate = "learning_rate"
       case minLearningRate = "min_learning_rate"
