@@ -1,0 +1,91 @@
+import Torch
+
+extension GPT4MultiModal {
+  /// Whether a cached step gives exactly what computing the whole text gives. In zetascale's behaviour xPos scales
+  /// each position's values by the length of the whole text, in every layer, so nothing computed for a shorter text
+  /// can be kept.
+  var hasExactCache: Bool { !(configuration.compatibility == .zetascale && configuration.rotaryXpos) }
+}
+
+/// A batch of texts that grow token by token: the one place that feeds the decoder, cached or not.
+final class DecodingSession {
+  private let model: GPT4MultiModal
+  private var context: Tensor  // [rows, patches, dim]
+  private(set) var texts: [[Int]]
+  private let overflow: GenerationOptions.Overflow
+  private var cache: DecoderCache?
+  /// How many of each row's last tokens the cache does not hold yet.
+  private var pending = 0
+
+  /// - Parameters:
+  ///   - context: what `encode` gave, one row per text
+  ///   - texts: with at least one token each, of any lengths
+  init(_ model: GPT4MultiModal, context: Tensor, texts: [[Int]], overflow: GenerationOptions.Overflow) {
+    self.model = model
+    self.context = context
+    self.texts = texts
+    self.overflow = overflow
+  }
+
+  /// Logits over each row's next token, [rows, vocabulary] in float32.
+  func logits() throws -> Tensor {
+    try withoutGradients {
+      if texts.contains(where: { $0.count > model.configuration.maxSeqLen }) { try makeRoom() }
+      let logits: Tensor
+      if let cache, pending > 0 {
+        logits = try model.decoder.lastLogits(step(), context: nil, mask: nil, cache: cache)
+      } else {
+        if model.hasExactCache { cache = DecoderCache(capacity: capacity) }
+        let (text, mask) = try whole()
+        logits = try model.decoder.lastLogits(text, context: context, mask: mask, cache: cache)
+      }
+      pending = 0
+      return try logits.to(dtype: .float32)
+    }
+  }
+
+  /// Adds one token to each row.
+  func append(_ tokens: [Int]) {
+    for (row, token) in tokens.enumerated() { texts[row].append(token) }
+    pending += 1
+  }
+
+  /// Keeps these rows, in this order, some more than once.
+  func reorder(_ rows: [Int]) throws {
+    guard rows != Array(texts.indices) else { return }
+    let indices = try Tensor(rows).to(device: context.device)
+    texts = rows.map { texts[$0] }
+    if let cache { try cache.reorder(indices) }
+    context = try context.indexSelect(0, indices)
+  }
+
+  private var capacity: Int {
+    model.configuration.maxSeqLen + (model.configuration.crossAttend ? 0 : context.shape[1])
+  }
+
+  private func step() throws -> Tensor {
+    try Tensor(texts.flatMap { $0.suffix(pending) }, shape: [texts.count, pending]).to(device: context.device)
+  }
+
+  /// All texts, padded on the left.
+  private func whole() throws -> (text: Tensor, mask: Tensor?) {
+    let length = texts.map(\.count).max() ?? 0
+    let padded = texts.flatMap { Array(repeating: 0, count: length - $0.count) + $0 }
+    let text = try Tensor(padded, shape: [texts.count, length]).to(device: context.device)
+    guard texts.contains(where: { $0.count < length }) else { return (text, nil) }
+    let real = texts.flatMap { text in (0..<length).map { $0 >= length - text.count } }
+    return (text, try Tensor(real, shape: [texts.count, length]).to(device: context.device))
+  }
+
+  /// Drops the older half of texts that no longer fit, but for their first token.
+  private func makeRoom() throws {
+    guard overflow == .slidingWindow else {
+      throw ModelError("the text has reached max_seq_len \(model.configuration.maxSeqLen): ask for fewer tokens")
+    }
+    texts = texts.map { text in
+      text.count > model.configuration.maxSeqLen
+        ? text.prefix(1) + text.suffix(model.configuration.maxSeqLen / 2) : text
+    }
+    cache = nil
+  }
+}
