@@ -24,10 +24,9 @@ demo: build ## caption three pictures with the trained weights that lie in Model
 	@echo "Captioning $(PICTURES)"
 	@.build/release/gpt4mm caption --model Models/emoji $(PICTURES)
 
-test: ## test the set-up, then build in debug mode and run every test
+test: setup ## test the set-up, then build in debug mode and run every test
 	@echo "Testing scripts/setup"
 	@Tests/scripts/setup-test
-	@scripts/setup
 	@echo "Building and running the Swift tests"
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
 	@$(ENVIRONMENT) && swift test --disable-xctest --no-parallel $(RUN_PATH)
