@@ -1,0 +1,44 @@
+# Every target sets up what it needs (scripts/setup), says what it does, and is quick when nothing changed.
+
+PICTURES = $(wildcard Examples/pictures/*.png Examples/pictures/*.jpg Examples/pictures/*.webp)
+SWIFT_SOURCES = Package.swift $(wildcard Sources Tests Examples Benchmarks)
+
+# SwiftPM takes no run path from pkg-config, so executables and tests get LibTorch's on the command line.
+ENVIRONMENT = environment=$$(scripts/setup --print-env) && eval "$$environment"
+RUN_PATH = -Xlinker -rpath -Xlinker "$$LIBTORCH_LIB"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test format format-check clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+setup: ## install the system libraries and LibTorch where they are missing
+	@scripts/setup
+
+build: setup ## build in release mode; the command line is then .build/release/gpt4mm
+	@echo "Building gpt4mm in release mode"
+	@$(ENVIRONMENT) && swift build -c release $(RUN_PATH)
+
+demo: build ## caption three pictures with the trained weights that lie in Models/emoji
+	@echo "Captioning $(PICTURES)"
+	@.build/release/gpt4mm caption --model Models/emoji $(PICTURES)
+
+test: setup ## test the set-up, then build in debug mode and run every test
+	@echo "Testing scripts/setup"
+	@Tests/scripts/setup-test
+	@echo "Building and running the Swift tests"
+	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
+	@$(ENVIRONMENT) && swift test --disable-xctest --no-parallel $(RUN_PATH)
+
+format: ## rewrite the Swift sources in the project's format
+	@echo "Formatting $(SWIFT_SOURCES)"
+	@swift format format --in-place --parallel --recursive --configuration .swift-format $(SWIFT_SOURCES)
+
+format-check: ## fail if a Swift source is not in the project's format
+	@echo "Checking the format of $(SWIFT_SOURCES)"
+	@swift format lint --strict --parallel --recursive --configuration .swift-format $(SWIFT_SOURCES)
+
+clean: ## remove what was built; LibTorch in .libtorch/ stays
+	@echo "Removing .build"
+	@rm -rf .build
