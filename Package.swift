@@ -5,7 +5,7 @@ import PackageDescription
 // `scripts/setup` filled, so the package needs no unsafe flags and can be depended upon.
 let package = Package(
   name: "GPT4MultiModal",
-  platforms: [.macOS(.v14)],
+  platforms: [.macOS(.v15)],
   products: [
     .library(name: "Torch", targets: ["Torch"]),
     .library(name: "MultiModalModel", targets: ["MultiModalModel"]),

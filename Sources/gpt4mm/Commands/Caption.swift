@@ -1,0 +1,144 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+
+extension Command {
+  static let caption = Command(
+    name: "caption", summary: "Write texts for pictures.", arguments: "IMAGE...",
+    options: [
+      Option("model", "DIR", default: "Models/emoji", "the model folder"),
+      Option("prompt", "TEXT", "what each text begins with"),
+      Option("max-new-tokens", "N", "the most tokens to write (default: what the model can hold)"),
+      Option("min-new-tokens", "N", default: "0", "tokens before the text may end"),
+      Option("temperature", "X", default: "0", "0 takes the likeliest token; above, tokens are drawn"),
+      Option("top-k", "N", "draw among the N likeliest tokens"),
+      Option("top-p", "X", default: "1", "draw among the likeliest tokens of this joint probability"),
+      Option("min-p", "X", default: "0", "draw among tokens this fraction as likely as the likeliest"),
+      Option("repetition-penalty", "X", default: "1", "above 1 makes repeated tokens less likely"),
+      Option("presence-penalty", "X", default: "0", "subtracted once from tokens already written"),
+      Option("frequency-penalty", "X", default: "0", "subtracted from tokens for each time they were written"),
+      Option("no-repeat-ngram-size", "N", default: "0", "no N tokens in a row are written twice"),
+      Option("beams", "N", default: "1", "search with N beams"),
+      Option("length-penalty", "X", default: "1", "beams are ranked by log-probability / length ^ X"),
+      Option("samples", "N", default: "1", "texts per picture: draws, or the best beams"),
+      Option("stop", "TEXT", "end a text before this string; may be given several times"),
+      Option("sliding-window", "drop the older half of a text that outgrows the model instead of refusing"),
+      Option("seed", "N", default: "0", "the same seed draws the same texts"),
+      Shared.device, Shared.threads, Shared.json,
+      Option("quiet", "print no time taken"),
+    ],
+    details: "Reads JPEG, PNG, WebP, GIF, TIFF, HEIC and AVIF; '-' reads a picture from standard input.",
+    examples: [
+      "gpt4mm caption cat.jpg", "gpt4mm caption --temperature 0.8 --samples 3 --seed 1 cat.jpg",
+      "gpt4mm caption --json - < cat.jpg",
+    ]
+  ) { arguments in
+    guard !arguments.positional.isEmpty else { throw UsageError("'caption' needs at least one picture") }
+    let request = try captionRequest(arguments)
+    let device = try Shared.machine(arguments)
+    let began = ContinuousClock.now
+    let captioner = try Captioner(contentsOf: url(arguments.required("model")), device: device)
+    let loaded = ContinuousClock.now
+    var failure: (any Error)?
+    for path in arguments.positional {
+      do {
+        try await write(path, captioner, request, json: arguments.flag("json"))
+      } catch let error as PictureError where arguments.positional.count > 1 {
+        Terminal.note("gpt4mm: \(error)")
+        failure = error
+      }
+    }
+    if !arguments.flag("quiet") {
+      let count = arguments.positional.count
+      Terminal.note(
+        String(
+          format: "%d picture%@ in %.2f s, after %.2f s to load the model", count, count == 1 ? "" : "s",
+          (ContinuousClock.now - loaded) / .seconds(1), (loaded - began) / .seconds(1)))
+    }
+    if failure != nil { throw Failed() }
+  }
+
+  private static func captionRequest(_ arguments: Arguments) throws -> Captioner.Request {
+    var request = Captioner.Request(prompt: arguments.string("prompt"), stopStrings: arguments.strings("stop"))
+    request.options.maxNewTokens = try arguments.int("max-new-tokens")
+    request.options.minNewTokens = try arguments.int("min-new-tokens") ?? 0
+    request.options.temperature = try arguments.double("temperature") ?? 0
+    request.options.topK = try arguments.int("top-k")
+    request.options.topP = try arguments.double("top-p") ?? 1
+    request.options.minP = try arguments.double("min-p") ?? 0
+    request.options.repetitionPenalty = try arguments.double("repetition-penalty") ?? 1
+    request.options.presencePenalty = try arguments.double("presence-penalty") ?? 0
+    request.options.frequencyPenalty = try arguments.double("frequency-penalty") ?? 0
+    request.options.noRepeatNGramSize = try arguments.int("no-repeat-ngram-size") ?? 0
+    request.options.numBeams = try arguments.int("beams") ?? 1
+    request.options.lengthPenalty = try arguments.double("length-penalty") ?? 1
+    request.options.numReturnSequences = try arguments.int("samples") ?? 1
+    request.options.seed = try arguments.unsigned("seed") ?? 0
+    request.options.overflow = arguments.flag("sliding-window") ? .slidingWindow : .error
+    do {
+      try request.options.validate(vocabulary: .max)
+    } catch let error as ModelError {
+      throw UsageError(error.description)
+    }
+    return request
+  }
+
+  private struct Line: Encodable {
+    let picture: String
+    let texts: [Text]
+
+    struct Text: Encodable {
+      let text: String
+      let tokens: [Int]
+      let log_probabilities: [Double]
+      let finish: GeneratedText.FinishReason
+      let score: Double?
+    }
+  }
+
+  private static func write(_ path: String, _ captioner: Captioner, _ request: Captioner.Request, json: Bool)
+    async throws
+  {
+    let picture =
+      path == "-"
+      ? try captioner.processor.decode(
+        FileHandle.standardInput.readData(upTo: captioner.processor.configuration.maxBytes), name: "standard input")
+      : try captioner.processor.decode(contentsOf: url(path))
+    if json || request.options.numBeams > 1 || request.options.numReturnSequences > 1 {
+      let captions = try await captioner.caption([picture], request)[0]
+      if json {
+        Terminal.print(
+          try Shared.encode(
+            Line(
+              picture: path,
+              texts: captions.map {
+                .init(
+                  text: $0.text, tokens: $0.tokens, log_probabilities: $0.logProbabilities, finish: $0.finish,
+                  score: $0.score)
+              })))
+      } else {
+        for caption in captions { Terminal.print("\(path): \(request.prompt ?? "")\(caption.text)") }
+      }
+      return
+    }
+    Terminal.write("\(path): \(request.prompt ?? "")")
+    do {
+      for try await piece in captioner.stream(picture, request) { Terminal.write(piece) }
+    } catch {
+      Terminal.write("\n")
+      throw error
+    }
+    Terminal.write("\n")
+  }
+}
+
+extension FileHandle {
+  /// At most one byte more than `limit`, so that a reader sees that there is more.
+  func readData(upTo limit: Int) throws -> Data {
+    var data = Data()
+    while data.count <= limit, let more = try read(upToCount: min(1 << 20, limit + 1 - data.count)), !more.isEmpty {
+      data += more
+    }
+    return data
+  }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import MultiModalPipeline
+import Torch
+
+extension Command {
+  static let doctor = Command(
+    name: "doctor", summary: "Show what was found on this machine, what was expected, and what to do.",
+    options: [Shared.json]
+  ) { arguments in
+    let findings = examine()
+    if arguments.flag("json") {
+      Terminal.print(try Shared.encode(findings, pretty: true))
+    } else {
+      for finding in findings {
+        Terminal.print("\(finding.ok ? "ok     " : "missing") \(finding.subject): \(finding.found)")
+        if !finding.remedy.isEmpty { Terminal.print("        \(finding.remedy)") }
+      }
+    }
+    if findings.contains(where: { !$0.ok && $0.isNeeded }) { throw Failed() }
+  }
+
+  private struct Finding: Encodable {
+    let subject: String
+    let ok: Bool
+    let isNeeded: Bool
+    let found: String
+    var remedy = ""
+  }
+
+  private static func examine() -> [Finding] {
+    let version = LibTorch.version
+    let fits = version.hasPrefix("2.15.")
+    var findings = [
+      Finding(
+        subject: "LibTorch", ok: fits, isNeeded: true, found: "\(version), expected 2.15",
+        remedy: fits ? "" : "Set LIBTORCH to a LibTorch 2.15 or unset it, then run 'make build'."),
+      Finding(
+        subject: "cpu", ok: true, isNeeded: true,
+        found: "\(ProcessInfo.processInfo.activeProcessorCount) cores, \(LibTorch.threads) threads per operator"
+          + (instructionSet().map { ", \($0)" } ?? "")),
+    ]
+    let cuda = Device.count(of: .cuda)
+    findings.append(
+      Finding(
+        subject: "cuda", ok: cuda > 0, isNeeded: false, found: "\(cuda) devices",
+        remedy: cuda > 0
+          ? "" : "Only needed for --device cuda: a driver that 'nvidia-smi' sees, and 'GPT4MM_CUDA=1 scripts/setup'."))
+    findings.append(
+      Finding(
+        subject: "mps", ok: Device.count(of: .mps) > 0, isNeeded: false, found: "\(Device.count(of: .mps)) devices",
+        remedy: Device.count(of: .mps) > 0 ? "" : "Only on Apple GPUs."))
+    let formats = Picture.supportedFormats
+    let needed = ["jpeg", "png", "webp", "gif", "tiff", "heif"]
+    let absent = needed.filter { !formats.contains($0) }
+    findings.append(
+      Finding(
+        subject: "libvips", ok: !formats.isEmpty, isNeeded: true,
+        found: "\(Picture.libraryVersion), reads \(formats.joined(separator: ", "))",
+        remedy: absent.isEmpty ? "" : "Cannot read \(absent.joined(separator: ", ")): install a libvips built with them."))
+    let tokenizer = Result { try Tokenizer.train(on: ["a b c"], configuration: .init(vocabularySize: 270)).encode("a b") }
+    findings.append(
+      Finding(
+        subject: "SentencePiece", ok: (try? tokenizer.get()) != nil, isNeeded: true,
+        found: (try? tokenizer.get()) != nil ? "trains and encodes" : "does not work",
+        remedy: (try? tokenizer.get()) != nil ? "" : "Run 'scripts/setup', which installs libsentencepiece-dev."))
+    return findings
+  }
+
+  /// The instructions that LibTorch chose its kernels for.
+  private static func instructionSet() -> String? {
+    LibTorch.configuration.split(separator: "\n").first { $0.contains("CPU capability usage") }
+      .flatMap { $0.split(separator: ":").last }.map { $0.trimmingCharacters(in: .whitespaces) }
+  }
+}

@@ -1,0 +1,38 @@
+import Foundation
+import MultiModalPipeline
+import MultiModalTraining
+
+extension Command {
+  static let evaluate = Command(
+    name: "evaluate", summary: "Caption a folder of pictures and compare with its texts.",
+    options: [
+      Option("model", "DIR", default: "Models/emoji", "the model folder"),
+      Option("data", "DIR", "a folder with pictures and a metadata.jsonl"),
+      Option("beams", "N", default: "1", "search with N beams"),
+      Option("output", "FILE", "write each picture's true and generated text as JSON lines"),
+      Shared.device, Shared.threads, Shared.json,
+    ], examples: ["gpt4mm evaluate --model Models/emoji --data runs/emoji-data/test-views"]
+  ) { arguments in
+    let folder = try ImageFolder(url(arguments.required("data")))
+    let device = try Shared.machine(arguments)
+    var request = Captioner.Request()
+    request.options.numBeams = try arguments.int("beams") ?? 1
+    let captioner = try Captioner(contentsOf: url(arguments.required("model")), device: device)
+    var bar = ProgressBar()
+    let evaluation = try await Evaluation.run(captioner, on: folder, request: request) { done, count in
+      bar.update(done, of: count, details: "captioned")
+    }
+    bar.pause()
+    if let path = arguments.string("output") {
+      let lines = try evaluation.results.map { try Shared.encode($0) + "\n" }.joined()
+      try Data(lines.utf8).write(to: url(path), options: .atomic)
+    }
+    let metrics = evaluation.metrics
+    Terminal.print(
+      arguments.flag("json")
+        ? try Shared.encode(metrics)
+        : String(
+          format: "%d pictures: exact match %.1f %%, token F1 %.1f %%", metrics.count, 100 * metrics.exactMatch,
+          100 * metrics.tokenF1))
+  }
+}

@@ -1,0 +1,21 @@
+import MultiModalModel
+import MultiModalPipeline
+import Torch
+
+extension Command {
+  static let initialize = Command(
+    name: "init", summary: "Make a model folder with random weights.",
+    options: [
+      Option("config", "FILE", "config.json with the documented parameters; missing ones have their defaults"),
+      Option("seed", "N", default: "0", "the same seed gives the same weights"),
+      Option("out", "DIR", "the folder to write"),
+    ], examples: ["gpt4mm init --config config.json --seed 1 --out model"]
+  ) { arguments in
+    let configuration = try ModelFolder.configuration(contentsOf: url(arguments.required("config")))
+    let out = try arguments.required("out")
+    let seed = try arguments.unsigned("seed") ?? 0
+    let model = try GPT4MultiModal(configuration, contents: .random(Generator(seed: seed)))
+    try ModelFolder.write(model, to: url(out))
+    Terminal.print("\(out): \(model.parameters.count) parameters")
+  }
+}

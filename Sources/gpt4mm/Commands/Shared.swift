@@ -1,0 +1,24 @@
+import Foundation
+import MultiModalModel
+import Torch
+
+/// Options that several commands have.
+enum Shared {
+  static let device = Option("device", "DEVICE", default: "cpu", "where to compute: cpu, cuda, cuda:1 or mps")
+  static let threads = Option("threads", "N", "threads per operator (default: one per core)")
+  static let json = Option("json", "print JSON")
+
+  /// Applies `--threads` and gives `--device`.
+  static func machine(_ arguments: Arguments) throws -> Device {
+    if let threads = try arguments.int("threads") { try LibTorch.setThreads(threads) }
+    return try Device(arguments.string("device") ?? "cpu")
+  }
+
+  static func encode(_ value: some Encodable, pretty: Bool = false) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
+  }
+}
+
+func url(_ path: String) -> URL { URL(fileURLWithPath: path) }

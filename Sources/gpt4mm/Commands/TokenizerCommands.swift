@@ -1,0 +1,62 @@
+import Foundation
+import MultiModalPipeline
+
+extension Command {
+  static let tokenizer = Command(
+    name: "tokenizer", summary: "Train a vocabulary, and turn text into tokens and back.",
+    subcommands: [trainTokenizer, encode, decode])
+
+  private static let model = Option("model", "FILE", "the tokenizer.model")
+
+  private static let trainTokenizer = Command(
+    name: "train", summary: "Make a vocabulary from text files, one sentence a line.",
+    options: [
+      Option("input", "FILE", "a text file; may be given several times"),
+      Option("vocabulary-size", "N", default: "2000", "the most entries; fewer where the text does not have that many"),
+      Option("type", "TYPE", default: "unigram", "unigram or bpe"),
+      Option("character-coverage", "X", default: "1", "the share of characters that get entries of their own"),
+      Option("output", "FILE", "the tokenizer.model to write"),
+    ], examples: ["gpt4mm tokenizer train --input names.txt --vocabulary-size 1000 --output tokenizer.model"]
+  ) { arguments in
+    let inputs = arguments.strings("input")
+    guard !inputs.isEmpty else { throw UsageError("'train' needs --input FILE") }
+    let output = try arguments.required("output")
+    let configuration = Tokenizer.TrainingConfiguration(
+      vocabularySize: try arguments.int("vocabulary-size") ?? 2000, type: try arguments.choice("type") ?? .unigram,
+      characterCoverage: try arguments.double("character-coverage") ?? 1)
+    let sentences = try inputs.flatMap { path -> [String] in
+      guard let data = FileManager.default.contents(atPath: path) else {
+        throw TokenizerError("\(path) cannot be read")
+      }
+      guard let text = String(data: data, encoding: .utf8) else { throw TokenizerError("\(path) is not UTF-8") }
+      return text.split(whereSeparator: \.isNewline).map(String.init)
+    }
+    let tokenizer = try Tokenizer.train(on: sentences, configuration: configuration)
+    try tokenizer.modelData.write(to: url(output), options: .atomic)
+    Terminal.print("\(output): \(tokenizer.vocabularySize) tokens from \(sentences.count) lines")
+  }
+
+  private static let encode = Command(
+    name: "encode", summary: "Print the token ids of a text.", arguments: "TEXT",
+    options: [model, Option("pieces", "print the pieces too")]
+  ) { arguments in
+    guard let text = arguments.positional.first, arguments.positional.count == 1 else {
+      throw UsageError("'encode' needs one text; put quotes around it")
+    }
+    let tokenizer = try Tokenizer(contentsOf: url(arguments.required("model")))
+    let ids = try tokenizer.encode(text)
+    Terminal.print(ids.map(String.init).joined(separator: " "))
+    if arguments.flag("pieces") { Terminal.print(try ids.map(tokenizer.piece).joined(separator: " ")) }
+  }
+
+  private static let decode = Command(
+    name: "decode", summary: "Print the text of token ids.", arguments: "ID...", options: [model]
+  ) { arguments in
+    let tokenizer = try Tokenizer(contentsOf: url(arguments.required("model")))
+    let ids = try arguments.positional.map {
+      guard let id = Int($0) else { throw UsageError("a token id must be a whole number, got '\($0)'") }
+      return id
+    }
+    Terminal.print(try tokenizer.decode(ids))
+  }
+}

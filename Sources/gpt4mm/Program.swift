@@ -1,0 +1,108 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import MultiModalTraining
+import Synchronization
+import Torch
+
+/// The work failed and said why.
+struct Failed: Error {}
+
+/// Ends the running command on Ctrl-C or SIGTERM: the first time it may finish what it is writing, the second time
+/// it may not.
+final class Interruption: Sendable {
+  private let task = Mutex<Task<Void, any Error>?>(nil)
+
+  init() {
+    for number in [SIGINT, SIGTERM] {
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      // The source keeps itself alive by its handler, as long as the process.
+      source.setEventHandler { [self] in
+        withExtendedLifetime(source) {
+          guard let running = task.withLock({ $0 }), !running.isCancelled else { exit(130) }
+          running.cancel()
+        }
+      }
+      source.resume()
+    }
+  }
+
+  func run(_ work: @escaping @Sendable () async throws -> Void) async throws {
+    let running = Task { try await work() }
+    task.withLock { $0 = running }
+    try await running.value
+  }
+}
+
+enum Program {
+  static let version = "0.1.0"
+
+  static let root = Command(
+    name: "gpt4mm", summary: "Image-and-text models: train, caption, inspect.",
+    subcommands: [
+      .caption, .train, .evaluate, .forward, .initialize, .inspect, .tokenizer, .doctor,
+    ])
+
+  /// - Returns: the exit code
+  static func run(_ words: [String], interruption: Interruption) async -> Int32 {
+    do {
+      var command = root
+      var path = root.name
+      var rest = words[...]
+      while !command.subcommands.isEmpty, let word = rest.first, !word.hasPrefix("-") {
+        guard let next = command.subcommands.first(where: { $0.name == word }) else {
+          throw UsageError.unknown("command", word, among: command.subcommands.map { $0.name })
+        }
+        command = next
+        path += " \(word)"
+        rest = rest.dropFirst()
+      }
+      let options = rest.prefix { $0 != "--" }
+      if options.contains("--help") || options.contains("-h") || words.isEmpty {
+        Terminal.print(command.help(path: path))
+        return 0
+      }
+      if path == root.name, options.contains("--version") {
+        Terminal.print("gpt4mm \(version)")
+        return 0
+      }
+      guard command.subcommands.isEmpty else {
+        if let option = rest.first {
+          throw UsageError.unknown("option", option, among: ["--help"])
+        }
+        throw UsageError("'\(path)' needs a command: \(command.subcommands.map { $0.name }.joined(separator: ", "))")
+      }
+      let arguments = try Arguments(rest, of: command)
+      let chosen = command
+      try await interruption.run { try await chosen.run(arguments) }
+      return 0
+    } catch let error as UsageError {
+      Terminal.note("gpt4mm: \(error)")
+      return 2
+    } catch is Failed {
+      return 1
+    } catch is CancellationError {
+      Terminal.note("gpt4mm: interrupted")
+      return 130
+    } catch {
+      Terminal.note("gpt4mm: \(message(of: error))")
+      return 1
+    }
+  }
+
+  /// One sentence: our own errors say it themselves, the system's have it as their localized description.
+  private static func message(of error: any Error) -> String {
+    let text =
+      switch error {
+      case let error as ModelError: error.description
+      case let error as TorchError: error.description
+      case let error as FileError: error.description
+      case let error as PictureError: error.description
+      case let error as TokenizerError: error.description
+      case let error as TrainingError: error.description
+      default: error.localizedDescription
+      }
+    return text.split(whereSeparator: \.isNewline).joined(separator: " ")
+  }
+}
