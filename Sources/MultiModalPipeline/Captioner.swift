@@ -29,7 +29,9 @@ public actor Captioner {
     /// Strings at which a text ends, without them.
     public var stopStrings: [String] = []
 
-    public init(prompt: String? = nil, options: GenerationOptions = GenerationOptions(), stopStrings: [String] = []) {
+    public init(
+      prompt: String? = nil, options: GenerationOptions = GenerationOptions(), stopStrings: [String] = []
+    ) {
       self.prompt = prompt
       self.options = options
       self.stopStrings = stopStrings
@@ -72,7 +74,8 @@ public actor Captioner {
     let rows = pictures.count * request.options.numReturnSequences
     var assemblers = Array(repeating: TextAssembler(tokenizer, stopStrings: request.stopStrings), count: rows)
     let generated = try model.generate(
-      img: images(pictures), prompts: Array(repeating: prompt, count: pictures.count), options: options(request)
+      img: images(pictures), prompts: Array(repeating: prompt, count: pictures.count),
+      options: options(request)
     ) { row, tokens in
       try assemblers[row].append(tokens.last ?? 0)
       return assemblers[row].isStopped
@@ -83,7 +86,8 @@ public actor Captioner {
         for token in text.tokens { try assembler.append(token) }
         try assembler.finish()
         return Caption(
-          text: assembler.text, tokens: text.tokens, logProbabilities: text.logProbabilities, finish: text.finish,
+          text: assembler.text, tokens: text.tokens, logProbabilities: text.logProbabilities,
+          finish: text.finish,
           score: text.score)
       }
     }

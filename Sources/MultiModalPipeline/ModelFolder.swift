@@ -65,7 +65,9 @@ public struct ModelFolder: Sendable {
 
   public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }
 
-  public func processor() throws -> ImageProcessor { try ImageProcessor(contentsOf: file(Self.processorName)) }
+  public func processor() throws -> ImageProcessor {
+    try ImageProcessor(contentsOf: file(Self.processorName))
+  }
 
   /// Writes a model folder, each file complete or not at all.
   /// - Parameter dtype: that of the weights in the file; bfloat16 halves it
@@ -76,7 +78,10 @@ public struct ModelFolder: Sendable {
     try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     let folder = { (name: String) in url.appendingPathComponent(name) }
     let tensors = try model.parameters.parameters.map { parameter in
-      (parameter.name, parameter.isTrainable ? try parameter.value.detach().to(dtype: dtype) : parameter.value)
+      (
+        parameter.name,
+        parameter.isTrainable ? try parameter.value.detach().to(dtype: dtype) : parameter.value
+      )
     }
     try Safetensors.write(tensors, metadata: ["format": "pt"], to: folder(weightsName))
     let encoder = JSONEncoder()

@@ -32,6 +32,7 @@ struct StopStrings {
 
   /// How many of the last characters may be the beginning of a stop string.
   private func heldBeginning(of string: String) -> Int {
-    stride(from: min(string.count - 1, held.count), to: 0, by: -1).first { held.hasSuffix(string.prefix($0)) } ?? 0
+    stride(from: min(string.count - 1, held.count), to: 0, by: -1).first { held.hasSuffix(string.prefix($0)) }
+      ?? 0
   }
 }

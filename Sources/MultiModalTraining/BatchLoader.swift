@@ -31,7 +31,8 @@ struct BatchLoader: Sendable {
   /// Decodes every picture once and keeps it.
   /// - Parameter augmentation: nil to see the pictures as they are
   init(
-    _ folder: ImageFolder, tokenizer: Tokenizer, processor: ImageProcessor, augmentation: PictureAugmentation?,
+    _ folder: ImageFolder, tokenizer: Tokenizer, processor: ImageProcessor,
+    augmentation: PictureAugmentation?,
     maxSeqLen: Int, batchSize: Int, seed: UInt64
   ) throws {
     examples = try folder.samples.map { sample in
@@ -42,7 +43,8 @@ struct BatchLoader: Sendable {
           "the text of \(sample.picture.path) has \(tokens.count) tokens, but max_seq_len is \(maxSeqLen): shorten "
             + "it or raise max_seq_len")
       }
-      return Example(picture: try processor.decode(contentsOf: sample.picture), tokens: tokens, given: given.count)
+      return Example(
+        picture: try processor.decode(contentsOf: sample.picture), tokens: tokens, given: given.count)
     }
     self.processor = processor
     self.augmentation = augmentation
@@ -61,7 +63,8 @@ struct BatchLoader: Sendable {
     var shuffler = SplitMix64(seed: seed &+ UInt64(epoch) &* 0x9E37_79B9)
     order.shuffle(using: &shuffler)
     let first = (step % stepsPerEpoch) * batchSize
-    return try collate(order[first..<first + batchSize].map { examples[$0] }, drawing: seed ^ UInt64(step) << 20)
+    return try collate(
+      order[first..<first + batchSize].map { examples[$0] }, drawing: seed ^ UInt64(step) << 20)
   }
 
   /// All examples once, in order; the last batch may be smaller.
@@ -77,7 +80,8 @@ struct BatchLoader: Sendable {
     var size = (height: 0, width: 0)
     for example in examples {
       let image =
-        try augmentation.map { try processor($0(example.picture, using: &generator)) } ?? processor(example.picture)
+        try augmentation.map { try processor($0(example.picture, using: &generator)) }
+        ?? processor(example.picture)
       pixels += image.values
       size = (image.height, image.width)
     }
@@ -89,7 +93,9 @@ struct BatchLoader: Sendable {
       let count = example.tokens.count
       text += example.tokens + Array(repeating: pad, count: length - count)
       mask += (0..<length).map { $0 < count }
-      targets += (1..<length).map { (example.given..<count).contains($0) ? example.tokens[$0] : GPT4MultiModal.ignored }
+      targets += (1..<length).map {
+        (example.given..<count).contains($0) ? example.tokens[$0] : GPT4MultiModal.ignored
+      }
     }
     return Batch(
       images: try Tensor(pixels, shape: [examples.count, 3, size.height, size.width]),

@@ -44,7 +44,9 @@ struct Checkpoint {
       let previous = latest(in: run)
       if files.fileExists(atPath: final.path) { try files.removeItem(at: final) }
       try files.moveItem(at: partial, to: final)
-      if let previous, previous.lastPathComponent != final.lastPathComponent { try files.removeItem(at: previous) }
+      if let previous, previous.lastPathComponent != final.lastPathComponent {
+        try files.removeItem(at: previous)
+      }
     } catch {
       try? files.removeItem(at: partial)
       throw error
@@ -59,7 +61,9 @@ struct Checkpoint {
     for name in optimizer.state.keys {
       guard let first = saved["first_moment.\(name)"], let second = saved["second_moment.\(name)"],
         let step = saved["step.\(name)"]
-      else { throw TrainingError("\(url.path) has no optimizer state of \(name): it belongs to another model") }
+      else {
+        throw TrainingError("\(url.path) has no optimizer state of \(name): it belongs to another model")
+      }
       states[name] = AdamW.State(firstMoment: first, secondMoment: second, step: step)
     }
     try optimizer.restore(states)
@@ -68,7 +72,8 @@ struct Checkpoint {
 
   static func state(of url: URL) throws -> State {
     do {
-      return try JSONDecoder().decode(State.self, from: Data(contentsOf: url.appendingPathComponent("state.json")))
+      return try JSONDecoder().decode(
+        State.self, from: Data(contentsOf: url.appendingPathComponent("state.json")))
     } catch {
       throw TrainingError("\(url.path) is no checkpoint of this program: \(error.localizedDescription)")
     }

@@ -30,13 +30,15 @@ public struct Evaluation: Sendable {
         for (sample, captions) in zip(batch, try await captioner.caption(pictures, request)) {
           results.append(
             Result(
-              picture: sample.picture.lastPathComponent, expected: sample.text, generated: captions.first?.text ?? ""))
+              picture: sample.picture.lastPathComponent, expected: sample.text,
+              generated: captions.first?.text ?? ""))
         }
         try Task.checkCancellation()
         report(results.count, folder.samples.count)
       }
     }
     return Evaluation(
-      metrics: TextMetrics(generated: results.map(\.generated), expected: results.map(\.expected)), results: results)
+      metrics: TextMetrics(generated: results.map(\.generated), expected: results.map(\.expected)),
+      results: results)
   }
 }

@@ -19,10 +19,13 @@ public struct ImageFolder: Sendable {
     let file = url.appendingPathComponent("metadata.jsonl")
     guard let data = try? Data(contentsOf: file) else {
       throw TrainingError(
-        "\(file.path) cannot be read: give a folder that holds pictures and a metadata.jsonl with file_name and text")
+        "\(file.path) cannot be read: give a folder that holds pictures and a metadata.jsonl with file_name and text"
+      )
     }
     var samples: [Sample] = []
-    for (index, line) in data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+    for (index, line) in data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      .enumerated()
+    {
       guard line.contains(where: { $0 > UInt8(ascii: " ") }) else { continue }
       samples.append(try Self.sample(Data(line), folder: url, place: "\(file.path) line \(index + 1)"))
     }

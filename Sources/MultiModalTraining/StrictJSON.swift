@@ -3,7 +3,9 @@ import Foundation
 /// Reads settings from JSON: what is missing keeps its default, what is unknown is refused, because a misspelt
 /// setting that is silently ignored trains another model.
 enum StrictJSON {
-  static func decode<Settings: Codable>(_ data: Data, over defaults: Settings, file: String) throws -> Settings {
+  static func decode<Settings: Codable>(_ data: Data, over defaults: Settings, file: String) throws
+    -> Settings
+  {
     let given: Any
     do {
       given = try JSONSerialization.jsonObject(with: data)
@@ -30,7 +32,8 @@ enum StrictJSON {
       let full = path.isEmpty ? key : "\(path).\(key)"
       guard let before = knownFields[key] else {
         throw TrainingError(
-          "\(file): \"\(full)\" is not known here: known are \(knownFields.keys.sorted().joined(separator: ", "))")
+          "\(file): \"\(full)\" is not known here: known are \(knownFields.keys.sorted().joined(separator: ", "))"
+        )
       }
       merged[key] = try merge(value, into: before, at: full, file: file)
     }

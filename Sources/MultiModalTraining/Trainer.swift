@@ -56,12 +56,15 @@ public final class Trainer {
   ///   - run: where checkpoints and the model go
   ///   - resume: go on from the run's checkpoint, with its configuration; else the run's folder must not have one
   /// - Throws: an error in the user's words, before anything is trained.
-  public init(data: URL, run: URL, configuration given: TrainingConfiguration, resume: Bool, device: Device = .cpu)
+  public init(
+    data: URL, run: URL, configuration given: TrainingConfiguration, resume: Bool, device: Device = .cpu
+  )
     throws
   {
     let latest = Checkpoint.latest(in: run)
     if !resume, let latest {
-      throw TrainingError("\(latest.path) is there already: add --resume to go on from it, or choose another --out")
+      throw TrainingError(
+        "\(latest.path) is there already: add --resume to go on from it, or choose another --out")
     }
     if resume, latest == nil {
       throw TrainingError("\(run.path) has no checkpoint to resume from: leave --resume out to begin a run")
@@ -154,11 +157,15 @@ public final class Trainer {
       report(
         .step(
           Progress(
-            step: state.step, steps: steps, epoch: Double(state.step) / Double(training.stepsPerEpoch), loss: loss,
+            step: state.step, steps: steps, epoch: Double(state.step) / Double(training.stepsPerEpoch),
+            loss: loss,
             learningRate: rate, gradientNorm: norm,
-            samplesPerSecond: Double((state.step - first) * min(settings.batchSize, training.exampleCount)) / seconds)))
+            samplesPerSecond: Double((state.step - first) * min(settings.batchSize, training.exampleCount))
+              / seconds)))
       if state.step % settings.validationEvery == 0 || state.step == steps { try validate(report) }
-      if state.step % settings.checkpointEvery == 0 || state.step == steps || Task.isCancelled { try save(report) }
+      if state.step % settings.checkpointEvery == 0 || state.step == steps || Task.isCancelled {
+        try save(report)
+      }
       try Task.checkCancellation()
     }
     return try export()
@@ -182,7 +189,8 @@ public final class Trainer {
 
   private func loss(_ batch: Batch) throws -> Tensor {
     try model.loss(
-      img: batch.images.to(device: device), text: batch.text.to(device: device), mask: batch.mask.to(device: device),
+      img: batch.images.to(device: device), text: batch.text.to(device: device),
+      mask: batch.mask.to(device: device),
       targets: batch.targets.to(device: device))
   }
 
@@ -212,7 +220,9 @@ public final class Trainer {
   /// Writes the run's model folder.
   private func export() throws -> URL {
     let minutes = Int((state.seconds / 60).rounded())
-    let loss = validation == nil ? "" : String(format: " and reached a validation loss of %.4f", state.bestValidationLoss)
+    let loss =
+      validation == nil
+      ? "" : String(format: " and reached a validation loss of %.4f", state.bestValidationLoss)
     try ModelFolder.write(
       model, tokenizer: tokenizer, processor: processor, to: run,
       dtype: configuration.training.weights.dtype,
@@ -228,7 +238,8 @@ public final class Trainer {
     return run
   }
 
-  private static func tokenizer(in run: URL, texts: ImageFolder, settings: TrainingConfiguration.Vocabulary) throws
+  private static func tokenizer(in run: URL, texts: ImageFolder, settings: TrainingConfiguration.Vocabulary)
+    throws
     -> Tokenizer
   {
     let url = run.appendingPathComponent(ModelFolder.tokenizerName)

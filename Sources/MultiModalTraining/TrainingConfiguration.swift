@@ -72,7 +72,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// - Throws: `TrainingError` or the part's own error, for a setting that is unknown or out of range.
   public init(contentsOf url: URL) throws {
     guard let data = try? Data(contentsOf: url) else {
-      throw TrainingError("\(url.path) cannot be read: give a training configuration, such as a recipe's config.json")
+      throw TrainingError(
+        "\(url.path) cannot be read: give a training configuration, such as a recipe's config.json")
     }
     self = try StrictJSON.decode(data, over: TrainingConfiguration(), file: url.path)
     try validate()
@@ -102,7 +103,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
           + "\(training.clipNorm)")
     }
     guard (0..<1).contains(training.beta1), (0..<1).contains(training.beta2) else {
-      throw TrainingError("training.beta1 and beta2 must be in [0, 1), got \(training.beta1) and \(training.beta2)")
+      throw TrainingError(
+        "training.beta1 and beta2 must be in [0, 1), got \(training.beta1) and \(training.beta2)")
     }
   }
 }

@@ -71,7 +71,8 @@ enum Program {
         if let option = rest.first {
           throw UsageError.unknown("option", option, among: ["--help"])
         }
-        throw UsageError("'\(path)' needs a command: \(command.subcommands.map { $0.name }.joined(separator: ", "))")
+        throw UsageError(
+          "'\(path)' needs a command: \(command.subcommands.map { $0.name }.joined(separator: ", "))")
       }
       let arguments = try Arguments(rest, of: command)
       let chosen = command

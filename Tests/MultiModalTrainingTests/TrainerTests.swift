@@ -61,7 +61,8 @@ import Torch
     settings.training.epochs = 30
     settings.training.learningRate = 3e-3
     var losses: [Double] = []
-    let folder = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train {
+    let folder = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train
+    {
       if case .validated(_, let loss, _) = $0 { losses.append(loss) }
     }
     #expect(losses.count == 15)
@@ -80,7 +81,8 @@ import Torch
 
     // The task that trains cancels itself in the middle.
     let interrupted = Task { [settings] in
-      _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: false).train { event in
+      _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: false).train {
+        event in
         if case .step(let progress) = event, progress.step == 7 { withUnsafeCurrentTask { $0?.cancel() } }
       }
     }
@@ -125,7 +127,8 @@ import Torch
     let picture = try Picture(rgb: Array(repeating: 9, count: 3 * 64), width: 8, height: 8).encoded()
     try picture.write(to: folder.url.appendingPathComponent("a.png"))
     try folder.write(
-      #"{"file_name": "a.png", "prompt": "pro", "text": "ab"}"# + "\n" + #"{"file_name": "a.png", "text": "a"}"#,
+      #"{"file_name": "a.png", "prompt": "pro", "text": "ab"}"# + "\n"
+        + #"{"file_name": "a.png", "text": "a"}"#,
       "metadata.jsonl")
     let tokenizer = try Tokenizer.train(on: ["pro", "ab", "a"], configuration: .init(vocabularySize: 270))
     var image = ImageProcessor.Configuration()

@@ -23,7 +23,8 @@ struct BeamSearch {
     mutating func add(_ hypothesis: Hypothesis, beams: Int) {
       guard hypotheses.count < beams || hypothesis.score > worst else { return }
       hypotheses.append(hypothesis)
-      if hypotheses.count > beams, let index = hypotheses.indices.min(by: { hypotheses[$0].score < hypotheses[$1].score })
+      if hypotheses.count > beams,
+        let index = hypotheses.indices.min(by: { hypotheses[$0].score < hypotheses[$1].score })
       {
         hypotheses.remove(at: index)
       }
@@ -102,25 +103,33 @@ struct BeamSearch {
           finished[picture].add(hypothesis(tokens, traces[row], .length, sum: sums[row]), beams: beams)
         }
       }
-      return finished[picture].hypotheses.sorted { $0.score > $1.score }.prefix(options.numReturnSequences).map {
-        GeneratedText(
-          tokens: $0.tokens, logProbabilities: $0.logProbabilities, finish: $0.finish, score: $0.score)
-      }
+      return finished[picture].hypotheses.sorted { $0.score > $1.score }.prefix(options.numReturnSequences)
+        .map {
+          GeneratedText(
+            tokens: $0.tokens, logProbabilities: $0.logProbabilities, finish: $0.finish, score: $0.score)
+        }
     }
   }
 
-  private func hypothesis(_ tokens: [Int], _ trace: [Double], _ finish: GeneratedText.FinishReason, sum: Float)
+  private func hypothesis(
+    _ tokens: [Int], _ trace: [Double], _ finish: GeneratedText.FinishReason, sum: Float
+  )
     -> Hypothesis
   {
-    Hypothesis(tokens: tokens, logProbabilities: trace, finish: finish, score: score(sum, length: tokens.count))
+    Hypothesis(
+      tokens: tokens, logProbabilities: trace, finish: finish, score: score(sum, length: tokens.count))
   }
 
-  private func score(_ sum: Float, length: Int) -> Double { Double(sum) / pow(Double(length), options.lengthPenalty) }
+  private func score(_ sum: Float, length: Int) -> Double {
+    Double(sum) / pow(Double(length), options.lengthPenalty)
+  }
 
   /// The likeliest continuations of one picture's texts: enough that stop tokens leave as many as beams.
-  private func best(_ rows: [[Float]], _ own: Range<Int>, texts: [[Int]], sums: [Float], promptLength: Int) -> [(
-    row: Int, token: Int, sum: Float
-  )] {
+  private func best(_ rows: [[Float]], _ own: Range<Int>, texts: [[Int]], sums: [Float], promptLength: Int)
+    -> [(
+      row: Int, token: Int, sum: Float
+    )]
+  {
     let count = max(2, 1 + options.stopTokens.count) * options.numBeams
     var candidates: [(row: Int, token: Int, sum: Float)] = []
     for row in own {
@@ -129,7 +138,8 @@ struct BeamSearch {
       let likeliest = scores.indices.sorted { (scores[$0], -$0) > (scores[$1], -$1) }.prefix(count)
       candidates += likeliest.map { (row, $0, scores[$0] + sums[row]) }
     }
-    return Array(candidates.sorted { ($0.sum, -$0.row, -$0.token) > ($1.sum, -$1.row, -$1.token) }.prefix(count))
+    return Array(
+      candidates.sorted { ($0.sum, -$0.row, -$0.token) > ($1.sum, -$1.row, -$1.token) }.prefix(count))
   }
 
   private func isDone(_ finished: Finished, best: Float, length: Int) -> Bool {

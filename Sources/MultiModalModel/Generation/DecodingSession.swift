@@ -80,7 +80,8 @@ final class DecodingSession {
   /// Drops the older half of texts that no longer fit, but for their first token.
   private func makeRoom() throws {
     guard overflow == .slidingWindow else {
-      throw ModelError("the text has reached max_seq_len \(model.configuration.maxSeqLen): ask for fewer tokens")
+      throw ModelError(
+        "the text has reached max_seq_len \(model.configuration.maxSeqLen): ask for fewer tokens")
     }
     texts = texts.map { text in
       text.count > model.configuration.maxSeqLen

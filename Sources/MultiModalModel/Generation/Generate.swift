@@ -38,18 +38,22 @@ extension GPT4MultiModal {
   public func stream(img: Tensor, prompts: [[Int]], options: GenerationOptions) throws -> TokenStream {
     try checkBatch(img, prompts)
     guard options.numBeams == 1 else {
-      throw ModelError("num_beams must be 1 to stream, got \(options.numBeams): beams are known only at the end")
+      throw ModelError(
+        "num_beams must be 1 to stream, got \(options.numBeams): beams are known only at the end")
     }
     return TokenStream(loop: try SamplingLoop(self, img: img, prompts: prompts, options: options))
   }
 
   private func checkBatch(_ img: Tensor, _ prompts: [[Int]]) throws {
     if let images = img.shape.first, images != prompts.count {
-      throw ModelError("img has a batch of \(images), but there are \(prompts.count) prompts: they must be equal")
+      throw ModelError(
+        "img has a batch of \(images), but there are \(prompts.count) prompts: they must be equal")
     }
   }
 
-  private func searchBeams(img: Tensor, prompts: [[Int]], options: GenerationOptions) throws -> [[GeneratedText]] {
+  private func searchBeams(img: Tensor, prompts: [[Int]], options: GenerationOptions) throws
+    -> [[GeneratedText]]
+  {
     let search = BeamSearch(options: options, limit: try newTokenLimit(prompts, options))
     let context = try withoutGradients { try encode(img).repeatInterleave(options.numBeams, dim: 0) }
     let session = DecodingSession(
@@ -83,7 +87,9 @@ public struct TokenStream: AsyncSequence {
 
     public mutating func next() async throws -> GeneratedToken? { try advance() }
 
-    public mutating func next(isolation actor: isolated (any Actor)?) async throws -> GeneratedToken? { try advance() }
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws -> GeneratedToken? {
+      try advance()
+    }
 
     private mutating func advance() throws -> GeneratedToken? {
       if ready.isEmpty {

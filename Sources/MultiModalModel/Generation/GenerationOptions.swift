@@ -79,14 +79,17 @@ public struct GenerationOptions: Sendable, Equatable {
     try check(noRepeatNGramSize >= 0, "no_repeat_ngram_size", "at least 0", noRepeatNGramSize)
     try check((1...64).contains(numBeams), "num_beams", "from 1 to 64", numBeams)
     try check(lengthPenalty.isFinite, "length_penalty", "a finite number", lengthPenalty)
-    try check((1...256).contains(numReturnSequences), "num_return_sequences", "from 1 to 256", numReturnSequences)
+    try check(
+      (1...256).contains(numReturnSequences), "num_return_sequences", "from 1 to 256", numReturnSequences)
     for token in stopTokens + Array(logitBias.keys) {
       try check((0..<vocabulary).contains(token), "a token id", "from 0 to \(vocabulary - 1)", token)
     }
     if numBeams > 1 {
-      try check(temperature == 0, "temperature", "0 with num_beams above 1, because beams are not drawn", temperature)
       try check(
-        numReturnSequences <= numBeams, "num_return_sequences", "at most num_beams (\(numBeams))", numReturnSequences)
+        temperature == 0, "temperature", "0 with num_beams above 1, because beams are not drawn", temperature)
+      try check(
+        numReturnSequences <= numBeams, "num_return_sequences", "at most num_beams (\(numBeams))",
+        numReturnSequences)
     } else {
       try check(
         numReturnSequences == 1 || temperature > 0, "temperature",

@@ -15,7 +15,9 @@ extension GenerationOptions {
   func process(_ logits: inout [Float], tokens: some BidirectionalCollection<Int>, promptLength: Int) {
     for (token, bias) in logitBias { logits[token] += Float(bias) }
     if repetitionPenalty != 1 { penalizeRepetition(&logits, Set(tokens)) }
-    if presencePenalty != 0 || frequencyPenalty != 0 { penalizePresence(&logits, tokens.dropFirst(promptLength)) }
+    if presencePenalty != 0 || frequencyPenalty != 0 {
+      penalizePresence(&logits, tokens.dropFirst(promptLength))
+    }
     if noRepeatNGramSize > 0 { forbidRepeatedNGrams(&logits, Array(tokens)) }
     if tokens.count - promptLength < minNewTokens {
       for token in stopTokens { logits[token] = -.infinity }
@@ -33,14 +35,18 @@ extension GenerationOptions {
   /// `RepetitionPenaltyLogitsProcessor`
   private func penalizeRepetition(_ logits: inout [Float], _ tokens: Set<Int>) {
     let penalty = Float(repetitionPenalty)
-    for token in tokens { logits[token] = logits[token] < 0 ? logits[token] * penalty : logits[token] / penalty }
+    for token in tokens {
+      logits[token] = logits[token] < 0 ? logits[token] * penalty : logits[token] / penalty
+    }
   }
 
   /// `logit - count · frequency_penalty - (count > 0) · presence_penalty`, over generated tokens.
   private func penalizePresence(_ logits: inout [Float], _ generated: some Sequence<Int>) {
     var counts: [Int: Int] = [:]
     for token in generated { counts[token, default: 0] += 1 }
-    for (token, count) in counts { logits[token] -= Float(Double(count) * frequencyPenalty + presencePenalty) }
+    for (token, count) in counts {
+      logits[token] -= Float(Double(count) * frequencyPenalty + presencePenalty)
+    }
   }
 
   /// `NoRepeatNGramLogitsProcessor`

@@ -101,7 +101,8 @@ extension GPT4MultiModal {
     }
     let longest = prompts.map(\.count).max() ?? 0
     guard longest <= configuration.maxSeqLen else {
-      throw ModelError("a prompt has \(longest) tokens, but max_seq_len is \(configuration.maxSeqLen): shorten it")
+      throw ModelError(
+        "a prompt has \(longest) tokens, but max_seq_len is \(configuration.maxSeqLen): shorten it")
     }
     // The last token is never fed back, so the text may be one longer than what the decoder sees.
     let room = configuration.maxSeqLen - longest + 1

@@ -98,7 +98,8 @@ public struct ImageProcessor: Sendable {
       throw PictureError("\(url.path) lacks \"\(key.stringValue)\"")
     } catch let DecodingError.typeMismatch(_, context), let DecodingError.dataCorrupted(context) {
       let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-      throw PictureError("\(url.path): \"\(path)\" has a value that is not allowed: \(context.debugDescription)")
+      throw PictureError(
+        "\(url.path): \"\(path)\" has a value that is not allowed: \(context.debugDescription)")
     }
   }
 

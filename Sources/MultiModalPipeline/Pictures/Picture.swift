@@ -75,10 +75,13 @@ public final class Picture: @unchecked Sendable {
   /// Decodes JPEG, PNG, WebP, GIF (its first picture), TIFF, HEIC or AVIF.
   /// - Parameter name: what errors call the picture
   /// - Throws: `PictureError` for bytes that are damaged, too large or no picture.
-  public static func decode(_ bytes: Data, name: String = "the picture", limits: Limits = Limits()) throws -> Picture {
+  public static func decode(_ bytes: Data, name: String = "the picture", limits: Limits = Limits()) throws
+    -> Picture
+  {
     guard !bytes.isEmpty else { throw PictureError("\(name) cannot be read: it is empty") }
     guard bytes.count <= limits.maxBytes else {
-      throw PictureError("\(name) cannot be read: it has \(bytes.count) bytes, but at most \(limits.maxBytes) are allowed")
+      throw PictureError(
+        "\(name) cannot be read: it has \(bytes.count) bytes, but at most \(limits.maxBytes) are allowed")
     }
     return Picture(
       owning: try Vips.pixels("\(name) cannot be read") { result in
@@ -88,10 +91,13 @@ public final class Picture: @unchecked Sendable {
 
   public static func decode(contentsOf url: URL, limits: Limits = Limits()) throws -> Picture {
     let values = try? url.resourceValues(forKeys: [.isRegularFileKey, .fileSizeKey])
-    guard let values, let size = values.fileSize else { throw PictureError("there is no picture \(url.path)") }
+    guard let values, let size = values.fileSize else {
+      throw PictureError("there is no picture \(url.path)")
+    }
     guard values.isRegularFile == true else { throw PictureError("\(url.path) is not a file") }
     guard size <= limits.maxBytes else {
-      throw PictureError("\(url.path) cannot be read: it has \(size) bytes, but at most \(limits.maxBytes) are allowed")
+      throw PictureError(
+        "\(url.path) cannot be read: it has \(size) bytes, but at most \(limits.maxBytes) are allowed")
     }
     let bytes: Data
     do {

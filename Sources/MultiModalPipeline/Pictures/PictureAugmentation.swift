@@ -54,15 +54,19 @@ public struct PictureAugmentation: Sendable {
       try range("noise", noise, 0...255)
       try range("jpeg_quality", jpegQuality, 1...100)
       let shares = [
-        ("gradient", gradient), ("blur_share", blurShare), ("noise_share", noiseShare), ("jpeg_share", jpegShare),
+        ("gradient", gradient), ("blur_share", blurShare), ("noise_share", noiseShare),
+        ("jpeg_share", jpegShare),
         ("flip_share", flipShare), ("contrast", contrast),
       ]
       for (name, share) in shares {
-        guard (0...1).contains(share) else { throw PictureError("augmentation.\(name) must be in [0, 1], got \(share)") }
+        guard (0...1).contains(share) else {
+          throw PictureError("augmentation.\(name) must be in [0, 1], got \(share)")
+        }
       }
       guard (0...180).contains(degrees), (0...255).contains(brightness) else {
         throw PictureError(
-          "augmentation.degrees must be in [0, 180] and brightness in [0, 255], got \(degrees) and \(brightness)")
+          "augmentation.degrees must be in [0, 180] and brightness in [0, 255], got \(degrees) and \(brightness)"
+        )
       }
       guard (1...16384).contains(height), (1...16384).contains(width) else {
         throw PictureError("augmentation.height and width must be from 1 to 16384, got \(height) x \(width)")
@@ -78,7 +82,9 @@ public struct PictureAugmentation: Sendable {
   }
 
   /// Draws a view of a picture, of the configuration's height and width.
-  public func callAsFunction(_ picture: Picture, using generator: inout some RandomNumberGenerator) throws -> Picture {
+  public func callAsFunction(_ picture: Picture, using generator: inout some RandomNumberGenerator) throws
+    -> Picture
+  {
     var view = drawView(of: picture, using: &generator)
     return Picture(
       owning: try Vips.pixels("no view of the picture can be drawn") { result in
@@ -112,7 +118,9 @@ public struct PictureAugmentation: Sendable {
       let end = colour()
       let along = draw([0, 1])
       let change = (end.0 - view.background.0, end.1 - view.background.1, end.2 - view.background.2)
-      func slope(_ share: Double) -> (Double, Double, Double) { (change.0 * share, change.1 * share, change.2 * share) }
+      func slope(_ share: Double) -> (Double, Double, Double) {
+        (change.0 * share, change.1 * share, change.2 * share)
+      }
       view.background_x = slope(along / width)
       view.background_y = slope((1 - along) / height)
     }
@@ -126,7 +134,8 @@ public struct PictureAugmentation: Sendable {
     if happens(settings.noiseShare) { view.noise = draw(settings.noise) }
     view.noise_seed = .random(in: 0 ... .max, using: &generator)
     if happens(settings.jpegShare) {
-      view.jpeg_quality = Int32(Int.random(in: settings.jpegQuality[0]...settings.jpegQuality[1], using: &generator))
+      view.jpeg_quality = Int32(
+        Int.random(in: settings.jpegQuality[0]...settings.jpegQuality[1], using: &generator))
     }
     return view
   }

@@ -42,9 +42,11 @@ extension Tokenizer {
     guard !texts.isEmpty else { throw TokenizerError("there is no text to train a vocabulary on") }
     let arguments = [
       "--model_type=\(configuration.type.rawValue)", "--vocab_size=\(configuration.vocabularySize)",
-      "--hard_vocab_limit=false", "--character_coverage=\(configuration.characterCoverage)", "--byte_fallback=true",
+      "--hard_vocab_limit=false", "--character_coverage=\(configuration.characterCoverage)",
+      "--byte_fallback=true",
       "--normalization_rule_name=identity", "--remove_extra_whitespaces=false", "--add_dummy_prefix=false",
-      "--pad_id=0", "--bos_id=1", "--eos_id=2", "--unk_id=3", "--num_threads=1", "--max_sentence_length=65536",
+      "--pad_id=0", "--bos_id=1", "--eos_id=2", "--unk_id=3", "--num_threads=1",
+      "--max_sentence_length=65536",
     ].joined(separator: " ")
     let storage = texts.map { Array($0.utf8) }
     let flat = storage.flatMap { $0 }

@@ -46,7 +46,8 @@ public final class Tokenizer: @unchecked Sendable {
   public init(modelData: Data, name: String = "the tokenizer model") throws {
     var loaded: OpaquePointer?
     try check(
-      modelData.withUnsafeBytes { csp_load($0.baseAddress, $0.count, &loaded) }, "\(name) is no SentencePiece model")
+      modelData.withUnsafeBytes { csp_load($0.baseAddress, $0.count, &loaded) },
+      "\(name) is no SentencePiece model")
     guard let loaded else { throw TokenizerError("\(name) is no SentencePiece model") }
     processor = loaded
     self.modelData = modelData
@@ -55,7 +56,8 @@ public final class Tokenizer: @unchecked Sendable {
     eos = Int(csp_eos_id(loaded))
     pad = Int(csp_pad_id(loaded))
     for (id, role) in [(bos, "begin (bos)"), (eos, "end (eos)"), (pad, "padding (pad)")] where id < 0 {
-      throw TokenizerError("\(name) has no \(role) token: train one with 'gpt4mm tokenizer train', which adds all")
+      throw TokenizerError(
+        "\(name) has no \(role) token: train one with 'gpt4mm tokenizer train', which adds all")
     }
   }
 
@@ -67,7 +69,9 @@ public final class Tokenizer: @unchecked Sendable {
   public func encode(_ text: String, addBOS: Bool = false, addEOS: Bool = false) throws -> [Int] {
     var ids = addBOS ? [bos] : []
     // SentencePiece writes a space as U+2581, so a real U+2581 has to go through its bytes.
-    for (index, part) in text.unicodeScalars.split(separator: "\u{2581}", omittingEmptySubsequences: false).enumerated() {
+    for (index, part) in text.unicodeScalars.split(separator: "\u{2581}", omittingEmptySubsequences: false)
+      .enumerated()
+    {
       if index > 0 { ids += try Self.spaceMark.map(bytePiece) }
       ids += try encodePlain(String(part))
     }
@@ -96,7 +100,9 @@ public final class Tokenizer: @unchecked Sendable {
     try withExtendedLifetime(self) {
       try check(
         text.withUTF8 { utf8 in
-          utf8.withMemoryRebound(to: CChar.self) { csp_encode(processor, $0.baseAddress, $0.count, &ids, &count) }
+          utf8.withMemoryRebound(to: CChar.self) {
+            csp_encode(processor, $0.baseAddress, $0.count, &ids, &count)
+          }
         }, "the text cannot be encoded")
     }
     defer { csp_free(ids) }

@@ -68,7 +68,9 @@ struct JSONScanner {
     }
   }
 
-  private mutating func list(from open: Character, to close: Character, _ item: (inout JSONScanner) throws -> Void)
+  private mutating func list(
+    from open: Character, to close: Character, _ item: (inout JSONScanner) throws -> Void
+  )
     throws
   {
     try expect(open)

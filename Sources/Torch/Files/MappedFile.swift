@@ -8,7 +8,9 @@ final class MappedFile: @unchecked Sendable {
 
   init(_ url: URL) throws {
     let descriptor = open(url.path, O_RDONLY)
-    guard descriptor >= 0 else { throw FileError("\(url.path) cannot be opened: \(String(cString: strerror(errno)))") }
+    guard descriptor >= 0 else {
+      throw FileError("\(url.path) cannot be opened: \(String(cString: strerror(errno)))")
+    }
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {

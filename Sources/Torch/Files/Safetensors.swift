@@ -9,7 +9,8 @@ public enum Safetensors {
   }
 
   private static let names: [(DType, String)] = [
-    (.float64, "F64"), (.float32, "F32"), (.float16, "F16"), (.bfloat16, "BF16"), (.int64, "I64"), (.int32, "I32"),
+    (.float64, "F64"), (.float32, "F32"), (.float16, "F16"), (.bfloat16, "BF16"), (.int64, "I64"),
+    (.int32, "I32"),
     (.int16, "I16"), (.int8, "I8"), (.uint8, "U8"), (.bool, "BOOL"),
   ]
   private static let metadataKey = "__metadata__"
@@ -32,20 +33,27 @@ public enum Safetensors {
     var tensors: [String: Tensor] = [:]
     tensors.reserveCapacity(entries.count)
     for entry in entries {
-      tensors[entry.name] = try file.tensor(at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype)
+      tensors[entry.name] = try file.tensor(
+        at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype)
     }
     return Contents(tensors: tensors, metadata: metadata)
   }
 
-  private static func header(of file: MappedFile) throws -> (entries: [Entry], metadata: [String: String], start: Int) {
+  private static func header(of file: MappedFile) throws -> (
+    entries: [Entry], metadata: [String: String], start: Int
+  ) {
     func damaged(_ reason: String) -> FileError {
       FileError("\(file.url.path) is not a sound safetensors file: \(reason)")
     }
     guard file.count >= 8 else { throw damaged("it has \(file.count) bytes, too few for a header") }
     let length = file.bytes.loadUnaligned(as: UInt64.self).littleEndian
-    guard length <= maxHeader else { throw damaged("its header claims \(length) bytes, more than \(maxHeader)") }
+    guard length <= maxHeader else {
+      throw damaged("its header claims \(length) bytes, more than \(maxHeader)")
+    }
     let start = 8 + Int(length)
-    guard start <= file.count else { throw damaged("its header claims \(length) bytes, more than the file has") }
+    guard start <= file.count else {
+      throw damaged("its header claims \(length) bytes, more than the file has")
+    }
     let root: JSONScanner.Value
     do {
       root = try JSONScanner.parse(UnsafeRawBufferPointer(rebasing: file.bytes[8..<start]))
@@ -56,7 +64,9 @@ public enum Safetensors {
     var metadata: [String: String] = [:]
     var entries: [Entry] = []
     for (name, value) in fields {
-      guard case .object(let description) = value else { throw damaged("\"\(name)\" is not described by an object") }
+      guard case .object(let description) = value else {
+        throw damaged("\"\(name)\" is not described by an object")
+      }
       if name == metadataKey {
         for (key, value) in description {
           guard case .string(let text) = value else { throw damaged("its metadata \"\(key)\" is not a text") }
@@ -86,9 +96,12 @@ public enum Safetensors {
     return (entries, metadata, start)
   }
 
-  private static func entry(_ name: String, _ description: [(key: String, value: JSONScanner.Value)]) throws -> Entry {
+  private static func entry(_ name: String, _ description: [(key: String, value: JSONScanner.Value)]) throws
+    -> Entry
+  {
     let fields = Dictionary(uniqueKeysWithValues: description.map { ($0.key, $0.value) })
-    guard fields.count == 3, case .string(let dtypeName)? = fields["dtype"], case .array(let sizes)? = fields["shape"],
+    guard fields.count == 3, case .string(let dtypeName)? = fields["dtype"],
+      case .array(let sizes)? = fields["shape"],
       case .array(let offsets)? = fields["data_offsets"]
     else { throw JSONScanner.Failure(reason: "must have dtype, shape and data_offsets, and nothing else") }
     guard let dtype = names.first(where: { $0.1 == dtypeName })?.0 else {
@@ -116,7 +129,8 @@ public enum Safetensors {
     }
     guard size == bounds[1] - bounds[0] else {
       throw JSONScanner.Failure(
-        reason: "of \(dtype) \(shape) needs \(size) bytes, but its data_offsets give \(bounds[1] - bounds[0])")
+        reason: "of \(dtype) \(shape) needs \(size) bytes, but its data_offsets give \(bounds[1] - bounds[0])"
+      )
     }
     return Entry(name: name, dtype: dtype, shape: shape, range: bounds[0]..<bounds[1])
   }
@@ -125,7 +139,9 @@ public enum Safetensors {
 
   /// Writes tensors to a file, which appears when it is complete.
   /// - Throws: `FileError` for a name that is given twice or reserved, or when the file cannot be written.
-  public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to url: URL) throws {
+  public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to url: URL)
+    throws
+  {
     // Wide elements first, as the format's own library does it: then every tensor is aligned.
     let sorted = try tensors.map { (name: $0.0, tensor: $0.1, dtype: try $0.1.dtype) }
       .sorted { ($1.dtype.size, $0.name) < ($0.dtype.size, $1.name) }
@@ -137,11 +153,13 @@ public enum Safetensors {
       }
       let size = tensor.count * dtype.size
       header[name] = [
-        "dtype": names.first { $0.0 == dtype }?.1 ?? "", "shape": tensor.shape, "data_offsets": [offset, offset + size],
+        "dtype": names.first { $0.0 == dtype }?.1 ?? "", "shape": tensor.shape,
+        "data_offsets": [offset, offset + size],
       ]
       offset += size
     }
-    var json = try JSONSerialization.data(withJSONObject: header, options: [.sortedKeys, .withoutEscapingSlashes])
+    var json = try JSONSerialization.data(
+      withJSONObject: header, options: [.sortedKeys, .withoutEscapingSlashes])
     json.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
     try AtomicFile.write(to: url) { append in
       try withUnsafeBytes(of: UInt64(json.count).littleEndian) { try append($0) }

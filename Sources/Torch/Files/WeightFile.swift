@@ -12,7 +12,8 @@ public enum WeightFile {
       throw FileError("there is no file \(url.path)")
     }
     if isFolder.boolValue {
-      for name in [single, index] where FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) {
+      for name in [single, index]
+      where FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) {
         return try read(url.appendingPathComponent(name))
       }
       throw FileError("\(url.path) holds no weights: it needs \(single) or \(index)")
@@ -24,16 +25,22 @@ public enum WeightFile {
     let file = try MappedFile(url)
     guard case .object(let fields)? = try? JSONScanner.parse(file.bytes),
       case .object(let map)? = fields.first(where: { $0.key == "weight_map" })?.value
-    else { throw FileError("\(url.path) is not a shard index: it needs an object \"weight_map\" of names and files") }
+    else {
+      throw FileError(
+        "\(url.path) is not a shard index: it needs an object \"weight_map\" of names and files")
+    }
     var shards: [String: Safetensors.Contents] = [:]
     var tensors: [String: Tensor] = [:]
     for (name, value) in map {
       guard case .string(let shard) = value, !shard.contains("/"), shard != "..", !shard.isEmpty else {
         throw FileError("\(url.path): the file of \"\(name)\" must be a plain name in the same folder")
       }
-      let contents = try shards[shard] ?? Safetensors.read(url.deletingLastPathComponent().appendingPathComponent(shard))
+      let contents =
+        try shards[shard] ?? Safetensors.read(url.deletingLastPathComponent().appendingPathComponent(shard))
       shards[shard] = contents
-      guard let tensor = contents.tensors[name] else { throw FileError("\(url.path): \(shard) does not hold \"\(name)\"") }
+      guard let tensor = contents.tensors[name] else {
+        throw FileError("\(url.path): \(shard) does not hold \"\(name)\"")
+      }
       tensors[name] = tensor
     }
     return Safetensors.Contents(tensors: tensors, metadata: shards.values.first?.metadata ?? [:])

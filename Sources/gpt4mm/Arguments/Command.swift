@@ -114,7 +114,9 @@ struct Arguments {
 
   func unsigned(_ name: String) throws -> UInt64? {
     try string(name).map {
-      guard let number = UInt64($0) else { throw UsageError("--\(name) must be a whole number from 0 on, got '\($0)'") }
+      guard let number = UInt64($0) else {
+        throw UsageError("--\(name) must be a whole number from 0 on, got '\($0)'")
+      }
       return number
     }
   }
@@ -126,12 +128,14 @@ struct Arguments {
     }
   }
 
-  func choice<Choice: RawRepresentable & CaseIterable>(_ name: String, of type: Choice.Type = Choice.self) throws
+  func choice<Choice: RawRepresentable & CaseIterable>(_ name: String, of type: Choice.Type = Choice.self)
+    throws
     -> Choice? where Choice.RawValue == String
   {
     try string(name).map {
       guard let choice = Choice(rawValue: $0) else {
-        throw UsageError("--\(name) must be \(Choice.allCases.map(\.rawValue).joined(separator: " or ")), got '\($0)'")
+        throw UsageError(
+          "--\(name) must be \(Choice.allCases.map(\.rawValue).joined(separator: " or ")), got '\($0)'")
       }
       return choice
     }

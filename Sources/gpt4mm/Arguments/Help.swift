@@ -18,13 +18,16 @@ extension Command {
     rows.append(("--help", "print this help"))
     if path == name { rows.append(("--version", "print the version")) }
     sections.append(Self.table("options", rows))
-    if !examples.isEmpty { sections.append("examples:\n" + examples.map { "  \($0)" }.joined(separator: "\n")) }
+    if !examples.isEmpty {
+      sections.append("examples:\n" + examples.map { "  \($0)" }.joined(separator: "\n"))
+    }
     if path == name {
       sections.append(
         Self.table(
           "exit codes",
           [
-            ("0", "done"), ("1", "the work failed: the reason is on standard error"), ("2", "the call is wrong"),
+            ("0", "done"), ("1", "the work failed: the reason is on standard error"),
+            ("2", "the call is wrong"),
             ("130", "interrupted (Ctrl-C)"),
           ]))
     }

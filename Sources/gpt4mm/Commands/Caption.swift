@@ -16,7 +16,8 @@ extension Command {
       Option("min-p", "X", default: "0", "draw among tokens this fraction as likely as the likeliest"),
       Option("repetition-penalty", "X", default: "1", "above 1 makes repeated tokens less likely"),
       Option("presence-penalty", "X", default: "0", "subtracted once from tokens already written"),
-      Option("frequency-penalty", "X", default: "0", "subtracted from tokens for each time they were written"),
+      Option(
+        "frequency-penalty", "X", default: "0", "subtracted from tokens for each time they were written"),
       Option("no-repeat-ngram-size", "N", default: "0", "no N tokens in a row are written twice"),
       Option("beams", "N", default: "1", "search with N beams"),
       Option("length-penalty", "X", default: "1", "beams are ranked by log-probability / length ^ X"),
@@ -59,7 +60,8 @@ extension Command {
   }
 
   private static func captionRequest(_ arguments: Arguments) throws -> Captioner.Request {
-    var request = Captioner.Request(prompt: arguments.string("prompt"), stopStrings: arguments.strings("stop"))
+    var request = Captioner.Request(
+      prompt: arguments.string("prompt"), stopStrings: arguments.strings("stop"))
     request.options.maxNewTokens = try arguments.int("max-new-tokens")
     request.options.minNewTokens = try arguments.int("min-new-tokens") ?? 0
     request.options.temperature = try arguments.double("temperature") ?? 0
@@ -102,7 +104,8 @@ extension Command {
     let picture =
       path == "-"
       ? try captioner.processor.decode(
-        FileHandle.standardInput.readData(upTo: captioner.processor.configuration.maxBytes), name: "standard input")
+        FileHandle.standardInput.readData(upTo: captioner.processor.configuration.maxBytes),
+        name: "standard input")
       : try captioner.processor.decode(contentsOf: url(path))
     if json || request.options.numBeams > 1 || request.options.numReturnSequences > 1 {
       let captions = try await captioner.caption([picture], request)[0]
@@ -136,7 +139,9 @@ extension FileHandle {
   /// At most one byte more than `limit`, so that a reader sees that there is more.
   func readData(upTo limit: Int) throws -> Data {
     var data = Data()
-    while data.count <= limit, let more = try read(upToCount: min(1 << 20, limit + 1 - data.count)), !more.isEmpty {
+    while data.count <= limit, let more = try read(upToCount: min(1 << 20, limit + 1 - data.count)),
+      !more.isEmpty
+    {
       data += more
     }
     return data

@@ -36,7 +36,8 @@ extension Command {
         remedy: fits ? "" : "Set LIBTORCH to a LibTorch 2.15 or unset it, then run 'make build'."),
       Finding(
         subject: "cpu", ok: true, isNeeded: true,
-        found: "\(ProcessInfo.processInfo.activeProcessorCount) cores, \(LibTorch.threads) threads per operator"
+        found:
+          "\(ProcessInfo.processInfo.activeProcessorCount) cores, \(LibTorch.threads) threads per operator"
           + (instructionSet().map { ", \($0)" } ?? "")),
     ]
     let cuda = Device.count(of: .cuda)
@@ -44,10 +45,13 @@ extension Command {
       Finding(
         subject: "cuda", ok: cuda > 0, isNeeded: false, found: "\(cuda) devices",
         remedy: cuda > 0
-          ? "" : "Only needed for --device cuda: a driver that 'nvidia-smi' sees, and 'GPT4MM_CUDA=1 scripts/setup'."))
+          ? ""
+          : "Only needed for --device cuda: a driver that 'nvidia-smi' sees, and 'GPT4MM_CUDA=1 scripts/setup'."
+      ))
     findings.append(
       Finding(
-        subject: "mps", ok: Device.count(of: .mps) > 0, isNeeded: false, found: "\(Device.count(of: .mps)) devices",
+        subject: "mps", ok: Device.count(of: .mps) > 0, isNeeded: false,
+        found: "\(Device.count(of: .mps)) devices",
         remedy: Device.count(of: .mps) > 0 ? "" : "Only on Apple GPUs."))
     let formats = Picture.supportedFormats
     let needed = ["jpeg", "png", "webp", "gif", "tiff", "heif"]
@@ -56,13 +60,17 @@ extension Command {
       Finding(
         subject: "libvips", ok: !formats.isEmpty, isNeeded: true,
         found: "\(Picture.libraryVersion), reads \(formats.joined(separator: ", "))",
-        remedy: absent.isEmpty ? "" : "Cannot read \(absent.joined(separator: ", ")): install a libvips built with them."))
-    let tokenizer = Result { try Tokenizer.train(on: ["a b c"], configuration: .init(vocabularySize: 270)).encode("a b") }
+        remedy: absent.isEmpty
+          ? "" : "Cannot read \(absent.joined(separator: ", ")): install a libvips built with them."))
+    let tokenizer = Result {
+      try Tokenizer.train(on: ["a b c"], configuration: .init(vocabularySize: 270)).encode("a b")
+    }
     findings.append(
       Finding(
         subject: "SentencePiece", ok: (try? tokenizer.get()) != nil, isNeeded: true,
         found: (try? tokenizer.get()) != nil ? "trains and encodes" : "does not work",
-        remedy: (try? tokenizer.get()) != nil ? "" : "Run 'scripts/setup', which installs libsentencepiece-dev."))
+        remedy: (try? tokenizer.get()) != nil
+          ? "" : "Run 'scripts/setup', which installs libsentencepiece-dev."))
     return findings
   }
 

@@ -32,7 +32,8 @@ extension Command {
       arguments.flag("json")
         ? try Shared.encode(metrics)
         : String(
-          format: "%d pictures: exact match %.1f %%, token F1 %.1f %%", metrics.count, 100 * metrics.exactMatch,
+          format: "%d pictures: exact match %.1f %%, token F1 %.1f %%", metrics.count,
+          100 * metrics.exactMatch,
           100 * metrics.tokenF1))
   }
 }

@@ -13,9 +13,12 @@ extension Command {
         "compatibility", "NAME", "documented or zetascale: the behaviour, instead of what config.json says"),
       Shared.device, Shared.threads,
     ],
-    details: "img is [batch, height, width, 3] or [batch, 3, height, width], text is [batch, length], logits is "
+    details:
+      "img is [batch, height, width, 3] or [batch, 3, height, width], text is [batch, length], logits is "
       + "[batch, length, num_tokens].",
-    examples: ["gpt4mm forward --model DIR --input in.safetensors --output out.safetensors --compatibility zetascale"]
+    examples: [
+      "gpt4mm forward --model DIR --input in.safetensors --output out.safetensors --compatibility zetascale"
+    ]
   ) { arguments in
     let folder = try ModelFolder(url(arguments.required("model")))
     let input = try arguments.required("input")

@@ -6,7 +6,8 @@ extension Command {
   static let initialize = Command(
     name: "init", summary: "Make a model folder with random weights.",
     options: [
-      Option("config", "FILE", "config.json with the documented parameters; missing ones have their defaults"),
+      Option(
+        "config", "FILE", "config.json with the documented parameters; missing ones have their defaults"),
       Option("seed", "N", default: "0", "the same seed gives the same weights"),
       Option("out", "DIR", "the folder to write"),
     ], examples: ["gpt4mm init --config config.json --seed 1 --out model"]

@@ -33,11 +33,14 @@ extension Command {
       dtypes["\(dtype)", default: (0, 0)].count += size.count
       dtypes["\(dtype)", default: (0, 0)].bytes += size.bytes
     }
-    Terminal.print("\(path): \(tensors.count) tensors, \(grouped(tree.count)) elements, \(megabytes(tree.bytes))")
+    Terminal.print(
+      "\(path): \(tensors.count) tensors, \(grouped(tree.count)) elements, \(megabytes(tree.bytes))")
     for (dtype, size) in dtypes.sorted(by: { $0.key < $1.key }) {
       Terminal.print("  \(dtype): \(grouped(size.count)) elements, \(megabytes(size.bytes))")
     }
-    for (key, value) in contents.metadata.sorted(by: { $0.key < $1.key }) { Terminal.print("  \(key): \(value)") }
+    for (key, value) in contents.metadata.sorted(by: { $0.key < $1.key }) {
+      Terminal.print("  \(key): \(value)")
+    }
     for line in tree.lines(depth: depth) { Terminal.print(line) }
   }
 

@@ -12,9 +12,12 @@ extension Command {
     name: "train", summary: "Make a vocabulary from text files, one sentence a line.",
     options: [
       Option("input", "FILE", "a text file; may be given several times"),
-      Option("vocabulary-size", "N", default: "2000", "the most entries; fewer where the text does not have that many"),
+      Option(
+        "vocabulary-size", "N", default: "2000",
+        "the most entries; fewer where the text does not have that many"),
       Option("type", "TYPE", default: "unigram", "unigram or bpe"),
-      Option("character-coverage", "X", default: "1", "the share of characters that get entries of their own"),
+      Option(
+        "character-coverage", "X", default: "1", "the share of characters that get entries of their own"),
       Option("output", "FILE", "the tokenizer.model to write"),
     ], examples: ["gpt4mm tokenizer train --input names.txt --vocabulary-size 1000 --output tokenizer.model"]
   ) { arguments in
@@ -22,13 +25,16 @@ extension Command {
     guard !inputs.isEmpty else { throw UsageError("'train' needs --input FILE") }
     let output = try arguments.required("output")
     let configuration = Tokenizer.TrainingConfiguration(
-      vocabularySize: try arguments.int("vocabulary-size") ?? 2000, type: try arguments.choice("type") ?? .unigram,
+      vocabularySize: try arguments.int("vocabulary-size") ?? 2000,
+      type: try arguments.choice("type") ?? .unigram,
       characterCoverage: try arguments.double("character-coverage") ?? 1)
     let sentences = try inputs.flatMap { path -> [String] in
       guard let data = FileManager.default.contents(atPath: path) else {
         throw TokenizerError("\(path) cannot be read")
       }
-      guard let text = String(data: data, encoding: .utf8) else { throw TokenizerError("\(path) is not UTF-8") }
+      guard let text = String(data: data, encoding: .utf8) else {
+        throw TokenizerError("\(path) is not UTF-8")
+      }
       return text.split(whereSeparator: \.isNewline).map(String.init)
     }
     let tokenizer = try Tokenizer.train(on: sentences, configuration: configuration)

@@ -8,7 +8,8 @@ extension Command {
     name: "train", summary: "Train a model on a folder of pictures and texts.",
     options: [
       Option("data", "DIR", "a folder with train/ and validation/, each with pictures and a metadata.jsonl"),
-      Option("config", "FILE", "model, pictures, augmentation, tokenizer and training settings, as in a recipe"),
+      Option(
+        "config", "FILE", "model, pictures, augmentation, tokenizer and training settings, as in a recipe"),
       Option("out", "DIR", "where checkpoints and the finished model go"),
       Option("resume", "go on from the newest checkpoint in --out"),
       Option("epochs", "N", "instead of the configuration's"),
@@ -18,7 +19,8 @@ extension Command {
       Option("log", "FILE", "append a JSON line per step and validation"),
       Shared.device, Shared.threads,
     ],
-    details: "A line of metadata.jsonl is {\"file_name\": ..., \"text\": ..., \"prompt\": ...}; prompt may be left out. "
+    details:
+      "A line of metadata.jsonl is {\"file_name\": ..., \"text\": ..., \"prompt\": ...}; prompt may be left out. "
       + "Ctrl-C writes a checkpoint and ends.",
     examples: [
       "gpt4mm train --data runs/emoji-data --config Examples/recipes/emoji/config.json --out runs/emoji",
@@ -44,7 +46,8 @@ extension Command {
     let device = try Shared.machine(arguments)
     let log = try arguments.string("log").map(JSONLog.init)
     Terminal.note("Reading \(data.path)")
-    let trainer = try Trainer(data: data, run: out, configuration: configuration, resume: resume, device: device)
+    let trainer = try Trainer(
+      data: data, run: out, configuration: configuration, resume: resume, device: device)
     var bar = ProgressBar()
     var first = 0
     let folder = try await trainer.train { event in
@@ -58,8 +61,10 @@ extension Command {
           \(summary.steps) steps\(first > 0 ? ", going on after \(first)" : "")
           """)
       case .step(let progress):
-        log?.append(["step": Double(progress.step), "loss": progress.loss, "learning_rate": progress.learningRate,
-                     "gradient_norm": progress.gradientNorm])
+        log?.append([
+          "step": Double(progress.step), "loss": progress.loss, "learning_rate": progress.learningRate,
+          "gradient_norm": progress.gradientNorm,
+        ])
         bar.update(
           progress.step, of: progress.steps,
           details: String(
@@ -68,7 +73,8 @@ extension Command {
       case .validated(let step, let loss, let isBest):
         log?.append(["step": Double(step), "validation_loss": loss])
         bar.pause()
-        Terminal.note(String(format: "step %d: validation loss %.4f%@", step, loss, isBest ? ", the best so far" : ""))
+        Terminal.note(
+          String(format: "step %d: validation loss %.4f%@", step, loss, isBest ? ", the best so far" : ""))
       case .saved: break
       }
     }
@@ -83,7 +89,9 @@ private struct JSONLog {
 
   init(_ path: String) throws {
     if !FileManager.default.fileExists(atPath: path) { try Data().write(to: url(path)) }
-    guard let handle = FileHandle(forWritingAtPath: path) else { throw TrainingError("\(path) cannot be written") }
+    guard let handle = FileHandle(forWritingAtPath: path) else {
+      throw TrainingError("\(path) cannot be written")
+    }
     try handle.seekToEnd()
     self.handle = handle
   }

@@ -35,7 +35,8 @@ struct ProgressBar {
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 20 - filled)
     let rate = Double(done - first) / max(seconds, 1e-9)
     let left = rate > 0 ? duration(Double(count - done) / rate) : "?"
-    return "[\(bar)] \(done)/\(count) \(Int(share * 100))%  \(details)  \(duration(seconds)) gone, \(left) left"
+    return
+      "[\(bar)] \(done)/\(count) \(Int(share * 100))%  \(details)  \(duration(seconds)) gone, \(left) left"
   }
 
   static func duration(_ seconds: Double) -> String {

@@ -27,7 +27,8 @@ import Torch
     let img = try smallImages(2)
     let texts = try model.generate(img: img, prompts: [[1], [4, 5, 6]], options: options())
     #expect(texts[0][0].tokens == (try greedy(model, img.narrow(0, start: 0, length: 1), [1], count: 6)))
-    #expect(texts[1][0].tokens == (try greedy(model, img.narrow(0, start: 1, length: 1), [4, 5, 6], count: 6)))
+    #expect(
+      texts[1][0].tokens == (try greedy(model, img.narrow(0, start: 1, length: 1), [4, 5, 6], count: 6)))
     #expect(texts[0][0].finish == .length)
     #expect(texts[0][0].logProbabilities.count == 6)
     #expect(texts[0][0].logProbabilities.allSatisfy { $0 <= 0 })
@@ -57,7 +58,8 @@ import Torch
   }
 
   @Test func theCallerCanStopAText() throws {
-    let text = try smallModel().generate(img: smallImages(1), prompts: [[1]], options: options()) { _, tokens in
+    let text = try smallModel().generate(img: smallImages(1), prompts: [[1]], options: options()) {
+      _, tokens in
       tokens.count == 3
     }[0][0]
     #expect(text.tokens.count == 3)
@@ -168,7 +170,8 @@ import Torch
         $0.overflow = .slidingWindow
       })[0][0]
     #expect(text.tokens.count == 20)
-    let fitting = try model.generate(img: img, prompts: [[1, 2, 3]], options: options { $0.maxNewTokens = nil })[0][0]
+    let fitting = try model.generate(
+      img: img, prompts: [[1, 2, 3]], options: options { $0.maxNewTokens = nil })[0][0]
     #expect(fitting.tokens.count == 6)
     #expect(fitting.tokens == Array(text.tokens.prefix(6)))
   }
@@ -207,7 +210,8 @@ import Torch
       try model.decoder.output(
         Tensor([1, 2, 3], shape: [1, 3]), context: model.encode(img), wantsAttentionMaps: true)
     }
-    #expect(output.attentionMaps.map(\.shape) == [[1, 3, 3, 3], [1, 3, 3, 4], [1, 3, 3, 3], [1, 3, 3, 4]])
+    #expect(
+      output.attentionMaps.map(\.shape) == [[1, 3, 3, 3], [1, 3, 3, 4], [1, 3, 3, 3], [1, 3, 3, 4]])
     for map in output.attentionMaps {
       #expect(try (map.sum([-1]) - 1).abs().amax().item(Float.self) < 1e-5)
     }

@@ -3,7 +3,9 @@ import Testing
 @testable import MultiModalModel
 
 @Suite struct LogitsRulesTests {
-  private func processed(_ logits: [Float], _ tokens: [Int], prompt: Int = 0, _ change: (inout GenerationOptions) -> Void)
+  private func processed(
+    _ logits: [Float], _ tokens: [Int], prompt: Int = 0, _ change: (inout GenerationOptions) -> Void
+  )
     -> [Float]
   {
     var options = GenerationOptions()

@@ -3,7 +3,8 @@ import Torch
 
 /// A model that is quick to build and run.
 func smallModel(
-  seed: UInt64 = 1, maxSeqLen: Int = 12, numTokens: Int = 20, _ change: (inout Configuration) -> Void = { _ in }
+  seed: UInt64 = 1, maxSeqLen: Int = 12, numTokens: Int = 20,
+  _ change: (inout Configuration) -> Void = { _ in }
 ) throws -> GPT4MultiModal {
   var configuration = Configuration()
   configuration.imageSize = 16
