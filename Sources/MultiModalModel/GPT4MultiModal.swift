@@ -104,8 +104,10 @@ public final class GPT4MultiModal {
     let logits = try forward(img: img, text: text, mask: mask).narrow(1, start: 0, length: length)
     var expected = try targets ?? text.narrow(1, start: 1, length: length)
     if targets == nil, let mask {
-      let padding = try mask.narrow(1, start: 1, length: length).logicalNot()
-      expected = try expected.maskedFill(padding, Double(Self.ignored))
+      // A target counts where both it and the token that predicts it are real.
+      let counts = try mask.narrow(1, start: 1, length: length).logicalAnd(
+        mask.narrow(1, start: 0, length: length))
+      expected = try expected.maskedFill(counts.logicalNot(), Double(Self.ignored))
     }
     return try logits.reshape([-1, configuration.numTokens])
       .crossEntropy(expected.to(dtype: .int64).reshape([-1]), ignoreIndex: Self.ignored)
