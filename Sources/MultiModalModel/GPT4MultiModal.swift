@@ -30,12 +30,12 @@ public final class GPT4MultiModal {
     parameters = ParameterStore(contents: contents, dtype: dtype, device: device)
     let root = parameters.root
     encoder = try ViTransformerWrapper(root / "encoder", configuration)
+    decoder = try Transformer(root / "decoder", configuration)
     encoderToDecoder =
       configuration.encoderDim == configuration.decoderDim
       ? nil
       : try Linear(
         root / "encoder_to_decoder", inputs: configuration.encoderDim, outputs: configuration.decoderDim)
-    decoder = try Transformer(root / "decoder", configuration)
   }
 
   /// A model with random weights, by the documented parameters.

@@ -21,13 +21,14 @@ public final class Transformer {
 
   public init(_ path: ParameterPath, _ configuration: Configuration) throws {
     let dim = configuration.decoderDim
-    tokens = try Embedding(
-      path / "token_emb" / "emb", count: configuration.numTokens, width: dim,
-      initializer: .kaimingNormal(fanIn: dim))
+    // Parts are built in the reference's order, so that a seed gives the reference's weights; it draws the token
+    // embedding twice.
+    layers = try TransformerDecoder(path / "attn_layers", configuration)
+    tokens = try Embedding(path / "token_emb" / "emb", count: configuration.numTokens, width: dim)
     positions =
       configuration.hasAbsolutePositions
       ? try Embedding(path / "pos_emb" / "emb", count: configuration.maxSeqLen, width: dim) : nil
-    layers = try TransformerDecoder(path / "attn_layers", configuration)
+    try path.store.redraw(tokens.weight, .kaimingNormal(fanIn: dim))
     toLogits = try Linear(path / "to_logits", inputs: dim, outputs: configuration.numTokens)
     self.configuration = configuration
   }

@@ -15,15 +15,16 @@ public final class ViTransformerWrapper {
   public init(_ path: ParameterPath, _ configuration: Configuration) throws {
     let dim = configuration.encoderDim
     let patch = Self.channels * configuration.patchSize * configuration.patchSize
+    // Parts are built in the reference's order, so that a seed gives the reference's weights.
+    layers = try TransformerEncoder(
+      path / "attn_layers", dim: dim, depth: configuration.encoderDepth, heads: configuration.encoderHeads,
+      flash: configuration.attnFlash, attnDropout: configuration.attnDropout,
+      ffDropout: configuration.ffDropout)
     positions = try path.parameter(
       "pos_embedding", shape: [1, configuration.maxPatches, dim], .normal(std: 1))
     patchNorm = try LayerNorm(path / "patch_to_embedding" / 0, width: patch)
     patchProjection = try Linear(path / "patch_to_embedding" / 1, inputs: patch, outputs: dim)
     embeddingNorm = try LayerNorm(path / "patch_to_embedding" / 2, width: dim)
-    layers = try TransformerEncoder(
-      path / "attn_layers", dim: dim, depth: configuration.encoderDepth, heads: configuration.encoderHeads,
-      flash: configuration.attnFlash, attnDropout: configuration.attnDropout,
-      ffDropout: configuration.ffDropout)
     self.configuration = configuration
   }
 

@@ -4,8 +4,8 @@ public final class Linear {
   public let bias: Parameter?
 
   public init(_ path: ParameterPath, inputs: Int, outputs: Int, bias: Bool = true) throws {
-    weight = try path.parameter("weight", shape: [outputs, inputs], .linear(fanIn: inputs))
-    self.bias = bias ? try path.parameter("bias", shape: [outputs], .linear(fanIn: inputs)) : nil
+    weight = try path.parameter("weight", shape: [outputs, inputs], .linearWeight(fanIn: inputs))
+    self.bias = bias ? try path.parameter("bias", shape: [outputs], .linearBias(fanIn: inputs)) : nil
   }
 
   /// - Parameter x: [..., inputs]

@@ -37,8 +37,15 @@ public enum Initializer: Sendable {
     .normal(std: (2 / Double(fanIn)).squareRoot())
   }
 
-  /// What PyTorch's `Linear` draws its weight and its bias from: uniform within 1 / √fanIn.
-  public static func linear(fanIn: Int) -> Initializer { .uniform(bound: 1 / Double(fanIn).squareRoot()) }
+  /// What PyTorch's `Linear` draws its weight from: `kaiming_uniform_` with a = √5, which is uniform within
+  /// 1 / √fanIn. Computed as PyTorch does, so that the same seed gives the same weights to the last bit.
+  public static func linearWeight(fanIn: Int) -> Initializer {
+    let gain = (2 / (1 + 5.0)).squareRoot()
+    return .uniform(bound: 3.0.squareRoot() * (gain / Double(fanIn).squareRoot()))
+  }
+
+  /// What PyTorch's `Linear` draws its bias from.
+  public static func linearBias(fanIn: Int) -> Initializer { .uniform(bound: 1 / Double(fanIn).squareRoot()) }
 }
 
 /// All parameters of a model, in the order in which its layers were built: the one place that creates, counts,
@@ -73,17 +80,26 @@ public final class ParameterStore {
 
   fileprivate func add(_ name: String, shape: [Int], initializer: Initializer) throws -> Parameter {
     let value = try Tensor(uninitialized: shape, dtype: dtype, device: device)
-    if case .random(let generator) = contents {
-      // Drawn on the CPU, so that a seed gives the same weights on every device.
-      let drawn = device == .cpu ? value : try Tensor(uninitialized: shape, dtype: dtype)
-      switch initializer {
-      case .constant(let number): try drawn.fill_(number)
-      case .normal(let std): try drawn.normal_(std: std, generator: generator)
-      case .uniform(let bound): try drawn.uniform_(-bound, bound, generator: generator)
-      }
-      if device != .cpu { try value.copy_(drawn) }
-    }
+    try draw(value, initializer)
     return try append(Parameter(name: name, value: value, isTrainable: true))
+  }
+
+  /// Draws a parameter's value again, by another rule.
+  public func redraw(_ parameter: Parameter, _ initializer: Initializer) throws {
+    try draw(parameter.value, initializer)
+  }
+
+  private func draw(_ value: Tensor, _ initializer: Initializer) throws {
+    guard case .random(let generator) = contents else { return }
+    // Drawn on the CPU in float32, so that a seed gives the same weights on every device and in every dtype.
+    let isPlain = device == .cpu && dtype == .float32
+    let drawn = isPlain ? value : try Tensor(uninitialized: value.shape)
+    switch initializer {
+    case .constant(let number): try drawn.fill_(number)
+    case .normal(let std): try drawn.normal_(std: std, generator: generator)
+    case .uniform(let bound): try drawn.uniform_(-bound, bound, generator: generator)
+    }
+    if !isPlain { try value.copy_(drawn) }
   }
 
   fileprivate func append(_ parameter: Parameter) throws -> Parameter {
