@@ -4,8 +4,11 @@ import Foundation
 public enum WeightFile {
   private static let single = "model.safetensors"
   private static let index = "model.safetensors.index.json"
+  private static let pyTorch = "pytorch_model.bin"
 
-  /// - Parameter url: a `.safetensors` file, a shard index, or a folder that holds one of these
+  /// - Parameter url: a safetensors file, a shard index (`.json`), a PyTorch file (`.pt`, `.pth`, `.bin`), or a folder
+  ///   that holds one under its usual name
+  /// - Throws: `FileError` for what is missing or damaged.
   public static func read(_ url: URL) throws -> Safetensors.Contents {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) else {
@@ -16,9 +19,13 @@ public enum WeightFile {
       where FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) {
         return try read(url.appendingPathComponent(name))
       }
-      throw FileError("\(url.path) holds no weights: it needs \(single) or \(index)")
+      throw FileError("\(url.path) holds no weights: it needs \(single), \(index) or \(pyTorch)")
     }
-    return url.pathExtension == "json" ? try sharded(url) : try Safetensors.read(url)
+    switch url.pathExtension {
+    case "json": return try sharded(url)
+    case "pt", "pth", "bin": return Safetensors.Contents(tensors: try PyTorchCheckpoint.read(url), metadata: [:])
+    default: return try Safetensors.read(url)
+    }
   }
 
   private static func sharded(_ url: URL) throws -> Safetensors.Contents {

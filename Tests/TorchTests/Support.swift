@@ -1,0 +1,33 @@
+import Foundation
+import Torch
+
+/// A file in `Tests/Fixtures`.
+func fixture(_ path: String) -> URL {
+  URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures").appendingPathComponent(path)
+}
+
+/// Runs `body` with the path of a file that is removed afterwards.
+func withTemporaryFile<Result>(_ contents: Data? = nil, suffix: String = ".safetensors", _ body: (URL) throws -> Result)
+  throws -> Result
+{
+  let url = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)\(suffix)")
+  defer { try? FileManager.default.removeItem(at: url) }
+  if let contents { try contents.write(to: url) }
+  return try body(url)
+}
+
+/// Bytes of this process that lie in memory.
+func residentBytes() -> Int {
+  let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
+  return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
+}
+
+/// Repeatable pseudo-random numbers (Knuth's MMIX generator).
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+  mutating func next() -> UInt64 {
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return state ^ (state >> 33)
+  }
+}

@@ -1,0 +1,169 @@
+import Foundation
+import Testing
+import Torch
+
+@Suite struct TensorTests {
+  private func roundTrip<Element: TensorElement & Equatable>(_ values: [Element]) throws {
+    let tensor = try Tensor(values)
+    #expect(try tensor.dtype == Element.dtype)
+    #expect(tensor.shape == [values.count])
+    #expect(try tensor.array(of: Element.self) == values)
+  }
+
+  @Test func everyElementTypeRoundTrips() throws {
+    try roundTrip([1.5, -2, .infinity] as [Float])
+    try roundTrip([1e300, -2] as [Double])
+    try roundTrip([Int64.min, .max])
+    try roundTrip([-1, 7] as [Int])
+    try roundTrip([Int32.min, .max])
+    try roundTrip([Int16.min, .max])
+    try roundTrip([Int8.min, .max])
+    try roundTrip([0, 255] as [UInt8])
+    try roundTrip([true, false])
+    try roundTrip([] as [Float])
+    for dtype in [DType.bfloat16, .float16] {
+      #expect(try Tensor([1, -0.5, 256] as [Float]).to(dtype: dtype).array(of: Float.self) == [1, -0.5, 256])
+    }
+  }
+
+  @Test func aShapeMustHoldTheElements() throws {
+    let error = #expect(throws: TorchError.self) { try Tensor([1, 2, 3] as [Float], shape: [2, 2]) }
+    #expect(error?.description == "shape [2, 2] does not hold 3 elements: their product must be that number")
+    #expect(throws: TorchError.self) { try Tensor([1, 2] as [Float], shape: [-1, -2]) }
+  }
+
+  @Test func itemNeedsExactlyOneElement() throws {
+    #expect(try Tensor(scalar: Float(3)).item(Float.self) == 3)
+    let error = #expect(throws: TorchError.self) { try Tensor([1, 2] as [Float]).item(Float.self) }
+    #expect(error?.description == "a tensor of shape [2] has 2 elements, but item() needs exactly one")
+  }
+
+  @Test func memoryIsSharedWithoutACopyAndReleasedWithTheLastTensor() throws {
+    final class Owner: @unchecked Sendable {
+      let memory = UnsafeMutablePointer<Float>.allocate(capacity: 6)
+      let released: () -> Void
+      init(_ released: @escaping () -> Void) { self.released = released }
+      deinit {
+        memory.deallocate()
+        released()
+      }
+    }
+    nonisolated(unsafe) var isReleased = false
+    do {
+      let owner = Owner { isReleased = true }
+      for index in 0..<6 { owner.memory[index] = Float(index) }
+      let tensor = try Tensor(memory: owner.memory, shape: [2, 3], dtype: .float32, owner: owner)
+      let view = try tensor.select(0, 1)
+      owner.memory[4] = 40
+      #expect(try view.array(of: Float.self) == [3, 40, 5])
+      let transposed = try Tensor(memory: owner.memory, shape: [3, 2], strides: [1, 3], dtype: .float32, owner: owner)
+      #expect(try transposed.array(of: Float.self) == [0, 3, 1, 40, 2, 5])
+      #expect(!isReleased)
+    }
+    #expect(isReleased)
+  }
+
+  @Test func operatorsComputeWhatPyTorchSays() throws {
+    let a = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
+    let b = try Tensor([4, 3, 2, 1] as [Float], shape: [2, 2])
+    func check(_ tensor: Tensor, _ expected: [Float]) throws {
+      let values = try tensor.array(of: Float.self)
+      #expect(values.count == expected.count && zip(values, expected).allSatisfy { abs($0 - $1) < 1e-5 }, "\(values)")
+    }
+    try check(a + b, [5, 5, 5, 5])
+    try check(a - b, [-3, -1, 1, 3])
+    try check(a * b, [4, 6, 6, 4])
+    try check(a / b, [0.25, 2.0 / 3, 1.5, 4])
+    try check(2.0 - a, [1, 0, -1, -2])
+    try check(a.matmul(b), [8, 5, 20, 13])
+    try check(a.transpose(0, 1), [1, 3, 2, 4])
+    try check(a.sum([0]), [4, 6])
+    try check(a.mean(), [2.5])
+    try check(a.amax([1]), [2, 4])
+    try check(a.cumsum(1), [1, 3, 3, 7])
+    try check(a.norm(), [5.4772256])
+    try check(a.tril(), [1, 0, 3, 4])
+    try check(a.softmax(), [0.2689414, 0.7310586, 0.2689414, 0.7310586])
+    try check(a.gelu(), [0.8413447, 1.9544997, 2.9959502, 3.9998734])
+    try check(Tensor.cat([a, b], dim: 1), [1, 2, 4, 3, 3, 4, 2, 1])
+    try check(a.split([1, 1], dim: 1)[1], [2, 4])
+    try check(a.slice(1, from: -1), [2, 4])
+    try check(a.repeatInterleave(2, dim: 0), [1, 2, 1, 2, 3, 4, 3, 4])
+    try check(a.maskedFill(b.gt(2), 0), [0, 0, 3, 4])
+    try check(Tensor.where(a.ge(b), a, b), [4, 3, 3, 4])
+    try check(a.clamp(min: 2, max: 3), [2, 2, 3, 3])
+    try check(a.pow(2), [1, 4, 9, 16])
+    #expect(try a.argmax(1).array(of: Int.self) == [1, 1])
+    #expect(try a.topK(1).indices.array(of: Int.self) == [1, 1])
+    #expect(try a.sort(1, descending: true).values.array(of: Float.self) == [2, 1, 4, 3])
+    #expect(try Tensor.arange(2, 8, step: 2).array(of: Int.self) == [2, 4, 6])
+    #expect(try Tensor([1, 0]).embedding(a).array(of: Float.self) == [3, 4, 1, 2])
+    #expect(try a.index([Tensor([true, false])]).array(of: Float.self) == [1, 2])
+    #expect(try a.gather(1, Tensor([1, 0], shape: [2, 1])).array(of: Float.self) == [2, 3])
+    #expect(try Tensor([7, 8, 9]).floorDivide(2).array(of: Int.self) == [3, 4, 4])
+  }
+
+  @Test func fusedAttentionIsItsDefinition() throws {
+    let generator = try Generator(seed: 1)
+    let q = try Tensor.randn([2, 3, 4, 8], generator: generator)
+    let k = try Tensor.randn([2, 3, 5, 8], generator: generator)
+    let v = try Tensor.randn([2, 3, 5, 8], generator: generator)
+    let fused = try Tensor.scaledDotProductAttention(query: q, key: k, value: v, scale: 0.3)
+    let plain = try (q.matmul(k.transpose(2, 3)) * 0.3).softmax().matmul(v)
+    #expect(try (fused - plain).abs().amax().item(Float.self) < 1e-5)
+  }
+
+  @Test func anythingLibTorchRefusesIsThrown() throws {
+    let a = try Tensor.zeros([2, 3])
+    #expect(throws: TorchError.self) { try a.reshape([4]) }
+    #expect(throws: TorchError.self) { try a.select(0, 9) }
+    #expect(throws: TorchError.self) { try Tensor([5]).embedding(a) }
+    #expect(throws: TorchError.self) { try Tensor.cat([]) }
+    #expect(throws: TorchError.self) { try Tensor(uninitialized: [1 << 40, 1 << 20]) }
+    #expect(throws: TorchError.self) { try Tensor(uninitialized: [-3]) }
+    #expect(throws: TorchError.self) { try Operator("aten::add", overload: "Tensor")(.tensor(a)) }
+    #expect(throws: TorchError.self) { try Operator("aten::neg")(.tensor(a), .int(1)) }
+    #expect(throws: TorchError.self) { try Operator("aten::size", overload: "int")(.tensor(a), .int(0)) }
+  }
+
+  @Test func textsDevicesAndGeneratorsReachOperators() throws {
+    let boundaries = try Operator("aten::searchsorted", overload: "Tensor")(
+      .tensor(Tensor([1, 3, 5] as [Float])), .tensor(Tensor([3] as [Float])), .bool(false), .bool(false),
+      .string("right"))
+    #expect(try boundaries.array(of: Int.self) == [2])
+    #expect(throws: TorchError.self) { try Device("gpu") }
+    #expect(throws: TorchError.self) { try Device("cpu:1") }
+    #expect(throws: TorchError.self) { try Device("cuda:99") }
+    #expect(try Device("cpu") == .cpu)
+  }
+
+  @Test func aSeedGivesTheSameNumbersAndAStateGoesOnFromWhereItWas() throws {
+    let a = try Generator(seed: 5)
+    let b = try Generator(seed: 5)
+    #expect(try Tensor.randn([40], generator: a).array(of: Float.self) == Tensor.randn([40], generator: b).array())
+    let state = try a.state()
+    let next = try Tensor.rand([9], generator: a).array(of: Float.self)
+    try b.setState(state)
+    #expect(try Tensor.rand([9], generator: b).array(of: Float.self) == next)
+    #expect(try Tensor.rand([9], generator: Generator(seed: 6)).array(of: Float.self) != next)
+    #expect(throws: TorchError.self) { try a.setState(Tensor([1, 2] as [UInt8])) }
+  }
+
+  @Test func threadsAreBounded() throws {
+    #expect(throws: TorchError.self) { try LibTorch.setThreads(0) }
+    #expect(LibTorch.threads >= 1)
+    #expect(LibTorch.version.hasPrefix("2.15."))
+  }
+
+  @Test func manyTasksUseTensorsAtOnce() async throws {
+    let shared = try Tensor.ones([64, 64])
+    let sums = try await withThrowingTaskGroup(of: Float.self) { group in
+      for factor in 1...16 {
+        group.addTask { try (shared * factor).matmul(shared).sum().item(Float.self) }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    let expected: [Float] = (1...16).map { Float($0) * 262_144 }
+    #expect(sums.sorted() == expected)
+  }
+}
