@@ -10,6 +10,13 @@
 #include <string>
 #include <vector>
 
+// SentencePiece and LibTorch's libc10 each export a variable of this name, of different types and sizes. The loader gives
+// both libraries the first it finds: with libc10's, SentencePiece overwrites the flags behind it, one of which makes
+// LibTorch abort instead of throwing. A definition in the program comes before either, and has room for both.
+extern "C" {
+alignas(16) __attribute__((used, visibility("default"))) char FLAGS_minloglevel[256];
+}
+
 // Exported by the library, but in none of its installed headers.
 namespace sentencepiece::logging {
 void SetMinLogLevel(int level);

@@ -41,7 +41,7 @@ import Torch
     var generator = SeededGenerator(state: 11)
     for name in ["plain.pt", "legacy.pt", "nested.pt"] {
       let good = try Data(contentsOf: fixture("checkpoints/\(name)"))
-      for _ in 0..<500 {
+      for _ in 0..<200 {
         var data = good
         for _ in 0..<Int.random(in: 1...6, using: &generator) {
           data[Int.random(in: 0..<data.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)

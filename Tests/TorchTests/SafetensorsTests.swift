@@ -95,7 +95,7 @@ import Torch
       return try Data(contentsOf: url)
     }
     var sound = 0
-    for _ in 0..<1500 {
+    for _ in 0..<600 {
       var data = good
       for _ in 0..<Int.random(in: 1...4, using: &generator) {
         data[Int.random(in: 0..<data.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
@@ -109,7 +109,7 @@ import Torch
         }
       }
     }
-    #expect(sound > 50, "mutations of the data alone are sound")
+    #expect(sound > 10, "mutations of the data alone are sound")
   }
 
   @Test func anUnwritablePlaceLeavesNothing() throws {
