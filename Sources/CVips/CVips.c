@@ -1,1 +1,220 @@
 #include "CVips.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vips/vips.h>
+
+static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data) {
+  (void)domain, (void)level, (void)message, (void)data;
+}
+
+bool cvips_start(void) {
+  if (vips_init("gpt4mm") != 0) return false;
+  vips_block_untrusted_set(TRUE);
+  vips_cache_set_max(0);
+  vips_concurrency_set(1);
+  // A loader's remarks on a file would otherwise land on the program's stderr.
+  g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING | G_LOG_LEVEL_INFO, drop_warning, NULL);
+  return true;
+}
+
+char *cvips_take_error(void) {
+  char *copied = vips_error_buffer_copy();
+  char *result = copied != NULL && *copied != '\0' ? strdup(copied) : NULL;
+  g_free(copied);
+  return result;
+}
+
+bool cvips_has_operation(const char *nickname) { return vips_type_find("VipsOperation", nickname) != 0; }
+
+size_t cvips_tracked_bytes(void) { return vips_tracked_get_mem(); }
+
+void cvips_release(VipsImage *image) { g_object_unref(image); }
+
+CVipsHeader cvips_header(VipsImage *image) {
+  VipsBandFormat format = vips_image_get_format(image);
+  return (CVipsHeader){
+    .width = vips_image_get_width(image),
+    .height = vips_image_get_height(image),
+    .bands = vips_image_get_bands(image),
+    .bytes_per_sample = (int)vips_format_sizeof(format),
+    .orientation = vips_image_get_orientation(image),
+    .is_float = vips_band_format_isfloat(format) || vips_band_format_iscomplex(format),
+    .has_alpha = vips_image_hasalpha(image),
+    .is_cmyk = vips_image_get_interpretation(image) == VIPS_INTERPRETATION_CMYK,
+    .has_profile = vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0,
+    .is_packed = vips_image_get_coding(image) != VIPS_CODING_NONE,
+  };
+}
+
+// MARK: - Reading and writing
+
+VipsImage *cvips_load(const char *loader, const void *bytes, size_t length, int shrink) {
+  VipsBlob *blob = vips_blob_new(NULL, bytes, length);
+  VipsImage *out = NULL;
+  int failed = shrink > 1
+    ? vips_call(
+        loader, blob, &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_ERROR, "shrink", shrink, NULL)
+    : vips_call(loader, blob, &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+  vips_area_unref(VIPS_AREA(blob));
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_from_memory(const uint8_t *bytes, size_t length, int width, int height, int bands) {
+  VipsImage *raw = vips_image_new_from_memory(bytes, length, width, height, bands, VIPS_FORMAT_UCHAR);
+  if (raw == NULL) return NULL;
+  VipsImage *out = NULL;
+  int failed = vips_copy(raw, &out, "interpretation", VIPS_INTERPRETATION_sRGB, NULL);
+  g_object_unref(raw);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_copy_memory(VipsImage *image) { return vips_image_copy_memory(image); }
+
+void *cvips_to_memory(VipsImage *image, size_t *length) { return vips_image_write_to_memory(image, length); }
+
+void *cvips_to_png(VipsImage *image, size_t *length) {
+  void *bytes = NULL;
+  return vips_pngsave_buffer(image, &bytes, length, "strip", TRUE, NULL) ? NULL : bytes;
+}
+
+void *cvips_to_jpeg(VipsImage *image, int quality, size_t *length) {
+  void *bytes = NULL;
+  return vips_jpegsave_buffer(image, &bytes, length, "Q", quality, "strip", TRUE, NULL) ? NULL : bytes;
+}
+
+void cvips_free(void *bytes) { g_free(bytes); }
+
+// MARK: - Samples and colour
+
+static VipsImage *rounded(VipsImage *image, VipsBandFormat format) {
+  VipsImage *whole = NULL, *out = NULL;
+  if (vips_rint(image, &whole, NULL)) return NULL;
+  int failed = vips_cast(whole, &out, format, NULL);
+  g_object_unref(whole);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_to_uint8(VipsImage *image) { return rounded(image, VIPS_FORMAT_UCHAR); }
+
+VipsImage *cvips_to_uint16(VipsImage *image) { return rounded(image, VIPS_FORMAT_USHORT); }
+
+VipsImage *cvips_upper_byte(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_cast(image, &out, VIPS_FORMAT_UCHAR, "shift", TRUE, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_bands(VipsImage *image, int first, int count) {
+  VipsImage *out = NULL;
+  return vips_extract_band(image, &out, first, "n", count, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_join(VipsImage *image, VipsImage *more_bands) {
+  VipsImage *out = NULL;
+  return vips_bandjoin2(image, more_bands, &out, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_to_srgb(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_colourspace(image, &out, VIPS_INTERPRETATION_sRGB, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_profile_to_srgb(VipsImage *image, bool is_cmyk) {
+  VipsImage *out = NULL;
+  int failed = is_cmyk
+    ? vips_icc_transform(image, &out, "srgb", "embedded", TRUE, "input_profile", "cmyk", NULL)
+    : vips_icc_transform(image, &out, "srgb", "embedded", TRUE, NULL);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_add_alpha(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_addalpha(image, &out, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_premultiply(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_premultiply(image, &out, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_unpremultiply(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_unpremultiply(image, &out, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_flatten(VipsImage *image, const double *background) {
+  VipsArrayDouble *colour = vips_array_double_new(background, 3);
+  VipsImage *out = NULL;
+  int failed = vips_flatten(image, &out, "background", colour, NULL);
+  vips_area_unref(VIPS_AREA(colour));
+  return failed ? NULL : out;
+}
+
+// MARK: - Geometry
+
+static VipsKernel kernel_of(CVipsKernel kernel) {
+  switch (kernel) {
+  case CVIPS_NEAREST: return VIPS_KERNEL_NEAREST;
+  case CVIPS_LINEAR: return VIPS_KERNEL_LINEAR;
+  case CVIPS_CUBIC: return VIPS_KERNEL_CUBIC;
+  case CVIPS_LANCZOS: return VIPS_KERNEL_LANCZOS3;
+  }
+  return VIPS_KERNEL_CUBIC;
+}
+
+VipsImage *cvips_resize(VipsImage *image, int width, int height, CVipsKernel kernel) {
+  VipsImage *out = NULL;
+  double across = (double)width / vips_image_get_width(image);
+  double down = (double)height / vips_image_get_height(image);
+  return vips_resize(image, &out, across, "vscale", down, "kernel", kernel_of(kernel), NULL) ? NULL : out;
+}
+
+VipsImage *cvips_crop(VipsImage *image, int left, int top, int width, int height) {
+  VipsImage *out = NULL;
+  return vips_extract_area(image, &out, left, top, width, height, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_embed(
+  VipsImage *image, int left, int top, int width, int height, const double *background, int bands) {
+  VipsArrayDouble *colour = vips_array_double_new(background, bands);
+  VipsImage *out = NULL;
+  int failed = vips_embed(
+    image, &out, left, top, width, height, "extend", VIPS_EXTEND_BACKGROUND, "background", colour, NULL);
+  vips_area_unref(VIPS_AREA(colour));
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_upright(VipsImage *image, int orientation) {
+  static const VipsAngle angles[9] = {
+    VIPS_ANGLE_D0,   VIPS_ANGLE_D0,  VIPS_ANGLE_D0,  VIPS_ANGLE_D180, VIPS_ANGLE_D180,
+    VIPS_ANGLE_D90, VIPS_ANGLE_D90, VIPS_ANGLE_D270, VIPS_ANGLE_D270,
+  };
+  bool mirrored = orientation == 2 || orientation == 4 || orientation == 5 || orientation == 7;
+  VipsAngle angle = orientation >= 1 && orientation <= 8 ? angles[orientation] : VIPS_ANGLE_D0;
+  VipsImage *turned = NULL, *out = NULL;
+  if (vips_rot(image, &turned, angle, NULL)) return NULL;
+  if (!mirrored) return turned;
+  int failed = vips_flip(turned, &out, VIPS_DIRECTION_HORIZONTAL, NULL);
+  g_object_unref(turned);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_rotate_onto(VipsImage *image, double degrees, double x, double y, int width, int height) {
+  double c = cos(VIPS_RAD(degrees)), s = sin(VIPS_RAD(degrees));
+  // libvips counts from the centre of the first pixel.
+  double cx = (vips_image_get_width(image) - 1) / 2.0, cy = (vips_image_get_height(image) - 1) / 2.0;
+  int area[4] = {0, 0, width, height};
+  VipsArrayInt *canvas = vips_array_int_new(area, 4);
+  VipsImage *out = NULL;
+  int failed = vips_affine(
+    image, &out, c, -s, s, c, "oarea", canvas, "odx", x - 0.5 - (c * cx - s * cy), "ody",
+    y - 0.5 - (s * cx + c * cy), "premultiplied", TRUE, NULL);
+  vips_area_unref(VIPS_AREA(canvas));
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_blur(VipsImage *image, double sigma) {
+  VipsImage *out = NULL;
+  return vips_gaussblur(image, &out, sigma, NULL) ? NULL : out;
+}

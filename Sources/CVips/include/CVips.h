@@ -1,1 +1,106 @@
+// libvips behind fixed argument lists: its own functions end in "...", which Swift cannot call.
+//
+// A function that returns a `VipsImage *` returns a new reference, to be given back with `cvips_release`, or NULL
+// after an error, which `cvips_take_error` describes. No function takes over the images that it is given. Images are
+// recipes: pixels are computed when they are written to memory or encoded. Everything here may be called from any
+// thread once `cvips_start` has returned.
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct _VipsImage VipsImage;
+
+/// Starts libvips: loaders that are not meant for untrusted files are blocked, nothing is cached, and each picture is
+/// computed by one thread. To be called once, before all else. Returns false on failure.
+bool cvips_start(void);
+
+/// Every message since the last call, to be freed with `free`, or NULL if there is none. libvips keeps one buffer for the
+/// whole process: where two threads fail at the same moment, the first to ask gets both messages.
+char *cvips_take_error(void);
+
+/// Whether this libvips has the operation, for example "heifload_buffer".
+bool cvips_has_operation(const char *nickname);
+
+/// Memory that libvips holds for pixels, in bytes.
+size_t cvips_tracked_bytes(void);
+
+void cvips_release(VipsImage *image);
+
+typedef struct {
+  int width;
+  int height;
+  int bands;
+  int bytes_per_sample;
+  /// EXIF orientation, 1 to 8; 1 where the file gives none.
+  int orientation;
+  bool is_float;
+  /// Whether the last band is alpha.
+  bool has_alpha;
+  bool is_cmyk;
+  bool has_profile;
+  /// Whether pixels are packed (Radiance, LABQ), so that bands mean nothing yet.
+  bool is_packed;
+} CVipsHeader;
+
+CVipsHeader cvips_header(VipsImage *image);
+
+// Reading and writing.
+
+/// Opens the first frame with the named loader, which reads the header alone. `bytes` must outlive the image. Pixels are
+/// read once, from top to bottom, and a truncated or damaged file is an error. `shrink` (1, 2, 4 or 8) is for JPEG only.
+VipsImage *cvips_load(const char *loader, const void *bytes, size_t length, int shrink);
+/// Interleaved 8-bit sRGB (3 bands) or sRGB with alpha (4), not copied: `bytes` must outlive the image.
+VipsImage *cvips_from_memory(const uint8_t *bytes, size_t length, int width, int height, int bands);
+/// Computes every pixel now.
+VipsImage *cvips_copy_memory(VipsImage *image);
+/// Interleaved pixels in the image's own format, to be freed with `cvips_free`; NULL on error.
+void *cvips_to_memory(VipsImage *image, size_t *length);
+/// An encoded file, to be freed with `cvips_free`; NULL on error.
+void *cvips_to_png(VipsImage *image, size_t *length);
+void *cvips_to_jpeg(VipsImage *image, int quality, size_t *length);
+void cvips_free(void *bytes);
+
+// Samples and colour.
+
+/// Rounds to 8 bits, values as they are.
+VipsImage *cvips_to_uint8(VipsImage *image);
+/// Rounds to 16 bits, values as they are.
+VipsImage *cvips_to_uint16(VipsImage *image);
+/// Keeps the upper 8 of 16 bits.
+VipsImage *cvips_upper_byte(VipsImage *image);
+VipsImage *cvips_bands(VipsImage *image, int first, int count);
+VipsImage *cvips_join(VipsImage *image, VipsImage *more_bands);
+/// To 8-bit sRGB from any space, by definition of the space.
+VipsImage *cvips_to_srgb(VipsImage *image);
+/// To 8-bit sRGB by the embedded profile, or for CMYK without one by libvips' own.
+VipsImage *cvips_profile_to_srgb(VipsImage *image, bool is_cmyk);
+VipsImage *cvips_add_alpha(VipsImage *image);
+VipsImage *cvips_premultiply(VipsImage *image);
+VipsImage *cvips_unpremultiply(VipsImage *image);
+VipsImage *cvips_flatten(VipsImage *image, const double *background);
+
+// Geometry.
+
+typedef enum { CVIPS_NEAREST, CVIPS_LINEAR, CVIPS_CUBIC, CVIPS_LANCZOS } CVipsKernel;
+
+VipsImage *cvips_resize(VipsImage *image, int width, int height, CVipsKernel kernel);
+VipsImage *cvips_crop(VipsImage *image, int left, int top, int width, int height);
+/// Places the image on a canvas of one colour, given as one value per band.
+VipsImage *cvips_embed(
+  VipsImage *image, int left, int top, int width, int height, const double *background, int bands);
+/// Turns and mirrors by an EXIF orientation, 1 to 8.
+VipsImage *cvips_upright(VipsImage *image, int orientation);
+/// Turns by `degrees` (clockwise) about the centre and puts that at (x, y) of an empty canvas. Alpha is premultiplied.
+VipsImage *cvips_rotate_onto(VipsImage *image, double degrees, double x, double y, int width, int height);
+/// Gaussian blur; sigma in pixels.
+VipsImage *cvips_blur(VipsImage *image, double sigma);
+
+#ifdef __cplusplus
+}
+#endif
