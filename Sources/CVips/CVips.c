@@ -1,6 +1,5 @@
 #include "CVips.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vips/vips.h>
@@ -128,11 +127,6 @@ VipsImage *cvips_profile_to_srgb(VipsImage *image, bool is_cmyk) {
   return failed ? NULL : out;
 }
 
-VipsImage *cvips_add_alpha(VipsImage *image) {
-  VipsImage *out = NULL;
-  return vips_addalpha(image, &out, NULL) ? NULL : out;
-}
-
 VipsImage *cvips_premultiply(VipsImage *image) {
   VipsImage *out = NULL;
   return vips_premultiply(image, &out, NULL) ? NULL : out;
@@ -198,23 +192,4 @@ VipsImage *cvips_upright(VipsImage *image, int orientation) {
   int failed = vips_flip(turned, &out, VIPS_DIRECTION_HORIZONTAL, NULL);
   g_object_unref(turned);
   return failed ? NULL : out;
-}
-
-VipsImage *cvips_rotate_onto(VipsImage *image, double degrees, double x, double y, int width, int height) {
-  double c = cos(VIPS_RAD(degrees)), s = sin(VIPS_RAD(degrees));
-  // libvips counts from the centre of the first pixel.
-  double cx = (vips_image_get_width(image) - 1) / 2.0, cy = (vips_image_get_height(image) - 1) / 2.0;
-  int area[4] = {0, 0, width, height};
-  VipsArrayInt *canvas = vips_array_int_new(area, 4);
-  VipsImage *out = NULL;
-  int failed = vips_affine(
-    image, &out, c, -s, s, c, "oarea", canvas, "odx", x - 0.5 - (c * cx - s * cy), "ody",
-    y - 0.5 - (s * cx + c * cy), "premultiplied", TRUE, NULL);
-  vips_area_unref(VIPS_AREA(canvas));
-  return failed ? NULL : out;
-}
-
-VipsImage *cvips_blur(VipsImage *image, double sigma) {
-  VipsImage *out = NULL;
-  return vips_gaussblur(image, &out, sigma, NULL) ? NULL : out;
 }

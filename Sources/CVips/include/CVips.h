@@ -80,7 +80,6 @@ VipsImage *cvips_join(VipsImage *image, VipsImage *more_bands);
 VipsImage *cvips_to_srgb(VipsImage *image);
 /// To 8-bit sRGB by the embedded profile, or for CMYK without one by libvips' own.
 VipsImage *cvips_profile_to_srgb(VipsImage *image, bool is_cmyk);
-VipsImage *cvips_add_alpha(VipsImage *image);
 VipsImage *cvips_premultiply(VipsImage *image);
 VipsImage *cvips_unpremultiply(VipsImage *image);
 VipsImage *cvips_flatten(VipsImage *image, const double *background);
@@ -96,10 +95,6 @@ VipsImage *cvips_embed(
   VipsImage *image, int left, int top, int width, int height, const double *background, int bands);
 /// Turns and mirrors by an EXIF orientation, 1 to 8.
 VipsImage *cvips_upright(VipsImage *image, int orientation);
-/// Turns by `degrees` (clockwise) about the centre and puts that at (x, y) of an empty canvas. Alpha is premultiplied.
-VipsImage *cvips_rotate_onto(VipsImage *image, double degrees, double x, double y, int width, int height);
-/// Gaussian blur; sigma in pixels.
-VipsImage *cvips_blur(VipsImage *image, double sigma);
 
 #ifdef __cplusplus
 }

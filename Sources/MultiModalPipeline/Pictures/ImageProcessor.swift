@@ -68,19 +68,13 @@ public struct ImageProcessor: Sendable {
   /// so resizing and cutting happen in the file's orientation.
   private func place(_ image: VipsPicture, in layout: Layout, orientation: Int) throws -> VipsPicture {
     let turn = Orientation(exif: orientation)
-    var image = image.header.is_packed ? try image.sRGB() : image
-    let header = image.header
     let stored = turn.stored(layout.visible, height: layout.resizedHeight, width: layout.resizedWidth)
     let (height, width) =
       turn.isTransposed
       ? (layout.resizedWidth, layout.resizedHeight) : (layout.resizedHeight, layout.resizedWidth)
-    if height != Int(header.height) || width != Int(header.width) {
-      // Colour under transparency must not bleed into what is visible.
-      if header.has_alpha { image = try image.premultiplied() }
-      image = try image.resized(height: height, width: width, kernel: configuration.resample.kernel)
-      if header.has_alpha { image = try image.unpremultiplied(bytesPerSample: Int(header.bytes_per_sample)) }
-    }
-    image = try image.cropped(left: stored.left, top: stored.top, height: stored.height, width: stored.width).sRGB()
+    var image = try image.resized(height: height, width: width, kernel: configuration.resample.kernel)
+      .cropped(left: stored.left, top: stored.top, height: stored.height, width: stored.width)
+      .sRGB()
     if image.header.has_alpha { image = try image.flattened(over: configuration.background) }
     if orientation != 1 { image = try image.inMemory().upright(from: orientation) }
     guard layout.visible.height < layout.height || layout.visible.width < layout.width else { return image }

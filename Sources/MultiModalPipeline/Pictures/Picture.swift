@@ -29,23 +29,40 @@ public struct Picture: Equatable, Sendable {
     self.pixels = pixels
   }
 
-  /// Decodes a file at its full size.
+  /// Decodes a file.
   ///
+  /// - Parameter longestSide: Larger pictures are reduced to this height or width, whichever is longer; nil keeps the size.
   /// - Throws: `PictureError` for a file that is missing, empty, too large, damaged, or no picture of a supported format.
-  public init(contentsOf url: URL, limits: PictureLimits = PictureLimits()) throws {
-    try self.init(EncodedPicture(contentsOf: url, limits: limits))
+  public init(contentsOf url: URL, longestSide: Int? = nil, limits: PictureLimits = PictureLimits()) throws {
+    try self.init(EncodedPicture(contentsOf: url, limits: limits), longestSide: longestSide)
   }
 
-  /// Decodes a file's bytes at full size.
+  /// Decodes a file's bytes.
   ///
-  /// - Parameter name: What error messages call the picture.
-  public init(bytes: Data, name: String = "given as bytes", limits: PictureLimits = PictureLimits()) throws {
-    try self.init(EncodedPicture(bytes, name: name, limits: limits))
+  /// - Parameters:
+  ///   - longestSide: Larger pictures are reduced to this height or width, whichever is longer; nil keeps the size.
+  ///   - name: What error messages call the picture.
+  public init(
+    bytes: Data, name: String = "given as bytes", longestSide: Int? = nil, limits: PictureLimits = PictureLimits()
+  ) throws {
+    try self.init(EncodedPicture(bytes, name: name, limits: limits), longestSide: longestSide)
   }
 
-  private init(_ encoded: EncodedPicture) throws {
-    self = try encoded.open { image, header in
-      try Picture(image.sRGB().inMemory().upright(from: Int(header.orientation)))
+  private init(_ encoded: EncodedPicture, longestSide: Int?) throws {
+    if let longestSide, longestSide < 1 {
+      throw PictureError(.invalidArgument, "longestSide must be above 0, got \(longestSide)")
+    }
+    func scale(_ header: CVipsHeader) -> Double {
+      longestSide.map { min(1, Double($0) / Double(max(header.height, header.width))) } ?? 1
+    }
+    // Decoding at twice the size or more leaves the filter enough to work with.
+    self = try encoded.open(shrink: { 1 / scale($0) / 2 }) { image, header in
+      func reduced(_ side: Int32) -> Int { max(1, Int((Double(side) * scale(header)).rounded())) }
+      let image = try image.resized(
+        height: reduced(header.height), width: reduced(header.width), kernel: CVIPS_CUBIC
+      ).sRGB()
+      let orientation = Int(header.orientation)
+      return try Picture(orientation == 1 ? image : image.inMemory().upright(from: orientation))
     }
   }
 

@@ -1,4 +1,3 @@
-import CVips
 import Foundation
 
 /// Makes training pictures out of one picture: scaled, turned and put somewhere on a random background, in other colours,
@@ -28,70 +27,49 @@ public struct PictureAugmentation: Sendable {
       throw PictureError(.invalidArgument, "height and width must be in \(sides), got \(height) x \(width)")
     }
     var random = SplitMix64(seed: generator.next())
-    do {
-      let object = try place(picture, height: height, width: width, &random)
-      let background = PictureBackground(configuration.backgrounds, &random)
-      let recolouring = PictureRecolouring(configuration, &random)
-      var pixels = [UInt8](repeating: 0, count: height * width * 3)
-      background.fill(&pixels, height: height, width: width)
-      lay(object, over: &pixels)
-      recolouring.apply(to: &pixels)
-      if Double.random(in: 0..<1, using: &random) < configuration.blurProbability {
-        let sigma = Double.random(in: configuration.blur, using: &random)
-        pixels = try Picture(height: height, width: width, channels: 3, pixels: pixels)
-          .withImage { try $0.blurred(sigma: sigma).bytes() }
-      }
-      if Double.random(in: 0..<1, using: &random) < configuration.noiseProbability {
-        addNoise(to: &pixels, sigma: Float.random(in: configuration.noise, using: &random), &random)
-      }
-      let result = try Picture(height: height, width: width, channels: 3, pixels: pixels)
-      guard Double.random(in: 0..<1, using: &random) < configuration.jpegProbability else { return result }
-      return try Picture(bytes: result.jpeg(quality: Int.random(in: configuration.jpegQuality, using: &random)))
-    } catch let error as VipsError {
-      throw PictureError(.invalidArgument, "cannot augment the picture (\(error.detail))")
+    let placement = placement(of: picture, height: height, width: width, &random)
+    let background = PictureBackground(configuration.backgrounds, &random)
+    let recolouring = PictureRecolouring(configuration, &random)
+    var pixels = [UInt8](repeating: 0, count: height * width * 3)
+    background.fill(&pixels, height: height, width: width)
+    placement.draw(picture, over: &pixels, height: height, width: width)
+    recolouring.apply(to: &pixels)
+    if happens(configuration.blurProbability, &random) {
+      let sigma = Double.random(in: configuration.blur, using: &random)
+      pixels = blur(pixels, height: height, width: width, sigma: sigma)
     }
+    if happens(configuration.noiseProbability, &random) {
+      addNoise(to: &pixels, sigma: Float.random(in: configuration.noise, using: &random), &random)
+    }
+    let result = try Picture(height: height, width: width, channels: 3, pixels: pixels)
+    guard happens(configuration.jpegProbability, &random) else { return result }
+    let file = try result.jpeg(quality: Int.random(in: configuration.jpegQuality, using: &random))
+    return try Picture(bytes: file, name: "that was augmented")
   }
 
-  /// The picture at its size, angle and place in an empty frame: `[height, width, 4]`, premultiplied by alpha.
-  private func place(_ picture: Picture, height: Int, width: Int, _ random: inout SplitMix64) throws -> [UInt8] {
+  private func happens(_ probability: Double, _ random: inout SplitMix64) -> Bool {
+    Double.random(in: 0..<1, using: &random) < probability
+  }
+
+  private func placement(
+    of picture: Picture, height: Int, width: Int, _ random: inout SplitMix64
+  ) -> PicturePlacement {
     let fit = min(Double(height) / Double(picture.height), Double(width) / Double(picture.width))
     let scale = fit * Double.random(in: configuration.scale, using: &random)
     let (h, w) = (Double(picture.height) * scale, Double(picture.width) * scale)
     let degrees = Double.random(in: configuration.rotation, using: &random)
     let (c, s) = (abs(cos(degrees * .pi / 180)), abs(sin(degrees * .pi / 180)))
-    let x = centre(extent: w * c + h * s, frame: Double(width), &random)
-    let y = centre(extent: h * c + w * s, frame: Double(height), &random)
-    let isFlipped = Double.random(in: 0..<1, using: &random) < configuration.flipProbability
-    return try picture.withImage { image in
-      var image = picture.channels == 4 ? image : try image.addingAlpha()
-      if isFlipped { image = try image.upright(from: 2) }
-      return
-        try image.premultiplied().rounded()
-        .resized(height: max(1, Int(h.rounded())), width: max(1, Int(w.rounded())), kernel: CVIPS_LINEAR)
-        .rotated(degrees: degrees, ontoX: x, y: y, height: height, width: width)
-        .bytes()
-    }
+    return PicturePlacement(
+      scale: scale, degrees: degrees,
+      x: centre(extent: w * c + h * s, frame: Double(width), &random),
+      y: centre(extent: h * c + w * s, frame: Double(height), &random),
+      isFlipped: happens(configuration.flipProbability, &random))
   }
 
   /// A place for the middle of something so long in a frame so long, such that no more than the overhang stands out.
   private func centre(extent: Double, frame: Double, _ random: inout SplitMix64) -> Double {
     let room = max(0, frame - extent) / 2 + configuration.overhang * extent
     return frame / 2 + room * Double.random(in: -1...1, using: &random)
-  }
-
-  private func lay(_ object: [UInt8], over pixels: inout [UInt8]) {
-    pixels.withUnsafeMutableBufferPointer { pixels in
-      object.withUnsafeBufferPointer { object in
-        for index in 0..<pixels.count / 3 {
-          let alpha = Int(object[4 * index + 3])
-          if alpha == 0 { continue }
-          for channel in 0..<3 {
-            let under = (Int(pixels[3 * index + channel]) * (255 - alpha) + 127) / 255
-            pixels[3 * index + channel] = UInt8(min(255, Int(object[4 * index + channel]) + under))
-          }
-        }
-      }
-    }
   }
 
   /// Adds noise that is normal to the eye: a sum of four even draws, with the given standard deviation.

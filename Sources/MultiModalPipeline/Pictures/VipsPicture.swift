@@ -116,30 +116,26 @@ final class VipsPicture {
     withExtendedLifetime(self) { body(handle) }
   }
 
-  func addingAlpha() throws -> VipsPicture { try applying { cvips_add_alpha($0) } }
-
-  func premultiplied() throws -> VipsPicture { try applying { cvips_premultiply($0) } }
-
-  /// Divides by alpha, and returns to 8 or 16 bits.
-  func unpremultiplied(bytesPerSample: Int) throws -> VipsPicture {
-    let divided = try applying { cvips_unpremultiply($0) }
-    switch bytesPerSample {
-    case 1: return try divided.rounded()
-    case 2: return try divided.applying { cvips_to_uint16($0) }
-    default: return divided
-    }
-  }
-
-  /// Rounds to 8 bits.
-  func rounded() throws -> VipsPicture { try applying { cvips_to_uint8($0) } }
-
   func flattened(over background: [Double]) throws -> VipsPicture { try applying { cvips_flatten($0, background) } }
 
   // MARK: - Geometry
 
-  /// Low-pass filtered where it shrinks.
+  /// Scaled, each side on its own; low-pass filtered where it shrinks.
   func resized(height: Int, width: Int, kernel: CVipsKernel) throws -> VipsPicture {
-    try applying { cvips_resize($0, Int32(width), Int32(height), kernel) }
+    let header = header
+    if height == Int(header.height) && width == Int(header.width) { return self }
+    if header.is_packed { return try sRGB().resized(height: height, width: width, kernel: kernel) }
+    func resize(_ picture: VipsPicture) throws -> VipsPicture {
+      try picture.applying { cvips_resize($0, Int32(width), Int32(height), kernel) }
+    }
+    guard header.has_alpha else { return try resize(self) }
+    // Colour under transparency must not bleed into what is visible.
+    let divided = try resize(applying { cvips_premultiply($0) }).applying { cvips_unpremultiply($0) }
+    switch header.bytes_per_sample {
+    case 1: return try divided.applying { cvips_to_uint8($0) }
+    case 2: return try divided.applying { cvips_to_uint16($0) }
+    default: return divided
+    }
   }
 
   func cropped(left: Int, top: Int, height: Int, width: Int) throws -> VipsPicture {
@@ -157,12 +153,4 @@ final class VipsPicture {
   func upright(from orientation: Int) throws -> VipsPicture {
     try applying { cvips_upright($0, Int32(orientation)) }
   }
-
-  /// Turned clockwise about its centre, which lands at (x, y) of an empty canvas; alpha is premultiplied.
-  func rotated(degrees: Double, ontoX x: Double, y: Double, height: Int, width: Int) throws -> VipsPicture {
-    try applying { cvips_rotate_onto($0, degrees, x, y, Int32(width), Int32(height)) }
-  }
-
-  /// Gaussian blur; sigma in pixels.
-  func blurred(sigma: Double) throws -> VipsPicture { try applying { cvips_blur($0, sigma) } }
 }
