@@ -157,11 +157,39 @@ static VipsKernel kernel_of(CVipsKernel kernel) {
   return VIPS_KERNEL_CUBIC;
 }
 
-VipsImage *cvips_resize(VipsImage *image, int width, int height, CVipsKernel kernel) {
-  VipsImage *out = NULL;
+// Maps pixel centres onto pixel centres. `vips_resize` enlarges through `vips_affine`, too, but is off by half a pixel.
+static VipsImage *sampled(VipsImage *image, int width, int height, CVipsKernel kernel) {
+  static const char *const names[] = {"nearest", "bilinear", "bicubic", "bicubic"};
+  VipsInterpolate *interpolate = vips_interpolate_new(names[kernel]);
+  if (interpolate == NULL) return NULL;
   double across = (double)width / vips_image_get_width(image);
   double down = (double)height / vips_image_get_height(image);
-  return vips_resize(image, &out, across, "vscale", down, "kernel", kernel_of(kernel), NULL) ? NULL : out;
+  // The nearest interpolator rounds down, the others count from the centre of the first pixel.
+  double odx = kernel == CVIPS_NEAREST ? -0.5 : (across - 1) / 2;
+  double ody = kernel == CVIPS_NEAREST ? -0.5 : (down - 1) / 2;
+  int area[4] = {0, 0, width, height};
+  VipsArrayInt *canvas = vips_array_int_new(area, 4);
+  VipsImage *out = NULL;
+  int failed = vips_affine(
+    image, &out, across, 0, 0, down, "interpolate", interpolate, "oarea", canvas, "odx", odx, "ody", ody, "extend",
+    VIPS_EXTEND_COPY, "premultiplied", TRUE, NULL);
+  vips_area_unref(VIPS_AREA(canvas));
+  g_object_unref(interpolate);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_resize(VipsImage *image, int width, int height, CVipsKernel kernel) {
+  if (kernel == CVIPS_NEAREST) return sampled(image, width, height, kernel);
+  int reduced_width = VIPS_MIN(width, vips_image_get_width(image));
+  int reduced_height = VIPS_MIN(height, vips_image_get_height(image));
+  double across = (double)reduced_width / vips_image_get_width(image);
+  double down = (double)reduced_height / vips_image_get_height(image);
+  VipsImage *reduced = NULL;
+  if (vips_resize(image, &reduced, across, "vscale", down, "kernel", kernel_of(kernel), NULL)) return NULL;
+  if (reduced_width == width && reduced_height == height) return reduced;
+  VipsImage *out = sampled(reduced, width, height, kernel);
+  g_object_unref(reduced);
+  return out;
 }
 
 VipsImage *cvips_crop(VipsImage *image, int left, int top, int width, int height) {

@@ -16,7 +16,8 @@ extension Decoder {
     guard unknown.isEmpty else {
       throw PictureError(
         .invalidArgument,
-        "unknown field \(unknown.sorted().joined(separator: ", ")); known are \(names.sorted().joined(separator: ", "))")
+        "unknown field \(unknown.sorted().joined(separator: ", ")); known are \(names.sorted().joined(separator: ", "))"
+      )
     }
   }
 }
@@ -43,7 +44,8 @@ extension DecodingError {
       return "\(field(context)) lacks the field \(key.stringValue)"
     case .dataCorrupted(let context):
       return context.codingPath.isEmpty
-        ? "it is not valid JSON: \(context.debugDescription)" : "\(field(context)): \(context.debugDescription)"
+        ? "it is not valid JSON: \(context.debugDescription)"
+        : "\(field(context)): \(context.debugDescription)"
     @unknown default:
       return "it cannot be decoded"
     }

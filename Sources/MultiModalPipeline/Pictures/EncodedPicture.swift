@@ -52,13 +52,16 @@ struct EncodedPicture {
     guard !bytes.isEmpty else { throw PictureError(.empty, "cannot read picture \(name): it is empty") }
     guard bytes.count <= limits.maxBytes else {
       throw PictureError(
-        .tooLarge, "cannot read picture \(name): it has more than \(limits.maxBytes) bytes, the limit (max_bytes)")
+        .tooLarge,
+        "cannot read picture \(name): it has more than \(limits.maxBytes) bytes, the limit (max_bytes)")
     }
     do { try VipsPicture.start() } catch let error as VipsError {
       throw PictureError(.unsupportedFormat, "cannot read pictures: libvips does not start (\(error.detail))")
     }
     guard let format = PictureFormat(of: bytes), PictureFormat.supported.contains(format) else {
-      let claim = PictureFormat(of: bytes).map { "\($0.rawValue.uppercased()), which this machine cannot decode" }
+      let claim = PictureFormat(of: bytes).map {
+        "\($0.rawValue.uppercased()), which this machine cannot decode"
+      }
       throw PictureError(
         .unsupportedFormat,
         "cannot read picture \(name): it is \(claim ?? "no picture of a known format"); supported are "
@@ -104,7 +107,8 @@ struct EncodedPicture {
     guard header.bands <= Self.maxChannels else {
       throw PictureError(
         .unsupportedFormat,
-        "cannot read picture \(name): it has \(header.bands) channels, and a picture has at most \(Self.maxChannels)")
+        "cannot read picture \(name): it has \(header.bands) channels, and a picture has at most \(Self.maxChannels)"
+      )
     }
   }
 
@@ -112,7 +116,9 @@ struct EncodedPicture {
     let scans = jpegScanCount(bytes)
     guard scans <= Self.maxScans else {
       throw PictureError(
-        .tooLarge, "cannot read picture \(name): it is a JPEG of \(scans) scans, more than the limit of \(Self.maxScans)")
+        .tooLarge,
+        "cannot read picture \(name): it is a JPEG of \(scans) scans, more than the limit of \(Self.maxScans)"
+      )
     }
   }
 }

@@ -99,11 +99,14 @@ extension ImageProcessor.Configuration {
       guard !doResize || (cropSize.height <= size.height && cropSize.width <= size.width) else {
         throw PictureError(
           .invalidArgument,
-          "crop_size must fit in size (\(size.height) x \(size.width)), got \(cropSize.height) x \(cropSize.width)")
+          "crop_size must fit in size (\(size.height) x \(size.width)), got \(cropSize.height) x \(cropSize.width)"
+        )
       }
     }
     try Self.check(background, "background", each: "in 0...255") { (0...255).contains($0) }
-    try Self.check([rescaleFactor], "rescale_factor", count: 1, each: "finite and above 0") { $0.isFinite && $0 > 0 }
+    try Self.check([rescaleFactor], "rescale_factor", count: 1, each: "finite and above 0") {
+      $0.isFinite && $0 > 0
+    }
     try Self.check(imageMean, "image_mean", each: "finite") { $0.isFinite }
     try Self.check(imageStd, "image_std", each: "finite and above 0") { $0.isFinite && $0 > 0 }
     for (limit, name) in [(maxPixels, "max_pixels"), (maxBytes, "max_bytes")] where limit < 1 {

@@ -15,7 +15,8 @@ public struct Picture: Equatable, Sendable {
     guard height > 0, width > 0, channels == 3 || channels == 4 else {
       throw PictureError(
         .invalidArgument,
-        "a picture needs a height and width above 0 and 3 or 4 channels, got \(height) x \(width) x \(channels)")
+        "a picture needs a height and width above 0 and 3 or 4 channels, got \(height) x \(width) x \(channels)"
+      )
     }
     let (area, overflow) = height.multipliedReportingOverflow(by: width)
     guard !overflow, area <= Int(Int32.max), pixels.count == area * channels else {
@@ -43,7 +44,8 @@ public struct Picture: Equatable, Sendable {
   ///   - longestSide: Larger pictures are reduced to this height or width, whichever is longer; nil keeps the size.
   ///   - name: What error messages call the picture.
   public init(
-    bytes: Data, name: String = "given as bytes", longestSide: Int? = nil, limits: PictureLimits = PictureLimits()
+    bytes: Data, name: String = "given as bytes", longestSide: Int? = nil,
+    limits: PictureLimits = PictureLimits()
   ) throws {
     try self.init(EncodedPicture(bytes, name: name, limits: limits), longestSide: longestSide)
   }
@@ -70,7 +72,8 @@ public struct Picture: Equatable, Sendable {
   init(_ image: VipsPicture) throws {
     let header = image.header
     try self.init(
-      height: Int(header.height), width: Int(header.width), channels: Int(header.bands), pixels: image.bytes())
+      height: Int(header.height), width: Int(header.width), channels: Int(header.bands), pixels: image.bytes()
+    )
   }
 
   /// Calls `body` with the picture as a libvips image, which ends with the call.

@@ -10,12 +10,14 @@ func blur(_ pixels: [UInt8], height: Int, width: Int, sigma: Double) -> [UInt8] 
   let weights = bell.map { Float($0 / bell.reduce(0, +)) }
   var across = [Float](repeating: 0, count: pixels.count)
   for row in 0..<height {
-    gather(pixels, into: &across, weights, from: row * width * 3, count: width, step: 3, { Float($0) }, { $0 })
+    gather(
+      pixels, into: &across, weights, from: row * width * 3, count: width, step: 3, { Float($0) }, { $0 })
   }
   var result = [UInt8](repeating: 0, count: pixels.count)
   for column in 0..<width {
     gather(
-      across, into: &result, weights, from: column * 3, count: height, step: width * 3, { $0 }, UInt8.init(clamping:))
+      across, into: &result, weights, from: column * 3, count: height, step: width * 3, { $0 },
+      UInt8.init(clamping:))
   }
   return result
 }

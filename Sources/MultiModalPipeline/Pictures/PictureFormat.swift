@@ -10,7 +10,8 @@ public enum PictureFormat: String, CaseIterable, Sendable {
     guard (try? VipsPicture.start()) != nil, cvips_has_operation(format.loader) else { return false }
     // libheif opens both formats, but decodes only those that a codec is installed for: trying is the way to know.
     guard let sample = format.sample else { return true }
-    return (try? sample.withUnsafeBytes { try VipsPicture.load($0, with: format.loader).sRGB().bytes() }) != nil
+    return (try? sample.withUnsafeBytes { try VipsPicture.load($0, with: format.loader).sRGB().bytes() })
+      != nil
   }
 
   /// The names of the supported formats, as a sentence lists them.
@@ -25,7 +26,9 @@ public enum PictureFormat: String, CaseIterable, Sendable {
 
   /// The format that the bytes claim to be in.
   init?(of bytes: Data) {
-    func has(_ signature: [UInt8], at offset: Int = 0) -> Bool { bytes.dropFirst(offset).starts(with: signature) }
+    func has(_ signature: [UInt8], at offset: Int = 0) -> Bool {
+      bytes.dropFirst(offset).starts(with: signature)
+    }
     func has(_ text: String, at offset: Int) -> Bool { has(Array(text.utf8), at: offset) }
     if has([0xFF, 0xD8, 0xFF]) {
       self = .jpeg
@@ -41,7 +44,8 @@ public enum PictureFormat: String, CaseIterable, Sendable {
       self = .tiff
     } else if has("ftyp", at: 4), ["avif", "avis"].contains(where: { has($0, at: 8) }) {
       self = .avif
-    } else if has("ftyp", at: 4), ["heic", "heix", "hevc", "hevx", "mif1", "msf1"].contains(where: { has($0, at: 8) })
+    } else if has("ftyp", at: 4),
+      ["heic", "heix", "hevc", "hevx", "mif1", "msf1"].contains(where: { has($0, at: 8) })
     {
       self = .heic
     } else {

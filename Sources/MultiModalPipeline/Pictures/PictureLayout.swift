@@ -44,7 +44,8 @@ extension ImageProcessor {
     var visible: PixelArea {
       let (x, y) = (max(0, -left), max(0, -top))
       return PixelArea(
-        left: x, top: y, height: min(resizedHeight, height - top) - y, width: min(resizedWidth, width - left) - x)
+        left: x, top: y, height: min(resizedHeight, height - top) - y,
+        width: min(resizedWidth, width - left) - x)
     }
 
     func isIdentity(height: Int, width: Int) -> Bool {

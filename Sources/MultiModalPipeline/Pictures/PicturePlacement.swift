@@ -28,7 +28,8 @@ struct PicturePlacement {
     let columns = max(0, Int(x - reach))..<max(0, min(width, Int(x + reach) + 1))
     picture.pixels.withUnsafeBufferPointer { pixels in
       let tent = Tent(
-        pixels: pixels, height: picture.height, width: picture.width, channels: picture.channels, radius: radius)
+        pixels: pixels, height: picture.height, width: picture.width, channels: picture.channels,
+        radius: radius)
       frame.withUnsafeMutableBufferPointer { frame in
         for row in rows.clamped(to: 0..<height) {
           for column in columns.clamped(to: 0..<width) {

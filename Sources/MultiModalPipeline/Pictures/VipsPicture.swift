@@ -10,7 +10,9 @@ struct VipsError: Error {
     guard let text = cvips_take_error() else { return VipsError(detail: "no reason given") }
     defer { free(text) }
     var lines: [Substring] = []
-    for line in String(cString: text).split(separator: "\n") where !lines.contains(line) { lines.append(line) }
+    for line in String(cString: text).split(separator: "\n") where !lines.contains(line) {
+      lines.append(line)
+    }
     return VipsError(detail: String(lines.joined(separator: "; ").prefix(200)))
   }
 }
@@ -41,7 +43,9 @@ final class VipsPicture {
 
   /// Opens the first frame with the named loader, which reads the header alone; pixels can be read once, in order.
   /// `bytes` must outlive every image made from this one. `shrink` (1, 2, 4 or 8) is for JPEG.
-  static func load(_ bytes: UnsafeRawBufferPointer, with loader: String, shrink: Int = 1) throws -> VipsPicture {
+  static func load(_ bytes: UnsafeRawBufferPointer, with loader: String, shrink: Int = 1) throws
+    -> VipsPicture
+  {
     try start()
     return try VipsPicture(cvips_load(loader, bytes.baseAddress, bytes.count, Int32(shrink)))
   }
@@ -62,16 +66,28 @@ final class VipsPicture {
 
   /// The pixels, interleaved, of an 8-bit image.
   func bytes() throws -> [UInt8] {
-    try collecting { cvips_to_memory($0, $1) } into: { [UInt8]($0) }
+    try collecting {
+      cvips_to_memory($0, $1)
+    } into: {
+      [UInt8]($0)
+    }
   }
 
   func png() throws -> Data {
-    try collecting { cvips_to_png($0, $1) } into: { Data($0) }
+    try collecting {
+      cvips_to_png($0, $1)
+    } into: {
+      Data($0)
+    }
   }
 
   /// Encodes as JPEG of quality 1 to 100.
   func jpeg(quality: Int) throws -> Data {
-    try collecting { cvips_to_jpeg($0, Int32(quality), $1) } into: { Data($0) }
+    try collecting {
+      cvips_to_jpeg($0, Int32(quality), $1)
+    } into: {
+      Data($0)
+    }
   }
 
   private func collecting<Result>(
@@ -79,7 +95,9 @@ final class VipsPicture {
     into result: (UnsafeRawBufferPointer) -> Result
   ) throws -> Result {
     var count = 0
-    guard let memory = withExtendedLifetime(self, { produce(handle, &count) }) else { throw VipsError.taken() }
+    guard let memory = withExtendedLifetime(self, { produce(handle, &count) }) else {
+      throw VipsError.taken()
+    }
     defer { cvips_free(memory) }
     return result(UnsafeRawBufferPointer(start: memory, count: count))
   }
@@ -92,7 +110,9 @@ final class VipsPicture {
     guard header.has_alpha else { return try opaqueToSRGB() }
     let alpha = try applying { cvips_bands($0, header.bands - 1, 1) }
     let colour = try applying { cvips_bands($0, 0, header.bands - 1) }.opaqueToSRGB()
-    let alpha8 = try alpha.applying { header.bytes_per_sample == 2 ? cvips_upper_byte($0) : cvips_to_uint8($0) }
+    let alpha8 = try alpha.applying {
+      header.bytes_per_sample == 2 ? cvips_upper_byte($0) : cvips_to_uint8($0)
+    }
     return try colour.applying { colour in alpha8.borrowing { cvips_join(colour, $0) } }
   }
 
@@ -116,7 +136,9 @@ final class VipsPicture {
     withExtendedLifetime(self) { body(handle) }
   }
 
-  func flattened(over background: [Double]) throws -> VipsPicture { try applying { cvips_flatten($0, background) } }
+  func flattened(over background: [Double]) throws -> VipsPicture {
+    try applying { cvips_flatten($0, background) }
+  }
 
   // MARK: - Geometry
 
@@ -145,7 +167,8 @@ final class VipsPicture {
   /// Placed on a canvas of one colour, given as one value per channel.
   func embedded(left: Int, top: Int, height: Int, width: Int, background: [Double]) throws -> VipsPicture {
     try applying {
-      cvips_embed($0, Int32(left), Int32(top), Int32(width), Int32(height), background, Int32(background.count))
+      cvips_embed(
+        $0, Int32(left), Int32(top), Int32(width), Int32(height), background, Int32(background.count))
     }
   }
 

@@ -82,6 +82,11 @@ gray_alpha.save(here / "gray-alpha.png")
 rgba = Image.new("RGBA", (64, 64), (255, 0, 0, 255))
 rgba.paste((0, 255, 0, 0), (32, 0, 64, 64))
 rgba.save(here / "rgba.png", optimize=True)
+# What Pillow's filters make of the scene.
+for size in ((7, 5), (11, 40), (55, 7), (60, 38)):
+    for name, filter in (("nearest", 0), ("lanczos", 1), ("bilinear", 2), ("bicubic", 3)):
+        if name != "lanczos" or size == (7, 5):
+            rgb.resize(size, filter).save(here / f"pillow-{name}-{size[0]}x{size[1]}.png", optimize=True)
 # A header that promises 40 GB.
 png("bomb.png", 100_000, 100_000, 8, 2, [b"\0" * 1000])
 # sRGB's red, in the numbers of Display P3.

@@ -13,14 +13,19 @@ struct HostilePictureTests {
     #expect(throws: PictureError.self) { try (processor ?? self.processor)(bytes: bytes, name: "test") }
   }
 
-  @Test("A file cut off anywhere is damaged", arguments: [
-    "orientation-1.jpg", "progressive.jpg", "rgb.png", "rgb16.png", "two-frames.gif", "rgb.webp", "rgb.tif", "rgb.avif",
-    "rgb.heic",
-  ])
+  @Test(
+    "A file cut off anywhere is damaged",
+    arguments: [
+      "orientation-1.jpg", "progressive.jpg", "rgb.png", "rgb16.png", "two-frames.gif", "rgb.webp", "rgb.tif",
+      "rgb.avif",
+      "rgb.heic",
+    ])
   func truncated(name: String) throws {
     let bytes = try Fixture.bytes(name)
     let isOptional = name.hasSuffix("avif") || name.hasSuffix("heic")
-    guard try !isOptional || PictureFormat.supported.contains(#require(PictureFormat(of: bytes))) else { return }
+    guard try !isOptional || PictureFormat.supported.contains(#require(PictureFormat(of: bytes))) else {
+      return
+    }
     for part in [0.1, 0.3, 0.5, 0.7, 0.9] {
       // A GIF's first frame may be whole although the second is cut.
       if name.hasSuffix("gif"), part > 0.5 { continue }
@@ -71,11 +76,14 @@ struct HostilePictureTests {
     #expect(refusal(repeated)?.reason == .tooLarge)
   }
 
-  @Test("What is no picture of a supported format is refused, with the formats that are", arguments: [
-    #"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>"#,
-    "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n", "P6 1 1 255\nabc", "#!/bin/sh\n", "x", "push graphic-context\n",
-    "RIFF1234WAVE", "/* XPM */\nstatic char *a[] = {\"1 1 1 1\", \"a c #000\", \"a\"};",
-  ])
+  @Test(
+    "What is no picture of a supported format is refused, with the formats that are",
+    arguments: [
+      #"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>"#,
+      "%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n", "P6 1 1 255\nabc", "#!/bin/sh\n", "x",
+      "push graphic-context\n",
+      "RIFF1234WAVE", "/* XPM */\nstatic char *a[] = {\"1 1 1 1\", \"a c #000\", \"a\"};",
+    ])
   func otherFormats(text: String) {
     let error = refusal(Data(text.utf8))
     #expect(error?.reason == .unsupportedFormat)
@@ -95,7 +103,9 @@ struct HostilePictureTests {
     ] {
       let error = #expect(throws: PictureError.self) { try processor(url) }
       #expect(error?.reason == reason)
-      #expect(error?.description == "cannot read picture \(url.path): \(words)" + (url == folder ? "; give a picture file" : ""))
+      #expect(
+        error?.description == "cannot read picture \(url.path): \(words)"
+          + (url == folder ? "; give a picture file" : ""))
     }
   }
 
@@ -103,7 +113,8 @@ struct HostilePictureTests {
     var random = SplitMix64(seed: 11)
     var readable = 0
     let names = [
-      "orientation-6.jpg", "progressive.jpg", "cmyk.jpg", "palette.png", "rgba16.png", "two-frames.gif", "rgb.webp",
+      "orientation-6.jpg", "progressive.jpg", "cmyk.jpg", "palette.png", "rgba16.png", "two-frames.gif",
+      "rgb.webp",
       "rgb.tif", "rgb.avif", "rgb.heic", "display-p3.png",
     ]
     // A mutated size may be large; what such a test must not do is decode it.
@@ -129,7 +140,9 @@ struct HostilePictureTests {
 
   @Test func randomBytesAfterASignatureAreRefused() throws {
     var random = SplitMix64(seed: 3)
-    for name in ["orientation-1.jpg", "rgb.png", "two-frames.gif", "rgb.webp", "rgb.tif", "rgb.heic", "rgb.avif"] {
+    for name in [
+      "orientation-1.jpg", "rgb.png", "two-frames.gif", "rgb.webp", "rgb.tif", "rgb.heic", "rgb.avif",
+    ] {
       for length in [1, 10, 100, 5000] {
         let noise = Data((0..<length).map { _ in UInt8.random(in: 0...255, using: &random) })
         #expect(throws: PictureError.self) { try processor(bytes: Fixture.bytes(name).prefix(12) + noise) }

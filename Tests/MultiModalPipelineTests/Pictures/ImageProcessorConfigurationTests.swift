@@ -44,21 +44,31 @@ struct ImageProcessorConfigurationTests {
     #expect(try load("{}") == Configuration())
   }
 
-  @Test("A field that makes no sense is named", arguments: [
-    (#"{"resize_mode": "squash"}"#, "resize_mode must be one of stretch, crop, pad, got squash"),
-    (#"{"resample": 5}"#, "resample must be one of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), got 5"),
-    (#"{"size": {"height": 0, "width": 4}}"#, "size must have a height and a width in 1...16384, got 0 x 4"),
-    (#"{"size": {"height": 4}}"#, "size lacks the field width"),
-    (#"{"size": 224}"#, "size must be of type"),
-    (#"{"crop_size": {"height": 300, "width": 4}}"#, "crop_size must fit in size (256 x 256), got 300 x 4"),
-    (#"{"image_std": [0.5, 0, 0.5]}"#, "image_std must hold 3 numbers (red, green, blue), each finite and above 0"),
-    (#"{"image_mean": [0.5]}"#, "image_mean must hold 3 numbers"),
-    (#"{"background": [0, 0, 256]}"#, "background must hold 3 numbers (red, green, blue), each in 0...255"),
-    (#"{"rescale_factor": 0}"#, "rescale_factor must be finite and above 0, got 0.0"),
-    (#"{"max_pixels": 0}"#, "max_pixels must be above 0, got 0"),
-    (#"{"resize_mod": "pad"}"#, "unknown field resize_mod; known are"),
-    (#"{"size""#, "it is not valid JSON"),
-  ])
+  @Test(
+    "A field that makes no sense is named",
+    arguments: [
+      (#"{"resize_mode": "squash"}"#, "resize_mode must be one of stretch, crop, pad, got squash"),
+      (
+        #"{"resample": 5}"#,
+        "resample must be one of 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), got 5"
+      ),
+      (
+        #"{"size": {"height": 0, "width": 4}}"#, "size must have a height and a width in 1...16384, got 0 x 4"
+      ),
+      (#"{"size": {"height": 4}}"#, "size lacks the field width"),
+      (#"{"size": 224}"#, "size must be of type"),
+      (#"{"crop_size": {"height": 300, "width": 4}}"#, "crop_size must fit in size (256 x 256), got 300 x 4"),
+      (
+        #"{"image_std": [0.5, 0, 0.5]}"#,
+        "image_std must hold 3 numbers (red, green, blue), each finite and above 0"
+      ),
+      (#"{"image_mean": [0.5]}"#, "image_mean must hold 3 numbers"),
+      (#"{"background": [0, 0, 256]}"#, "background must hold 3 numbers (red, green, blue), each in 0...255"),
+      (#"{"rescale_factor": 0}"#, "rescale_factor must be finite and above 0, got 0.0"),
+      (#"{"max_pixels": 0}"#, "max_pixels must be above 0, got 0"),
+      (#"{"resize_mod": "pad"}"#, "unknown field resize_mod; known are"),
+      (#"{"size""#, "it is not valid JSON"),
+    ])
   func mistakes(json: String, sentence: String) {
     let error = #expect(throws: PictureError.self) { try load(json) }
     #expect(error?.description.contains(sentence) == true, "\(error?.description ?? "")")

@@ -5,11 +5,14 @@ import Testing
 
 @Suite("Decoding pictures")
 struct PictureDecodingTests {
-  @Test("Formats are told by their first bytes, and those that are supported decode", arguments: [
-    ("rgb.png", PictureFormat.png, 0.0), ("rgb16.png", .png, 0), ("rgb.tif", .tiff, 0), ("rgb.webp", .webp, 0),
-    ("orientation-1.jpg", .jpeg, 2), ("progressive.jpg", .jpeg, 2), ("palette.png", .png, 6),
-    ("two-frames.gif", .gif, 4), ("rgb.avif", .avif, 4), ("rgb.heic", .heic, 4),
-  ])
+  @Test(
+    "Formats are told by their first bytes, and those that are supported decode",
+    arguments: [
+      ("rgb.png", PictureFormat.png, 0.0), ("rgb16.png", .png, 0), ("rgb.tif", .tiff, 0),
+      ("rgb.webp", .webp, 0),
+      ("orientation-1.jpg", .jpeg, 2), ("progressive.jpg", .jpeg, 2), ("palette.png", .png, 6),
+      ("two-frames.gif", .gif, 4), ("rgb.avif", .avif, 4), ("rgb.heic", .heic, 4),
+    ])
   func formats(name: String, format: PictureFormat, tolerance: Double) throws {
     #expect(try PictureFormat(of: Fixture.bytes(name)) == format)
     guard PictureFormat.supported.contains(format) else {
@@ -18,9 +21,12 @@ struct PictureDecodingTests {
     }
     let scene = try Picture(
       height: 32, width: 48, channels: 3,
-      pixels: (0..<32).flatMap { row in (0..<48).flatMap { Fixture.scene(row: row, column: $0).map(UInt8.init) } })
+      pixels: (0..<32).flatMap { row in
+        (0..<48).flatMap { Fixture.scene(row: row, column: $0).map(UInt8.init) }
+      })
     let picture = try Fixture.picture(name)
-    let opaque = try picture.channels == 4 ? picture.withImage { try Picture($0.flattened(over: [0, 0, 0])) } : picture
+    let opaque =
+      try picture.channels == 4 ? picture.withImage { try Picture($0.flattened(over: [0, 0, 0])) } : picture
     #expect(opaque.distance(from: scene) <= tolerance)
   }
 
@@ -100,9 +106,12 @@ struct PictureDecodingTests {
   }
 
   @Test func aPictureHasAsManyValuesAsItsShape() {
-    for (height, width, channels, count) in [(2, 2, 3, 11), (0, 2, 3, 0), (2, 2, 2, 8), (1 << 40, 1 << 40, 3, 3)] {
+    for (height, width, channels, count) in [
+      (2, 2, 3, 11), (0, 2, 3, 0), (2, 2, 2, 8), (1 << 40, 1 << 40, 3, 3),
+    ] {
       #expect(throws: PictureError.self) {
-        try Picture(height: height, width: width, channels: channels, pixels: [UInt8](repeating: 0, count: count))
+        try Picture(
+          height: height, width: width, channels: channels, pixels: [UInt8](repeating: 0, count: count))
       }
     }
   }

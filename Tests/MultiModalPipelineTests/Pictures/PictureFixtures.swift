@@ -40,7 +40,9 @@ extension Picture {
 }
 
 extension ProcessedImage {
-  func value(channel: Int, row: Int, column: Int) -> Float { values[(channel * height + row) * width + column] }
+  func value(channel: Int, row: Int, column: Int) -> Float {
+    values[(channel * height + row) * width + column]
+  }
 }
 
 extension ImageProcessor.Configuration {
