@@ -27,12 +27,11 @@ char *cvips_take_error(void) {
 
 bool cvips_has_operation(const char *nickname) { return vips_type_find("VipsOperation", nickname) != 0; }
 
-size_t cvips_tracked_bytes(void) { return vips_tracked_get_mem(); }
-
 void cvips_release(VipsImage *image) { g_object_unref(image); }
 
 CVipsHeader cvips_header(VipsImage *image) {
   VipsBandFormat format = vips_image_get_format(image);
+  bool is_packed = vips_image_get_coding(image) != VIPS_CODING_NONE;
   return (CVipsHeader){
     .width = vips_image_get_width(image),
     .height = vips_image_get_height(image),
@@ -40,10 +39,10 @@ CVipsHeader cvips_header(VipsImage *image) {
     .bytes_per_sample = (int)vips_format_sizeof(format),
     .orientation = vips_image_get_orientation(image),
     .is_float = vips_band_format_isfloat(format) || vips_band_format_iscomplex(format),
-    .has_alpha = vips_image_hasalpha(image),
+    .has_alpha = !is_packed && vips_image_hasalpha(image),
     .is_cmyk = vips_image_get_interpretation(image) == VIPS_INTERPRETATION_CMYK,
-    .has_profile = vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0,
-    .is_packed = vips_image_get_coding(image) != VIPS_CODING_NONE,
+    .has_profile = !is_packed && vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0,
+    .is_packed = is_packed,
   };
 }
 

@@ -27,9 +27,6 @@ char *cvips_take_error(void);
 /// Whether this libvips has the operation, for example "heifload_buffer".
 bool cvips_has_operation(const char *nickname);
 
-/// Memory that libvips holds for pixels, in bytes.
-size_t cvips_tracked_bytes(void);
-
 void cvips_release(VipsImage *image);
 
 typedef struct {
@@ -44,7 +41,7 @@ typedef struct {
   bool has_alpha;
   bool is_cmyk;
   bool has_profile;
-  /// Whether pixels are packed (Radiance, LABQ), so that bands mean nothing yet.
+  /// Whether pixels are packed (Radiance, LABQ), so that bands, alpha and profile mean nothing yet.
   bool is_packed;
 } CVipsHeader;
 

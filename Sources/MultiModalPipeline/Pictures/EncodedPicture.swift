@@ -41,7 +41,7 @@ struct EncodedPicture {
       let file = try FileHandle(forReadingFrom: url)
       defer { try? file.close() }
       // One byte more than allowed tells a file that is too large, whatever its size is said to be.
-      bytes = try file.read(upToCount: limits.maxBytes + 1) ?? Data()
+      bytes = try file.read(upToCount: min(max(limits.maxBytes, 0), .max - 1) + 1) ?? Data()
     } catch {
       throw PictureError(.unreadable, "cannot read picture \(path): \(error.localizedDescription)")
     }
@@ -79,7 +79,7 @@ struct EncodedPicture {
   ///   2, 4 or 8.
   /// - Throws: `PictureError`, also for what libvips throws in `body`: that is where decoding happens.
   func open<Result>(
-    shrink: (CVipsHeader) -> Double = { _ in 1 }, _ body: (VipsPicture, CVipsHeader) throws -> Result
+    shrinkingBy shrink: (CVipsHeader) -> Double, _ body: (VipsPicture, CVipsHeader) throws -> Result
   ) throws -> Result {
     do {
       return try bytes.withUnsafeBytes { bytes in

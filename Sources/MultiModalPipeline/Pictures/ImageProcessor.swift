@@ -59,7 +59,8 @@ public struct ImageProcessor: Sendable {
         configuration: configuration)
     }
     // Decoding at twice the size or more leaves the filter enough to work with.
-    return try encoded.open(shrink: { layout($0).shrink / 2 }) { image, header in
+    func shrink(_ header: CVipsHeader) -> Double { layout(header).shrink / 2 }
+    return try encoded.open(shrinkingBy: shrink) { image, header in
       try normalise(Picture(place(image, in: layout(header), orientation: Int(header.orientation))))
     }
   }

@@ -58,7 +58,8 @@ public struct Picture: Equatable, Sendable {
       longestSide.map { min(1, Double($0) / Double(max(header.height, header.width))) } ?? 1
     }
     // Decoding at twice the size or more leaves the filter enough to work with.
-    self = try encoded.open(shrink: { 1 / scale($0) / 2 }) { image, header in
+    func shrink(_ header: CVipsHeader) -> Double { 1 / scale(header) / 2 }
+    self = try encoded.open(shrinkingBy: shrink) { image, header in
       func reduced(_ side: Int32) -> Int { max(1, Int((Double(side) * scale(header)).rounded())) }
       let image = try image.resized(
         height: reduced(header.height), width: reduced(header.width), kernel: CVIPS_CUBIC

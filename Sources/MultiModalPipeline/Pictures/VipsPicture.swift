@@ -5,15 +5,12 @@ import Foundation
 struct VipsError: Error {
   let detail: String
 
-  /// Takes the process's pending messages and leaves none.
+  /// Takes the last of the process's pending messages and leaves none. Those before it may be of attempts that succeeded.
   static func taken() -> VipsError {
     guard let text = cvips_take_error() else { return VipsError(detail: "no reason given") }
     defer { free(text) }
-    var lines: [Substring] = []
-    for line in String(cString: text).split(separator: "\n") where !lines.contains(line) {
-      lines.append(line)
-    }
-    return VipsError(detail: String(lines.joined(separator: "; ").prefix(200)))
+    let last = String(cString: text).split(separator: "\n").last ?? "no reason given"
+    return VipsError(detail: String(last.prefix(200)))
   }
 }
 

@@ -9,6 +9,7 @@ struct PictureDecodingTests {
     "Formats are told by their first bytes, and those that are supported decode",
     arguments: [
       ("rgb.png", PictureFormat.png, 0.0), ("rgb16.png", .png, 0), ("rgb.tif", .tiff, 0),
+      ("lab.tif", .tiff, 8),
       ("rgb.webp", .webp, 0),
       ("orientation-1.jpg", .jpeg, 2), ("progressive.jpg", .jpeg, 2), ("palette.png", .png, 6),
       ("two-frames.gif", .gif, 4), ("rgb.avif", .avif, 4), ("rgb.heic", .heic, 4),
