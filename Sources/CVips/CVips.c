@@ -1,276 +1,227 @@
 #include "CVips.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <vips/vips.h>
 
-// libvips counts references; what a function makes on the way is kept in a row of slots and released together.
-#define SLOTS 24
-typedef struct {
-  VipsImage *slot[SLOTS];
-  int used;
-} Scope;
-
-static VipsImage **next(Scope *scope) { return &scope->slot[scope->used++]; }
-
-// image = function(image, ...), or on to `failed`.
-#define APPLY(function, ...)                                                   \
-  do {                                                                         \
-    VipsImage **made = next(&scope);                                           \
-    if (function(image, made __VA_OPT__(, ) __VA_ARGS__, NULL)) goto failed;   \
-    image = *made;                                                             \
-  } while (0)
-
-static void leave(Scope *scope) {
-  for (int i = 0; i < scope->used; i++) {
-    if (scope->slot[i]) g_object_unref(scope->slot[i]);
-  }
+static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data) {
+  (void)domain, (void)level, (void)message, (void)data;
 }
 
-// The library has one error text for the whole process; several threads may add to it.
-static CVError failure(void) {
-  char *text = vips_error_buffer_copy();
-  char *copy = strdup(text[0] ? text : "libvips gave no reason");
-  g_free(text);
-  for (char *c = copy; *c; c++) {
-    if (*c == '\n') *c = c[1] ? ';' : '\0';
-  }
-  return copy;
-}
-
-void cv_free(void *memory) { free(memory); }
-
-CVError cv_start(void) {
-  if (vips_init("gpt4mm")) return failure();
+bool cvips_start(void) {
+  if (vips_init("gpt4mm") != 0) return false;
   vips_block_untrusted_set(TRUE);
   vips_cache_set_max(0);
   vips_concurrency_set(1);
-  return NULL;
+  // A loader's remarks on a file would otherwise land on the program's stderr.
+  g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING | G_LOG_LEVEL_INFO, drop_warning, NULL);
+  return true;
 }
 
-const char *cv_version(void) { return vips_version_string(); }
-
-static const char *const formats[][2] = {
-    {"jpeg", "VipsForeignLoadJpegBuffer"}, {"png", "VipsForeignLoadPngBuffer"}, {"webp", "VipsForeignLoadWebpBuffer"},
-    {"gif", "VipsForeignLoadNsgifBuffer"}, {"tiff", "VipsForeignLoadTiffBuffer"}, {"heif", "VipsForeignLoadHeifBuffer"},
-};
-#define FORMAT_COUNT (sizeof formats / sizeof formats[0])
-
-bool cv_can_read(const char *format) {
-  for (size_t i = 0; i < FORMAT_COUNT; i++) {
-    if (strcmp(formats[i][0], format) == 0) return g_type_from_name(formats[i][1]) != 0;
-  }
-  return false;
+char *cvips_take_error(void) {
+  char *copied = vips_error_buffer_copy();
+  char *result = copied != NULL && *copied != '\0' ? strdup(copied) : NULL;
+  g_free(copied);
+  return result;
 }
 
-CVError cv_copy(const uint8_t *data, int32_t width, int32_t height, int32_t bands, CVPixels *result) {
-  size_t size = (size_t)width * height * bands;
-  result->data = malloc(size);
-  if (!result->data) return strdup("there is not enough memory for the picture");
-  memcpy(result->data, data, size);
-  result->width = width;
-  result->height = height;
-  result->bands = bands;
-  return NULL;
+bool cvips_has_operation(const char *nickname) { return vips_type_find("VipsOperation", nickname) != 0; }
+
+void cvips_release(VipsImage *image) { g_object_unref(image); }
+
+CVipsHeader cvips_header(VipsImage *image) {
+  VipsBandFormat format = vips_image_get_format(image);
+  bool is_packed = vips_image_get_coding(image) != VIPS_CODING_NONE;
+  return (CVipsHeader){
+    .width = vips_image_get_width(image),
+    .height = vips_image_get_height(image),
+    .bands = vips_image_get_bands(image),
+    .bytes_per_sample = (int)vips_format_sizeof(format),
+    .orientation = vips_image_get_orientation(image),
+    .is_float = vips_band_format_isfloat(format) || vips_band_format_iscomplex(format),
+    .has_alpha = !is_packed && vips_image_hasalpha(image),
+    .is_cmyk = vips_image_get_interpretation(image) == VIPS_INTERPRETATION_CMYK,
+    .has_profile = !is_packed && vips_image_get_typeof(image, VIPS_META_ICC_NAME) != 0,
+    .is_packed = is_packed,
+  };
 }
 
-// Copies an image's pixels out; it must be of 8 bits.
-static CVError copy_out(VipsImage *image, CVPixels *result) {
-  size_t size = 0;
-  void *memory = vips_image_write_to_memory(image, &size);
-  if (!memory) return failure();
-  CVError error = cv_copy(
-      memory, vips_image_get_width(image), vips_image_get_height(image), vips_image_get_bands(image), result);
-  g_free(memory);
-  return error;
+// MARK: - Reading and writing
+
+VipsImage *cvips_load(const char *loader, const void *bytes, size_t length, int shrink) {
+  VipsBlob *blob = vips_blob_new(NULL, bytes, length);
+  VipsImage *out = NULL;
+  int failed = shrink > 1
+    ? vips_call(
+        loader, blob, &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_ERROR, "shrink", shrink, NULL)
+    : vips_call(loader, blob, &out, "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+  vips_area_unref(VIPS_AREA(blob));
+  return failed ? NULL : out;
 }
 
-static VipsImage *wrap(const CVPixels *pixels) {
-  VipsImage *image = vips_image_new_from_memory(
-      pixels->data, (size_t)pixels->width * pixels->height * pixels->bands, pixels->width, pixels->height,
-      pixels->bands, VIPS_FORMAT_UCHAR);
-  if (image) image->Type = VIPS_INTERPRETATION_sRGB;
-  return image;
+VipsImage *cvips_from_memory(const uint8_t *bytes, size_t length, int width, int height, int bands) {
+  VipsImage *raw = vips_image_new_from_memory(bytes, length, width, height, bands, VIPS_FORMAT_UCHAR);
+  if (raw == NULL) return NULL;
+  VipsImage *out = NULL;
+  int failed = vips_copy(raw, &out, "interpretation", VIPS_INTERPRETATION_sRGB, NULL);
+  g_object_unref(raw);
+  return failed ? NULL : out;
 }
 
-CVError cv_decode(const void *bytes, size_t size, int64_t max_pixels, CVPixels *result) {
-  vips_error_clear();
-  const char *loader = vips_foreign_find_load_buffer(bytes, size);
-  bool known = false;
-  for (size_t i = 0; i < FORMAT_COUNT && loader; i++) known |= strcmp(formats[i][1], loader) == 0;
-  if (!known) {
-    vips_error_clear();
-    return strdup("its format is not known: JPEG, PNG, WebP, GIF, TIFF, HEIC and AVIF can be read");
-  }
+VipsImage *cvips_copy_memory(VipsImage *image) { return vips_image_copy_memory(image); }
 
-  Scope scope = {0};
-  CVError error = NULL;
-  VipsImage **loaded = next(&scope);
-  *loaded = vips_image_new_from_buffer(bytes, size, "", "fail_on", VIPS_FAIL_ON_TRUNCATED, NULL);
-  if (!*loaded) {
-    error = failure();
-  } else if ((int64_t)vips_image_get_width(*loaded) * vips_image_get_height(*loaded) > max_pixels) {
-    char text[160];
-    snprintf(
-        text, sizeof text, "it has %d x %d pixels, but at most %lld in all are allowed", vips_image_get_width(*loaded),
-        vips_image_get_height(*loaded), (long long)max_pixels);
-    error = strdup(text);
-  } else {
-    VipsImage *image = *loaded;
-    APPLY(vips_autorot);
-    if (vips_image_get_typeof(image, VIPS_META_ICC_NAME)) {
-      // A broken profile is no reason to refuse the picture: its plain numbers serve.
-      VipsImage **converted = next(&scope);
-      if (vips_icc_transform(image, converted, "srgb", "embedded", TRUE, "depth", 8, NULL))
-        vips_error_clear();
-      else
-        image = *converted;
-    }
-    APPLY(vips_colourspace, VIPS_INTERPRETATION_sRGB);
-    APPLY(vips_cast_uchar);
-    int bands = vips_image_get_bands(image);
-    if (bands > 4) {
-      APPLY(vips_extract_band, 0, "n", 3);
-    } else if (bands < 3) {
-      error = strdup("it has no colours that can be shown as red, green and blue");
-      goto done;
-    }
-    error = copy_out(image, result);
-    goto done;
-  failed:
-    error = failure();
-  }
-done:
-  leave(&scope);
-  return error;
+void *cvips_to_memory(VipsImage *image, size_t *length) { return vips_image_write_to_memory(image, length); }
+
+void *cvips_to_png(VipsImage *image, size_t *length) {
+  void *bytes = NULL;
+  return vips_pngsave_buffer(image, &bytes, length, "strip", TRUE, NULL) ? NULL : bytes;
 }
 
-CVError cv_resize(
-    const CVPixels *picture, int32_t width, int32_t height, CVResizeMode mode, const double background[3],
-    CVPixels *result) {
-  vips_error_clear();
-  Scope scope = {0};
-  CVError error = NULL;
+void *cvips_to_jpeg(VipsImage *image, int quality, size_t *length) {
+  void *bytes = NULL;
+  return vips_jpegsave_buffer(image, &bytes, length, "Q", quality, "strip", TRUE, NULL) ? NULL : bytes;
+}
+
+void cvips_free(void *bytes) { g_free(bytes); }
+
+// MARK: - Samples and colour
+
+static VipsImage *rounded(VipsImage *image, VipsBandFormat format) {
+  VipsImage *whole = NULL, *out = NULL;
+  if (vips_rint(image, &whole, NULL)) return NULL;
+  int failed = vips_cast(whole, &out, format, NULL);
+  g_object_unref(whole);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_to_uint8(VipsImage *image) { return rounded(image, VIPS_FORMAT_UCHAR); }
+
+VipsImage *cvips_to_uint16(VipsImage *image) { return rounded(image, VIPS_FORMAT_USHORT); }
+
+VipsImage *cvips_upper_byte(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_cast(image, &out, VIPS_FORMAT_UCHAR, "shift", TRUE, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_bands(VipsImage *image, int first, int count) {
+  VipsImage *out = NULL;
+  return vips_extract_band(image, &out, first, "n", count, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_join(VipsImage *image, VipsImage *more_bands) {
+  VipsImage *out = NULL;
+  return vips_bandjoin2(image, more_bands, &out, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_to_srgb(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_colourspace(image, &out, VIPS_INTERPRETATION_sRGB, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_profile_to_srgb(VipsImage *image, bool is_cmyk) {
+  VipsImage *out = NULL;
+  int failed = is_cmyk
+    ? vips_icc_transform(image, &out, "srgb", "embedded", TRUE, "input_profile", "cmyk", NULL)
+    : vips_icc_transform(image, &out, "srgb", "embedded", TRUE, NULL);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_premultiply(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_premultiply(image, &out, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_unpremultiply(VipsImage *image) {
+  VipsImage *out = NULL;
+  return vips_unpremultiply(image, &out, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_flatten(VipsImage *image, const double *background) {
   VipsArrayDouble *colour = vips_array_double_new(background, 3);
-  VipsImage *image = *next(&scope) = wrap(picture);
-  if (!image) goto failed;
-  if (picture->bands == 4) APPLY(vips_flatten, "background", colour);
-  switch (mode) {
-    case CV_STRETCH:
-      APPLY(vips_thumbnail_image, width, "height", height, "size", VIPS_SIZE_FORCE, "no_rotate", TRUE);
-      break;
-    case CV_CROP:
-      APPLY(
-          vips_thumbnail_image, width, "height", height, "size", VIPS_SIZE_BOTH, "crop", VIPS_INTERESTING_CENTRE,
-          "no_rotate", TRUE);
-      break;
-    case CV_PAD:
-      APPLY(vips_thumbnail_image, width, "height", height, "size", VIPS_SIZE_BOTH, "no_rotate", TRUE);
-      APPLY(
-          vips_gravity, VIPS_COMPASS_DIRECTION_CENTRE, width, height, "extend", VIPS_EXTEND_BACKGROUND, "background",
-          colour);
-      break;
-  }
-  error = copy_out(image, result);
-  goto done;
-failed:
-  error = failure();
-done:
+  VipsImage *out = NULL;
+  int failed = vips_flatten(image, &out, "background", colour, NULL);
   vips_area_unref(VIPS_AREA(colour));
-  leave(&scope);
-  return error;
+  return failed ? NULL : out;
 }
 
-// SplitMix64 (Steele, Lea & Flood, 2014), to [0, 1).
-static double uniform(uint64_t *state) {
-  uint64_t z = (*state += 0x9E3779B97F4A7C15);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-  return (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
-}
+// MARK: - Geometry
 
-#define SAMPLES 4  // across a pixel of the view, each way
-
-// Draws the picture over the background, in colours that may pass 0 and 255. One pass of plain arithmetic: on views of
-// this size a chain of library calls takes ten times as long to set up as to run.
-static void draw(const CVPixels *picture, const CVView *view, uint8_t *out) {
-  double radians = view->degrees * 3.14159265358979323846 / 180;
-  double c = cos(radians) / view->scale, s = sin(radians) / view->scale;
-  uint64_t random = (uint64_t)view->noise_seed;
-  for (int y = 0; y < view->height; y++) {
-    for (int x = 0; x < view->width; x++) {
-      double sum[3] = {0}, alpha = 0;
-      for (int i = 0; i < SAMPLES * SAMPLES; i++) {
-        double dx = x + (i % SAMPLES + 0.5) / SAMPLES - view->center_x;
-        double dy = y + (i / SAMPLES + 0.5) / SAMPLES - view->center_y;
-        double u = c * dx + s * dy + picture->width / 2.0, v = c * dy - s * dx + picture->height / 2.0;
-        if (u < 0 || v < 0 || u >= picture->width || v >= picture->height) continue;
-        int column = view->flip ? picture->width - 1 - (int)u : (int)u;
-        const uint8_t *pixel = picture->data + ((size_t)(int)v * picture->width + column) * picture->bands;
-        double a = picture->bands == 4 ? pixel[3] / 255.0 : 1;
-        for (int band = 0; band < 3; band++) sum[band] += a * pixel[band];
-        alpha += a;
-      }
-      for (int band = 0; band < 3; band++) {
-        double behind = view->background[band] + x * view->background_x[band] + y * view->background_y[band];
-        double value = (sum[band] + (SAMPLES * SAMPLES - alpha) * behind) / (SAMPLES * SAMPLES);
-        value = 127.5 + (value - 127.5) * view->contrast[band] + view->brightness;
-        if (view->noise > 0) {
-          // Box & Muller, 1958
-          double radius = sqrt(-2 * log(1 - uniform(&random)));
-          value += view->noise * radius * cos(6.28318530717958647692 * uniform(&random));
-        }
-        *out++ = value <= 0 ? 0 : value >= 255 ? 255 : (uint8_t)(value + 0.5);
-      }
-    }
+static VipsKernel kernel_of(CVipsKernel kernel) {
+  switch (kernel) {
+  case CVIPS_NEAREST: return VIPS_KERNEL_NEAREST;
+  case CVIPS_LINEAR: return VIPS_KERNEL_LINEAR;
+  case CVIPS_CUBIC: return VIPS_KERNEL_CUBIC;
+  case CVIPS_LANCZOS: return VIPS_KERNEL_LANCZOS3;
   }
+  return VIPS_KERNEL_CUBIC;
 }
 
-CVError cv_view(const CVPixels *picture, const CVView *view, CVPixels *result) {
-  vips_error_clear();
-  CVPixels drawn = {malloc((size_t)3 * view->width * view->height), view->width, view->height, 3};
-  if (!drawn.data) return strdup("there is not enough memory for the picture");
-  draw(picture, view, drawn.data);
-  if (view->blur <= 0 && view->jpeg_quality <= 0) {
-    *result = drawn;
-    return NULL;
-  }
-
-  Scope scope = {0};
-  CVError error = NULL;
-  void *jpeg = NULL;
-  VipsImage *image = *next(&scope) = wrap(&drawn);
-  if (!image) goto failed;
-  if (view->blur > 0) APPLY(vips_gaussblur, view->blur);
-  if (view->jpeg_quality > 0) {
-    size_t size = 0;
-    if (vips_jpegsave_buffer(image, &jpeg, &size, "Q", view->jpeg_quality, NULL)) goto failed;
-    VipsImage **reloaded = next(&scope);
-    if (vips_jpegload_buffer(jpeg, size, reloaded, NULL)) goto failed;
-    image = *reloaded;
-  }
-  error = copy_out(image, result);
-  goto done;
-failed:
-  error = failure();
-done:
-  leave(&scope);
-  free(drawn.data);
-  g_free(jpeg);
-  return error;
+// Maps pixel centres onto pixel centres. `vips_resize` enlarges through `vips_affine`, too, but is off by half a pixel.
+static VipsImage *sampled(VipsImage *image, int width, int height, CVipsKernel kernel) {
+  static const char *const names[] = {"nearest", "bilinear", "bicubic", "bicubic"};
+  VipsInterpolate *interpolate = vips_interpolate_new(names[kernel]);
+  if (interpolate == NULL) return NULL;
+  double across = (double)width / vips_image_get_width(image);
+  double down = (double)height / vips_image_get_height(image);
+  // The nearest interpolator rounds down, the others count from the centre of the first pixel.
+  double odx = kernel == CVIPS_NEAREST ? -0.5 : (across - 1) / 2;
+  double ody = kernel == CVIPS_NEAREST ? -0.5 : (down - 1) / 2;
+  int area[4] = {0, 0, width, height};
+  VipsArrayInt *canvas = vips_array_int_new(area, 4);
+  VipsImage *out = NULL;
+  int failed = vips_affine(
+    image, &out, across, 0, 0, down, "interpolate", interpolate, "oarea", canvas, "odx", odx, "ody", ody, "extend",
+    VIPS_EXTEND_COPY, "premultiplied", TRUE, NULL);
+  vips_area_unref(VIPS_AREA(canvas));
+  g_object_unref(interpolate);
+  return failed ? NULL : out;
 }
 
-CVError cv_encode(const CVPixels *picture, const char *suffix, void **bytes, size_t *size) {
-  vips_error_clear();
-  VipsImage *image = wrap(picture);
-  if (!image) return failure();
-  void *encoded = NULL;
-  int wrong = vips_image_write_to_buffer(image, suffix, &encoded, size, NULL);
-  g_object_unref(image);
-  if (wrong) return failure();
-  *bytes = malloc(*size + 1);
-  if (*bytes) memcpy(*bytes, encoded, *size);
-  g_free(encoded);
-  return *bytes ? NULL : strdup("there is not enough memory for the picture");
+VipsImage *cvips_resize(VipsImage *image, int width, int height, CVipsKernel kernel) {
+  if (kernel == CVIPS_NEAREST) return sampled(image, width, height, kernel);
+  int reduced_width = VIPS_MIN(width, vips_image_get_width(image));
+  int reduced_height = VIPS_MIN(height, vips_image_get_height(image));
+  double across = (double)reduced_width / vips_image_get_width(image);
+  double down = (double)reduced_height / vips_image_get_height(image);
+  VipsImage *reduced = NULL;
+  if (vips_resize(image, &reduced, across, "vscale", down, "kernel", kernel_of(kernel), NULL)) return NULL;
+  if (reduced_width == width && reduced_height == height) return reduced;
+  VipsImage *out = sampled(reduced, width, height, kernel);
+  g_object_unref(reduced);
+  return out;
+}
+
+VipsImage *cvips_crop(VipsImage *image, int left, int top, int width, int height) {
+  VipsImage *out = NULL;
+  return vips_extract_area(image, &out, left, top, width, height, NULL) ? NULL : out;
+}
+
+VipsImage *cvips_embed(
+  VipsImage *image, int left, int top, int width, int height, const double *background, int bands) {
+  VipsArrayDouble *colour = vips_array_double_new(background, bands);
+  VipsImage *out = NULL;
+  int failed = vips_embed(
+    image, &out, left, top, width, height, "extend", VIPS_EXTEND_BACKGROUND, "background", colour, NULL);
+  vips_area_unref(VIPS_AREA(colour));
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_upright(VipsImage *image, int orientation) {
+  static const VipsAngle angles[9] = {
+    VIPS_ANGLE_D0,   VIPS_ANGLE_D0,  VIPS_ANGLE_D0,  VIPS_ANGLE_D180, VIPS_ANGLE_D180,
+    VIPS_ANGLE_D90, VIPS_ANGLE_D90, VIPS_ANGLE_D270, VIPS_ANGLE_D270,
+  };
+  bool mirrored = orientation == 2 || orientation == 4 || orientation == 5 || orientation == 7;
+  VipsAngle angle = orientation >= 1 && orientation <= 8 ? angles[orientation] : VIPS_ANGLE_D0;
+  VipsImage *turned = NULL, *out = NULL;
+  if (vips_rot(image, &turned, angle, NULL)) return NULL;
+  if (!mirrored) return turned;
+  int failed = vips_flip(turned, &out, VIPS_DIRECTION_HORIZONTAL, NULL);
+  g_object_unref(turned);
+  return failed ? NULL : out;
+}
+
+VipsImage *cvips_blur(VipsImage *image, double sigma) {
+  VipsImage *blurred = NULL;
+  return vips_gaussblur(image, &blurred, sigma, NULL) == 0 ? blurred : NULL;
 }

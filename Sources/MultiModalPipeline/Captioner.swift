@@ -5,7 +5,7 @@ import Torch
 /// Pictures in, texts out: a model folder behind one call.
 ///
 ///     let captioner = try Captioner(contentsOf: URL(fileURLWithPath: "Models/emoji"))
-///     let captions = try await captioner.caption([.decode(contentsOf: url)])
+///     let captions = try await captioner.caption([captioner.processor(url)])
 ///     print(captions[0][0].text)
 public actor Captioner {
   /// A text for a picture.
@@ -68,7 +68,7 @@ public actor Captioner {
   }
 
   /// - Returns: for each picture `numReturnSequences` texts
-  public func caption(_ pictures: [Picture], _ request: Request = Request()) throws -> [[Caption]] {
+  public func caption(_ pictures: [ProcessedImage], _ request: Request = Request()) throws -> [[Caption]] {
     guard !pictures.isEmpty else { return [] }
     let prompt = try tokenizer.encodePrompt(request.prompt)
     let rows = pictures.count * request.options.numReturnSequences
@@ -94,7 +94,7 @@ public actor Captioner {
   }
 
   /// The text of one picture as it is generated, in pieces that together are the text.
-  public nonisolated func stream(_ picture: Picture, _ request: Request = Request())
+  public nonisolated func stream(_ picture: ProcessedImage, _ request: Request = Request())
     -> AsyncThrowingStream<String, any Error>
   {
     AsyncThrowingStream { continuation in
@@ -110,7 +110,9 @@ public actor Captioner {
     }
   }
 
-  private func run(_ picture: Picture, _ request: Request, emit: @Sendable (String) -> Void) async throws {
+  private func run(_ picture: ProcessedImage, _ request: Request, emit: @Sendable (String) -> Void)
+    async throws
+  {
     guard request.options.numReturnSequences == 1 else {
       throw ModelError("num_return_sequences must be 1 to stream, got \(request.options.numReturnSequences)")
     }
@@ -126,14 +128,21 @@ public actor Captioner {
     if !rest.isEmpty { emit(rest) }
   }
 
-  private func images(_ pictures: [Picture]) throws -> Tensor {
-    try Tensor.cat(pictures.map { try Tensor(processor($0)) }).to(device: device)
+  private func images(_ pictures: [ProcessedImage]) throws -> Tensor {
+    try Tensor.cat(pictures.map { try Tensor($0) }).to(device: device)
   }
 
   private func options(_ request: Request) -> GenerationOptions {
     var options = request.options
     if !options.stopTokens.contains(tokenizer.eos) { options.stopTokens.append(tokenizer.eos) }
     return options
+  }
+}
+
+extension Tensor {
+  /// One picture as a batch, [1, 3, height, width].
+  public convenience init(_ image: ProcessedImage) throws {
+    try self.init(image.values, shape: [1, 3, image.height, image.width])
   }
 }
 

@@ -66,7 +66,7 @@ public struct ModelFolder: Sendable {
   public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }
 
   public func processor() throws -> ImageProcessor {
-    try ImageProcessor(contentsOf: file(Self.processorName))
+    try ImageProcessor(configuration: .init(contentsOf: file(Self.processorName)))
   }
 
   /// Writes a model folder, each file complete or not at all.
@@ -87,9 +87,7 @@ public struct ModelFolder: Sendable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     try encoder.encode(model.configuration).write(to: folder(configurationName), options: .atomic)
-    if let processor {
-      try encoder.encode(processor.configuration).write(to: folder(processorName), options: .atomic)
-    }
+    try processor?.configuration.write(to: folder(processorName))
     if let tokenizer { try tokenizer.modelData.write(to: folder(tokenizerName), options: .atomic) }
     if let readme { try Data(readme.utf8).write(to: folder("README.md"), options: .atomic) }
   }

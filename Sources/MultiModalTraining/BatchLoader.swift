@@ -44,7 +44,8 @@ struct BatchLoader: Sendable {
             + "it or raise max_seq_len")
       }
       return Example(
-        picture: try processor.decode(contentsOf: sample.picture), tokens: tokens, given: given.count)
+        picture: try Picture(contentsOf: sample.picture, limits: processor.configuration.limits),
+        tokens: tokens, given: given.count)
     }
     self.processor = processor
     self.augmentation = augmentation

@@ -26,7 +26,7 @@ public struct Evaluation: Sendable {
       request.prompt = prompt
       for start in stride(from: 0, to: samples.count, by: batchSize) {
         let batch = samples[start..<min(start + batchSize, samples.count)]
-        let pictures = try batch.map { try captioner.processor.decode(contentsOf: $0.picture) }
+        let pictures = try batch.map { try captioner.processor($0.picture) }
         for (sample, captions) in zip(batch, try await captioner.caption(pictures, request)) {
           results.append(
             Result(

@@ -3,9 +3,10 @@ import Foundation
 /// Reads settings from JSON: what is missing keeps its default, what is unknown is refused, because a misspelt
 /// setting that is silently ignored trains another model.
 enum StrictJSON {
-  static func decode<Settings: Codable>(_ data: Data, over defaults: Settings, file: String) throws
-    -> Settings
-  {
+  /// - Parameter strictFields: fields whose own decoding has defaults and refuses what is unknown
+  static func decode<Settings: Codable>(
+    _ data: Data, over defaults: Settings, strictFields: Set<String> = [], file: String
+  ) throws -> Settings {
     let given: Any
     do {
       given = try JSONSerialization.jsonObject(with: data)
@@ -13,7 +14,7 @@ enum StrictJSON {
       throw TrainingError("\(file) is not valid JSON: \(error.localizedDescription)")
     }
     let known = try JSONSerialization.jsonObject(with: JSONEncoder().encode(defaults))
-    let merged = try merge(given, into: known, at: "", file: file)
+    let merged = try merge(given, into: known, at: "", strictFields, file)
     do {
       return try JSONDecoder().decode(Settings.self, from: JSONSerialization.data(withJSONObject: merged))
     } catch let DecodingError.typeMismatch(_, context), let DecodingError.dataCorrupted(context) {
@@ -22,8 +23,10 @@ enum StrictJSON {
     }
   }
 
-  private static func merge(_ given: Any, into known: Any, at path: String, file: String) throws -> Any {
-    guard let knownFields = known as? [String: Any] else { return given }
+  private static func merge(
+    _ given: Any, into known: Any, at path: String, _ strictFields: Set<String>, _ file: String
+  ) throws -> Any {
+    guard !strictFields.contains(path), let knownFields = known as? [String: Any] else { return given }
     guard let givenFields = given as? [String: Any] else {
       throw TrainingError("\(file): \"\(path.isEmpty ? "the whole" : path)\" must be an object in braces")
     }
@@ -35,7 +38,7 @@ enum StrictJSON {
           "\(file): \"\(full)\" is not known here: known are \(knownFields.keys.sorted().joined(separator: ", "))"
         )
       }
-      merged[key] = try merge(value, into: before, at: full, file: file)
+      merged[key] = try merge(value, into: before, at: full, strictFields, file)
     }
     return merged
   }

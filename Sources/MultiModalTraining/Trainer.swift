@@ -83,7 +83,7 @@ public final class Trainer {
     let tokenizer = try Self.tokenizer(in: run, texts: folder, settings: state.configuration.tokenizer)
     state.configuration.model.numTokens = tokenizer.vocabularySize
     let configuration = state.configuration
-    let processor = try ImageProcessor(configuration.image)
+    let processor = try ImageProcessor(configuration: configuration.image)
     try manualSeed(settings.seed)
     model = try GPT4MultiModal(
       configuration.model, contents: latest == nil ? .random(Generator(seed: settings.seed)) : .uninitialized,

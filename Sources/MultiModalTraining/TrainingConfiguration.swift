@@ -75,7 +75,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       throw TrainingError(
         "\(url.path) cannot be read: give a training configuration, such as a recipe's config.json")
     }
-    self = try StrictJSON.decode(data, over: TrainingConfiguration(), file: url.path)
+    self = try StrictJSON.decode(
+      data, over: TrainingConfiguration(), strictFields: ["model", "image"], file: url.path)
     try validate()
   }
 

@@ -20,7 +20,7 @@ import Torch
         // A portable pixmap would need another loader, so the square goes through PNG.
         let pixels = Array(repeating: colour, count: 16 * 16).flatMap { $0 }
         try folder.write("", "\(split)/.keep")
-        try Picture(rgb: pixels, width: 16, height: 16).encoded()
+        try Picture(height: 16, width: 16, channels: 3, pixels: pixels).png()
           .write(to: folder.url.appendingPathComponent("\(split)/\(name).png"))
         lines += #"{"file_name": "\#(name).png", "text": "\#(name) square"}"# + "\n"
       }
@@ -124,7 +124,8 @@ import Torch
 
   @Test func promptAndPaddingAreNotLearned() throws {
     let folder = try TemporaryFolder()
-    let picture = try Picture(rgb: Array(repeating: 9, count: 3 * 64), width: 8, height: 8).encoded()
+    let picture = try Picture(height: 8, width: 8, channels: 3, pixels: Array(repeating: 9, count: 3 * 64))
+      .png()
     try picture.write(to: folder.url.appendingPathComponent("a.png"))
     try folder.write(
       #"{"file_name": "a.png", "prompt": "pro", "text": "ab"}"# + "\n"
@@ -134,7 +135,8 @@ import Torch
     var image = ImageProcessor.Configuration()
     image.size = .init(height: 8, width: 8)
     let loader = try BatchLoader(
-      ImageFolder(folder.url), tokenizer: tokenizer, processor: ImageProcessor(image), augmentation: nil,
+      ImageFolder(folder.url), tokenizer: tokenizer, processor: ImageProcessor(configuration: image),
+      augmentation: nil,
       maxSeqLen: 20, batchSize: 2, seed: 0)
     let batch = try loader.batch(of: 0..<2)
     let prompt = try tokenizer.encode("pro")
@@ -162,7 +164,8 @@ import Torch
     let tokenizer = try Tokenizer.train(on: ["red square"], configuration: .init(vocabularySize: 280))
     let loader = try BatchLoader(
       ImageFolder(data.url.appendingPathComponent("train")), tokenizer: tokenizer,
-      processor: ImageProcessor(settings.image), augmentation: PictureAugmentation(settings.augmentation),
+      processor: ImageProcessor(configuration: settings.image),
+      augmentation: PictureAugmentation(settings.augmentation),
       maxSeqLen: 32, batchSize: 2, seed: 5)
     #expect(loader.stepsPerEpoch == 2)
     let first = try loader.batch(step: 3)

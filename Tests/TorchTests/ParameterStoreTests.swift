@@ -11,7 +11,9 @@ import Torch
 
   @Test func namesComeFromPaths() throws {
     #expect(
-      try makeStore().parameters.map(\.name) == ["layers.0.weight", "layers.0.bias", "norm.weight", "norm.bias"])
+      try makeStore().parameters.map(\.name) == [
+        "layers.0.weight", "layers.0.bias", "norm.weight", "norm.bias",
+      ])
     #expect(try makeStore().count == 15)
   }
 

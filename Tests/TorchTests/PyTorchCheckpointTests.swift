@@ -19,12 +19,15 @@ import Torch
     try agree(file, with: "plain.safetensors")
   }
 
-  @Test(arguments: ["nested.pt", "nested-legacy.bin"]) func aStateDictIsFoundUnderItsKey(file: String) throws {
+  @Test(arguments: ["nested.pt", "nested-legacy.bin"]) func aStateDictIsFoundUnderItsKey(file: String) throws
+  {
     try agree(file, with: "nested.safetensors")
     let error = #expect(throws: FileError.self) {
       try PyTorchCheckpoint.read(fixture("checkpoints/\(file)"), key: "weights")
     }
-    #expect(error?.description.contains(#"no dictionary "weights" but epoch, loss, name, model, optimizer"#) == true)
+    #expect(
+      error?.description.contains(#"no dictionary "weights" but epoch, loss, name, model, optimizer"#) == true
+    )
   }
 
   @Test(arguments: [
@@ -44,7 +47,8 @@ import Torch
       for _ in 0..<200 {
         var data = good
         for _ in 0..<Int.random(in: 1...6, using: &generator) {
-          data[Int.random(in: 0..<data.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+          data[Int.random(in: 0..<data.count, using: &generator)] = UInt8.random(
+            in: 0...255, using: &generator)
         }
         if Int.random(in: 0..<4, using: &generator) == 0 {
           data = data.prefix(Int.random(in: 0..<data.count, using: &generator))
@@ -63,7 +67,8 @@ import Torch
   @Test func containersThatHoldThemselvesAreReleased() throws {
     func legacy(_ object: [UInt8]) -> Data {
       Data([0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E])
-        + Data([0x80, 2, 0x4D, 0xE9, 3, 0x2E]) + Data([0x80, 2, 0x7D, 0x2E]) + Data([0x80, 2] + object + [0x2E])
+        + Data([0x80, 2, 0x4D, 0xE9, 3, 0x2E]) + Data([0x80, 2, 0x7D, 0x2E])
+        + Data([0x80, 2] + object + [0x2E])
         + Data([0x80, 2, 0x5D, 0x2E])
     }
     let cycle: [UInt8] = [0x5D, 0x71, 0, 0x68, 0, 0x61]

@@ -69,16 +69,44 @@ import Torch
     cases.append((file("[]"), "not a JSON object"))
     cases.append((file(String(repeating: "[", count: 100_000)), "nested too deeply"))
     cases.append((file(#"{"a":5}"#), "not described by an object"))
-    cases.append((file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#, data: 16), "occurs twice"))
-    cases.append((file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, data: 12), "begins at byte 4, where 8 is expected"))
-    cases.append((file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#, data: 16), "begins at byte 8, where 0 is expected"))
+    cases.append(
+      (
+        file(
+          #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#,
+          data: 16), "occurs twice"
+      ))
+    cases.append(
+      (
+        file(
+          #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+          data: 12), "begins at byte 4, where 8 is expected"
+      ))
+    cases.append(
+      (
+        file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}"#, data: 16),
+        "begins at byte 8, where 0 is expected"
+      ))
     cases.append((file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, data: 8), "are no range"))
     cases.append((file(#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,9]}}"#, data: 9), "needs 8 bytes"))
-    cases.append((file(#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, data: 8), "not a whole number from 0 on"))
-    cases.append((file(#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#, data: 8), "impossible shape"))
-    cases.append((file(#"{"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}}"#, data: 8), "not a whole number"))
-    cases.append((file(#"{"a":{"dtype":"F12","shape":[2],"data_offsets":[0,8]}}"#, data: 8), "has the dtype F12"))
-    cases.append((file(#"{"a":{"dtype":"F32","shape":[2]}}"#, data: 8), "must have dtype, shape and data_offsets"))
+    cases.append(
+      (
+        file(#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, data: 8),
+        "not a whole number from 0 on"
+      ))
+    cases.append(
+      (
+        file(#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#, data: 8),
+        "impossible shape"
+      ))
+    cases.append(
+      (
+        file(#"{"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}}"#, data: 8),
+        "not a whole number"
+      ))
+    cases.append(
+      (file(#"{"a":{"dtype":"F12","shape":[2],"data_offsets":[0,8]}}"#, data: 8), "has the dtype F12"))
+    cases.append(
+      (file(#"{"a":{"dtype":"F32","shape":[2]}}"#, data: 8), "must have dtype, shape and data_offsets"))
     cases.append((file(#"{"__metadata__":{"a":5}}"#), "metadata \"a\" is not a text"))
     cases.append((Data([4, 0, 0, 0, 0, 0, 0, 0]) + Data([0x22, 0xFF, 0xFE, 0x22]), "not UTF-8"))
     for (data, expected) in cases {
@@ -100,7 +128,9 @@ import Torch
       for _ in 0..<Int.random(in: 1...4, using: &generator) {
         data[Int.random(in: 0..<data.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
       }
-      if Bool.random(using: &generator) { data = data.prefix(Int.random(in: 0..<data.count, using: &generator)) }
+      if Bool.random(using: &generator) {
+        data = data.prefix(Int.random(in: 0..<data.count, using: &generator))
+      }
       try withTemporaryFile(data) { url in
         do {
           for tensor in try Safetensors.read(url).tensors.values { _ = try tensor.array(of: Double.self) }
@@ -124,7 +154,8 @@ import Torch
   /// A limit on file sizes stands for a full disk; it holds for a whole process, so it gets one of its own.
   @Test func aFullDiskLeavesTheOldFileWhole() async {
     await #expect(processExitsWith: .success) {
-      let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
+      let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+        "gpt4mm-\(UUID().uuidString)")
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
       defer { try? FileManager.default.removeItem(at: folder) }
       let url = folder.appendingPathComponent("a.safetensors")
@@ -152,10 +183,15 @@ import Torch
     let index = folder.appendingPathComponent("model.safetensors.index.json")
     try Safetensors.write([("a", Tensor([1]))], to: folder.appendingPathComponent("one.safetensors"))
     try Safetensors.write([("b", Tensor([2]))], to: folder.appendingPathComponent("two.safetensors"))
-    func write(_ map: String) throws { try Data(#"{"metadata":{"total_size":16},"weight_map":\#(map)}"#.utf8).write(to: index) }
+    func write(_ map: String) throws {
+      try Data(#"{"metadata":{"total_size":16},"weight_map":\#(map)}"#.utf8).write(to: index)
+    }
     try write(#"{"a":"one.safetensors","b":"two.safetensors"}"#)
     #expect(try WeightFile.read(folder).tensors.keys.sorted() == ["a", "b"])
-    for wrong in [#"{"a":"../one.safetensors"}"#, #"{"a":"/etc/passwd"}"#, #"{"c":"one.safetensors"}"#, #"{"a":"three.safetensors"}"#, "[]"] {
+    for wrong in [
+      #"{"a":"../one.safetensors"}"#, #"{"a":"/etc/passwd"}"#, #"{"c":"one.safetensors"}"#,
+      #"{"a":"three.safetensors"}"#, "[]",
+    ] {
       try write(wrong)
       #expect(throws: FileError.self) { try WeightFile.read(folder) }
     }

@@ -8,10 +8,13 @@ func fixture(_ path: String) -> URL {
 }
 
 /// Runs `body` with the path of a file that is removed afterwards.
-func withTemporaryFile<Result>(_ contents: Data? = nil, suffix: String = ".safetensors", _ body: (URL) throws -> Result)
+func withTemporaryFile<Result>(
+  _ contents: Data? = nil, suffix: String = ".safetensors", _ body: (URL) throws -> Result
+)
   throws -> Result
 {
-  let url = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)\(suffix)")
+  let url = FileManager.default.temporaryDirectory.appendingPathComponent(
+    "gpt4mm-\(UUID().uuidString)\(suffix)")
   defer { try? FileManager.default.removeItem(at: url) }
   if let contents { try contents.write(to: url) }
   return try body(url)

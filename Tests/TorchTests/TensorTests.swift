@@ -22,7 +22,8 @@ import Torch
     try roundTrip([true, false])
     try roundTrip([] as [Float])
     for dtype in [DType.bfloat16, .float16] {
-      #expect(try Tensor([1, -0.5, 256] as [Float]).to(dtype: dtype).array(of: Float.self) == [1, -0.5, 256])
+      #expect(
+        try Tensor([1, -0.5, 256] as [Float]).to(dtype: dtype).array(of: Float.self) == [1, -0.5, 256])
     }
   }
 
@@ -56,7 +57,8 @@ import Torch
       let view = try tensor.select(0, 1)
       owner.memory[4] = 40
       #expect(try view.array(of: Float.self) == [3, 40, 5])
-      let transposed = try Tensor(memory: owner.memory, shape: [3, 2], strides: [1, 3], dtype: .float32, owner: owner)
+      let transposed = try Tensor(
+        memory: owner.memory, shape: [3, 2], strides: [1, 3], dtype: .float32, owner: owner)
       #expect(try transposed.array(of: Float.self) == [0, 3, 1, 40, 2, 5])
       #expect(!isReleased)
     }
@@ -68,7 +70,9 @@ import Torch
     let b = try Tensor([4, 3, 2, 1] as [Float], shape: [2, 2])
     func check(_ tensor: Tensor, _ expected: [Float]) throws {
       let values = try tensor.array(of: Float.self)
-      #expect(values.count == expected.count && zip(values, expected).allSatisfy { abs($0 - $1) < 1e-5 }, "\(values)")
+      #expect(
+        values.count == expected.count && zip(values, expected).allSatisfy { abs($0 - $1) < 1e-5 },
+        "\(values)")
     }
     try check(a + b, [5, 5, 5, 5])
     try check(a - b, [-3, -1, 1, 3])
@@ -140,7 +144,8 @@ import Torch
   @Test func aSeedGivesTheSameNumbersAndAStateGoesOnFromWhereItWas() throws {
     let a = try Generator(seed: 5)
     let b = try Generator(seed: 5)
-    #expect(try Tensor.randn([40], generator: a).array(of: Float.self) == Tensor.randn([40], generator: b).array())
+    #expect(
+      try Tensor.randn([40], generator: a).array(of: Float.self) == Tensor.randn([40], generator: b).array())
     let state = try a.state()
     let next = try Tensor.rand([9], generator: a).array(of: Float.self)
     try b.setState(state)

@@ -1,131 +1,109 @@
 import CVips
 import Foundation
 
-/// A picture that cannot be used; names it, says what is wrong and what is allowed.
-public struct PictureError: Error, Sendable, Equatable, CustomStringConvertible {
-  public let description: String
+/// A decoded picture: upright, 8-bit sRGB, with alpha if the file has it.
+public struct Picture: Equatable, Sendable {
+  public let height: Int
+  public let width: Int
+  /// 3, or 4 where the last is alpha (not premultiplied).
+  public let channels: Int
+  /// Interleaved: `[height, width, channels]`.
+  public let pixels: [UInt8]
 
-  public init(_ description: String) { self.description = description }
-}
-
-/// libvips, started once for the process.
-enum Vips {
-  private static let failure: String? = {
-    guard let error = cv_start() else { return nil }
-    defer { cv_free(error) }
-    return String(cString: error)
-  }()
-
-  static func start() throws {
-    if let failure { throw PictureError("libvips cannot be started: \(failure)") }
-  }
-
-  /// Runs a function of the library that fills in pixels.
-  static func pixels(_ context: String, _ body: (inout CVPixels) -> CVError?) throws -> CVPixels {
-    try start()
-    var result = CVPixels()
-    if let error = body(&result) {
-      defer { cv_free(error) }
-      throw PictureError("\(context): \(String(cString: error))")
-    }
-    return result
-  }
-}
-
-/// A decoded picture: sRGB, 8 bits a channel, upright, with or without alpha.
-public final class Picture: @unchecked Sendable {
-  let pixels: CVPixels  // never changed
-
-  init(owning pixels: CVPixels) { self.pixels = pixels }
-
-  /// A picture of rows of pixels, red, green and blue a byte each.
-  /// - Throws: `PictureError` when the bytes do not fill exactly this width and height.
-  public convenience init(rgb: [UInt8], width: Int, height: Int) throws {
-    guard width > 0, height > 0, width <= 16384, height <= 16384, rgb.count == 3 * width * height else {
-      throw PictureError("\(rgb.count) bytes are no picture of \(width) x \(height) pixels of 3 bytes each")
-    }
-    self.init(
-      owning: try Vips.pixels("the picture cannot be kept") { result in
-        cv_copy(rgb, Int32(width), Int32(height), 3, &result)
-      })
-  }
-
-  deinit { cv_free(pixels.data) }
-
-  public var width: Int { Int(pixels.width) }
-  public var height: Int { Int(pixels.height) }
-  public var hasAlpha: Bool { pixels.bands == 4 }
-
-  /// Rows of pixels of 3 bytes, or 4 with alpha.
-  public var bytes: Data {
-    Data(bytes: pixels.data, count: width * height * Int(pixels.bands))
-  }
-
-  /// What may be read, so that no file takes the machine's memory.
-  public struct Limits: Sendable, Equatable {
-    public var maxBytes: Int
-    public var maxPixels: Int
-
-    public init(maxBytes: Int = 64 << 20, maxPixels: Int = 64_000_000) {
-      self.maxBytes = maxBytes
-      self.maxPixels = maxPixels
-    }
-  }
-
-  /// Decodes JPEG, PNG, WebP, GIF (its first picture), TIFF, HEIC or AVIF.
-  /// - Parameter name: what errors call the picture
-  /// - Throws: `PictureError` for bytes that are damaged, too large or no picture.
-  public static func decode(_ bytes: Data, name: String = "the picture", limits: Limits = Limits()) throws
-    -> Picture
-  {
-    guard !bytes.isEmpty else { throw PictureError("\(name) cannot be read: it is empty") }
-    guard bytes.count <= limits.maxBytes else {
+  /// - Throws: `PictureError` unless there are `height * width * channels` pixels, 3 or 4 channels, and a size above 0.
+  public init(height: Int, width: Int, channels: Int, pixels: [UInt8]) throws {
+    guard height > 0, width > 0, channels == 3 || channels == 4 else {
       throw PictureError(
-        "\(name) cannot be read: it has \(bytes.count) bytes, but at most \(limits.maxBytes) are allowed")
+        .invalidArgument,
+        "a picture needs a height and width above 0 and 3 or 4 channels, got \(height) x \(width) x \(channels)"
+      )
     }
-    return Picture(
-      owning: try Vips.pixels("\(name) cannot be read") { result in
-        bytes.withUnsafeBytes { cv_decode($0.baseAddress, $0.count, Int64(limits.maxPixels), &result) }
-      })
-  }
-
-  public static func decode(contentsOf url: URL, limits: Limits = Limits()) throws -> Picture {
-    let values = try? url.resourceValues(forKeys: [.isRegularFileKey, .fileSizeKey])
-    guard let values, let size = values.fileSize else {
-      throw PictureError("there is no picture \(url.path)")
-    }
-    guard values.isRegularFile == true else { throw PictureError("\(url.path) is not a file") }
-    guard size <= limits.maxBytes else {
+    let (area, overflow) = height.multipliedReportingOverflow(by: width)
+    guard !overflow, area <= Int(Int32.max), pixels.count == area * channels else {
       throw PictureError(
-        "\(url.path) cannot be read: it has \(size) bytes, but at most \(limits.maxBytes) are allowed")
+        .invalidArgument,
+        "a picture of \(height) x \(width) x \(channels) cannot have \(pixels.count) values")
     }
-    let bytes: Data
-    do {
-      bytes = try Data(contentsOf: url)
-    } catch {
-      throw PictureError("\(url.path) cannot be read: \(error.localizedDescription)")
-    }
-    return try decode(bytes, name: url.path, limits: limits)
+    self.height = height
+    self.width = width
+    self.channels = channels
+    self.pixels = pixels
   }
 
-  /// Encodes as PNG (`.png`) or JPEG (`.jpg`), or whatever else libvips writes by that suffix.
-  public func encoded(suffix: String = ".png") throws -> Data {
-    var bytes: UnsafeMutableRawPointer?
-    var size = 0
-    var pixels = pixels
-    if let error = withExtendedLifetime(self, { cv_encode(&pixels, suffix, &bytes, &size) }) {
-      defer { cv_free(error) }
-      throw PictureError("the picture cannot be written as \(suffix): \(String(cString: error))")
+  /// Decodes a file.
+  ///
+  /// - Parameter longestSide: Larger pictures are reduced to this height or width, whichever is longer; nil keeps the size.
+  /// - Throws: `PictureError` for a file that is missing, empty, too large, damaged, or no picture of a supported format.
+  public init(contentsOf url: URL, longestSide: Int? = nil, limits: PictureLimits = PictureLimits()) throws {
+    try self.init(EncodedPicture(contentsOf: url, limits: limits), longestSide: longestSide)
+  }
+
+  /// Decodes a file's bytes.
+  ///
+  /// - Parameters:
+  ///   - longestSide: Larger pictures are reduced to this height or width, whichever is longer; nil keeps the size.
+  ///   - name: What error messages call the picture.
+  public init(
+    bytes: Data, name: String = "given as bytes", longestSide: Int? = nil,
+    limits: PictureLimits = PictureLimits()
+  ) throws {
+    try self.init(EncodedPicture(bytes, name: name, limits: limits), longestSide: longestSide)
+  }
+
+  private init(_ encoded: EncodedPicture, longestSide: Int?) throws {
+    if let longestSide, longestSide < 1 {
+      throw PictureError(.invalidArgument, "longestSide must be above 0, got \(longestSide)")
     }
-    defer { cv_free(bytes) }
-    return Data(UnsafeRawBufferPointer(start: bytes, count: size))
+    func scale(_ header: CVipsHeader) -> Double {
+      longestSide.map { min(1, Double($0) / Double(max(header.height, header.width))) } ?? 1
+    }
+    // Decoding at twice the size or more leaves the filter enough to work with.
+    func shrink(_ header: CVipsHeader) -> Double { 1 / scale(header) / 2 }
+    self = try encoded.open(shrinkingBy: shrink) { image, header in
+      func reduced(_ side: Int32) -> Int { max(1, Int((Double(side) * scale(header)).rounded())) }
+      let image = try image.resized(
+        height: reduced(header.height), width: reduced(header.width), kernel: CVIPS_CUBIC
+      ).sRGB()
+      let orientation = Int(header.orientation)
+      return try Picture(orientation == 1 ? image : image.inMemory().upright(from: orientation))
+    }
   }
 
-  /// Formats that this machine's libvips can read.
-  public static var supportedFormats: [String] {
-    guard (try? Vips.start()) != nil else { return [] }
-    return ["jpeg", "png", "webp", "gif", "tiff", "heif"].filter { cv_can_read($0) }
+  /// Computes an 8-bit sRGB image.
+  init(_ image: VipsPicture) throws {
+    let header = image.header
+    try self.init(
+      height: Int(header.height), width: Int(header.width), channels: Int(header.bands), pixels: image.bytes()
+    )
   }
 
-  public static var libraryVersion: String { String(cString: cv_version()) }
+  /// Calls `body` with the picture as a libvips image, which ends with the call.
+  func withImage<Result>(_ body: (VipsPicture) throws -> Result) throws -> Result {
+    try pixels.withUnsafeBufferPointer {
+      try body(VipsPicture.wrapping($0, height: height, width: width, channels: channels))
+    }
+  }
+
+  // MARK: - Writing
+
+  /// The picture as a PNG file's bytes.
+  public func png() throws -> Data {
+    try encoding("PNG") { try $0.png() }
+  }
+
+  /// The picture as a JPEG file's bytes; alpha is laid over black.
+  ///
+  /// - Parameter quality: 1 to 100.
+  public func jpeg(quality: Int = 90) throws -> Data {
+    guard (1...100).contains(quality) else {
+      throw PictureError(.invalidArgument, "JPEG quality must be in 1...100, got \(quality)")
+    }
+    return try encoding("JPEG") { try $0.jpeg(quality: quality) }
+  }
+
+  private func encoding(_ format: String, _ body: (VipsPicture) throws -> Data) throws -> Data {
+    do { return try withImage(body) } catch let error as VipsError {
+      throw PictureError(.unwritable, "cannot write the picture as \(format) (\(error.detail))")
+    }
+  }
 }

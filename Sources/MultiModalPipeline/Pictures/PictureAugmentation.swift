@@ -45,6 +45,7 @@ public struct PictureAugmentation: Sendable {
       func range<Value: Comparable>(_ name: String, _ values: [Value], _ allowed: ClosedRange<Value>) throws {
         guard values.count == 2, values[0] <= values[1], values.allSatisfy(allowed.contains) else {
           throw PictureError(
+            .invalidArgument,
             "augmentation.\(name) must be [least, most] from \(allowed.lowerBound) to \(allowed.upperBound), got "
               + "\(values)")
         }
@@ -60,16 +61,18 @@ public struct PictureAugmentation: Sendable {
       ]
       for (name, share) in shares {
         guard (0...1).contains(share) else {
-          throw PictureError("augmentation.\(name) must be in [0, 1], got \(share)")
+          throw PictureError(.invalidArgument, "augmentation.\(name) must be in [0, 1], got \(share)")
         }
       }
       guard (0...180).contains(degrees), (0...255).contains(brightness) else {
         throw PictureError(
+          .invalidArgument,
           "augmentation.degrees must be in [0, 180] and brightness in [0, 255], got \(degrees) and \(brightness)"
         )
       }
       guard (1...16384).contains(height), (1...16384).contains(width) else {
-        throw PictureError("augmentation.height and width must be from 1 to 16384, got \(height) x \(width)")
+        throw PictureError(
+          .invalidArgument, "augmentation.height and width must be from 1 to 16384, got \(height) x \(width)")
       }
     }
   }
@@ -85,20 +88,46 @@ public struct PictureAugmentation: Sendable {
   public func callAsFunction(_ picture: Picture, using generator: inout some RandomNumberGenerator) throws
     -> Picture
   {
-    var view = drawView(of: picture, using: &generator)
-    return Picture(
-      owning: try Vips.pixels("no view of the picture can be drawn") { result in
-        var source = picture.pixels
-        return withExtendedLifetime(picture) { cv_view(&source, &view, &result) }
-      })
+    let view = drawView(of: picture, using: &generator)
+    let blur = happens(configuration.blurShare, &generator) ? draw(configuration.blur, &generator) : 0
+    let quality =
+      happens(configuration.jpegShare, &generator)
+      ? Int.random(in: configuration.jpegQuality[0]...configuration.jpegQuality[1], using: &generator) : nil
+    var result = try render(view, of: picture)
+    if blur > 0 { result = try result.withImage { try Picture($0.blurred(sigma: blur)) } }
+    if let quality { result = try Picture(bytes: result.jpeg(quality: quality)) }
+    return result
   }
 
-  private func drawView(of picture: Picture, using generator: inout some RandomNumberGenerator) -> CVView {
-    func draw(_ range: [Double]) -> Double { .random(in: range[0]...range[1], using: &generator) }
-    func happens(_ share: Double) -> Bool { .random(in: 0..<1, using: &generator) < share }
+  private func render(_ view: CVipsView, of picture: Picture) throws -> Picture {
+    let count = 3 * configuration.height * configuration.width
+    let drawn = picture.pixels.withUnsafeBufferPointer { source in
+      [UInt8](unsafeUninitializedCapacity: count) { out, written in
+        var pixels = CVipsPixels(
+          data: source.baseAddress, width: Int32(picture.width), height: Int32(picture.height),
+          bands: Int32(picture.channels))
+        var view = view
+        cvips_draw_view(&pixels, &view, out.baseAddress)
+        written = count
+      }
+    }
+    return try Picture(height: configuration.height, width: configuration.width, channels: 3, pixels: drawn)
+  }
+
+  private func draw(_ range: [Double], _ generator: inout some RandomNumberGenerator) -> Double {
+    .random(in: range[0]...range[1], using: &generator)
+  }
+
+  private func happens(_ share: Double, _ generator: inout some RandomNumberGenerator) -> Bool {
+    .random(in: 0..<1, using: &generator) < share
+  }
+
+  private func drawView(of picture: Picture, using generator: inout some RandomNumberGenerator) -> CVipsView {
+    func draw(_ range: [Double]) -> Double { self.draw(range, &generator) }
+    func happens(_ share: Double) -> Bool { self.happens(share, &generator) }
     let settings = configuration
     let (width, height) = (Double(settings.width), Double(settings.height))
-    var view = CVView()
+    var view = CVipsView()
     view.width = Int32(settings.width)
     view.height = Int32(settings.height)
     let size = draw(settings.size) * min(width, height)
@@ -130,13 +159,8 @@ public struct PictureAugmentation: Sendable {
     func channel() -> Double { shared * (1 + (contrast() - 1) / 4) }
     view.contrast = (channel(), channel(), channel())
     view.brightness = draw([-settings.brightness, settings.brightness])
-    if happens(settings.blurShare) { view.blur = draw(settings.blur) }
     if happens(settings.noiseShare) { view.noise = draw(settings.noise) }
     view.noise_seed = .random(in: 0 ... .max, using: &generator)
-    if happens(settings.jpegShare) {
-      view.jpeg_quality = Int32(
-        Int.random(in: settings.jpegQuality[0]...settings.jpegQuality[1], using: &generator))
-    }
     return view
   }
 }

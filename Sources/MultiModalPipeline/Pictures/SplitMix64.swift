@@ -1,6 +1,8 @@
-/// A small seeded generator (Steele, Lea & Flood, 2014): the same seed gives the same numbers everywhere.
-public struct SplitMix64: RandomNumberGenerator, Sendable {
-  private var state: UInt64
+/// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): small, quick and the
+/// same everywhere, for seeded augmentation and sampling. Not for secrets.
+public struct SplitMix64: RandomNumberGenerator, Codable, Equatable, Sendable {
+  /// All there is to save in order to continue.
+  public private(set) var state: UInt64
 
   public init(seed: UInt64) { state = seed }
 

@@ -58,18 +58,23 @@ public enum PyTorchCheckpoint {
     let system = try WeightsPickle(file.bytes, at: version.end)
     let object = try WeightsPickle(file.bytes, at: system.end)
     let keys = try WeightsPickle(file.bytes, at: object.end)
-    guard case .list(let names) = keys.root else { throw WeightsPickle.Failure(reason: "it has no list of storages") }
+    guard case .list(let names) = keys.root else {
+      throw WeightsPickle.Failure(reason: "it has no list of storages")
+    }
     var reader = ByteReader(file.bytes, at: keys.end)
     var ranges: [String: Range<Int>] = [:]
     for case .string(let name) in names.items {
-      let (bytes, overflow) = try reader.size().multipliedReportingOverflow(by: object.storages[name]?.size ?? 1)
+      let (bytes, overflow) = try reader.size().multipliedReportingOverflow(
+        by: object.storages[name]?.size ?? 1)
       guard !overflow else { throw ByteReader.EndOfData() }
       let start = reader.position
       _ = try reader.take(bytes)
       ranges[name] = start..<start + bytes
     }
     return try tensors(stateDict(object.root, key: key)) { name in
-      guard let range = ranges[name] else { throw WeightsPickle.Failure(reason: "it lacks the storage \(name)") }
+      guard let range = ranges[name] else {
+        throw WeightsPickle.Failure(reason: "it lacks the storage \(name)")
+      }
       return (file, range)
     }
   }
@@ -84,7 +89,9 @@ public enum PyTorchCheckpoint {
     }
   }
 
-  private static func stateDict(_ root: WeightsPickle.Value, key: String?) throws -> [(String, WeightsPickle.View)] {
+  private static func stateDict(_ root: WeightsPickle.Value, key: String?) throws -> [(
+    String, WeightsPickle.View
+  )] {
     guard let top = fields(root) else { throw WeightsPickle.Failure(reason: "it does not hold a dictionary") }
     func views(_ fields: [(String, WeightsPickle.Value)]) -> [(String, WeightsPickle.View)] {
       fields.compactMap {
@@ -95,7 +102,8 @@ public enum PyTorchCheckpoint {
     let names = top.map(\.0)
     if let key {
       guard let inner = top.first(where: { $0.0 == key }).flatMap({ fields($0.1) }) else {
-        throw WeightsPickle.Failure(reason: "it has no dictionary \"\(key)\" but \(names.joined(separator: ", "))")
+        throw WeightsPickle.Failure(
+          reason: "it has no dictionary \"\(key)\" but \(names.joined(separator: ", "))")
       }
       return views(inner)
     }
@@ -107,7 +115,9 @@ public enum PyTorchCheckpoint {
       }
     }
     throw WeightsPickle.Failure(
-      reason: "no state dict was found under \(usualKeys.joined(separator: ", ")); it has \(names.joined(separator: ", "))")
+      reason:
+        "no state dict was found under \(usualKeys.joined(separator: ", ")); it has \(names.joined(separator: ", "))"
+    )
   }
 
   private static func tensors(
@@ -128,7 +138,9 @@ public enum PyTorchCheckpoint {
       guard view.offset >= 0, try whole.dtype == view.dtype, let end = reach(view), end <= whole.count else {
         throw WeightsPickle.Failure(reason: "tensor \"\(name)\" reaches beyond its storage")
       }
-      guard tensors[name] == nil else { throw WeightsPickle.Failure(reason: "tensor \"\(name)\" occurs twice") }
+      guard tensors[name] == nil else {
+        throw WeightsPickle.Failure(reason: "tensor \"\(name)\" occurs twice")
+      }
       tensors[name] = try asStrided(
         .tensor(whole), .ints(view.shape), .ints(view.strides), .int(view.offset)
       ).contiguous()

@@ -23,7 +23,8 @@ public enum WeightFile {
     }
     switch url.pathExtension {
     case "json": return try sharded(url)
-    case "pt", "pth", "bin": return Safetensors.Contents(tensors: try PyTorchCheckpoint.read(url), metadata: [:])
+    case "pt", "pth", "bin":
+      return Safetensors.Contents(tensors: try PyTorchCheckpoint.read(url), metadata: [:])
     default: return try Safetensors.read(url)
     }
   }

@@ -36,7 +36,8 @@ final class WeightsPickle {
   private static let storages: [String: DType] = [
     "torch FloatStorage": .float32, "torch DoubleStorage": .float64, "torch HalfStorage": .float16,
     "torch BFloat16Storage": .bfloat16, "torch LongStorage": .int64, "torch IntStorage": .int32,
-    "torch ShortStorage": .int16, "torch CharStorage": .int8, "torch ByteStorage": .uint8, "torch BoolStorage": .bool,
+    "torch ShortStorage": .int16, "torch CharStorage": .int8, "torch ByteStorage": .uint8,
+    "torch BoolStorage": .bool,
   ]
   private static let dictionary = "collections OrderedDict"
   private static let rebuildTensor = "torch._utils _rebuild_tensor_v2"
@@ -44,7 +45,8 @@ final class WeightsPickle {
   private static let size = "torch Size"
   private static let device = "torch device"
   private static let dtypes: Set<String> = [
-    "torch float32", "torch float64", "torch float16", "torch bfloat16", "torch int64", "torch int32", "torch int16",
+    "torch float32", "torch float64", "torch float16", "torch bfloat16", "torch int64", "torch int32",
+    "torch int16",
     "torch int8", "torch uint8", "torch bool",
   ]
   private static let maxSteps = 10_000_000
@@ -91,7 +93,9 @@ final class WeightsPickle {
     let code = try reader.integer(UInt8.self)
     switch code {
     case 0x80:  // PROTO
-      guard try reader.integer(UInt8.self) <= 5 else { throw Failure(reason: "its pickle is of an unknown version") }
+      guard try reader.integer(UInt8.self) <= 5 else {
+        throw Failure(reason: "its pickle is of an unknown version")
+      }
     case 0x95: _ = try reader.take(8)  // FRAME
     case UInt8(ascii: "."): return try pop()
     case UInt8(ascii: "("): marks.append(stack.count)
@@ -102,7 +106,8 @@ final class WeightsPickle {
     case UInt8(ascii: "K"): stack.append(.int(Int(try reader.integer(UInt8.self))))
     case UInt8(ascii: "M"): stack.append(.int(Int(try reader.integer(UInt16.self))))
     case 0x8A: stack.append(.int(try long(Int(try reader.integer(UInt8.self)))))
-    case UInt8(ascii: "G"): stack.append(.double(Double(bitPattern: try reader.integer(UInt64.self).byteSwapped)))
+    case UInt8(ascii: "G"):
+      stack.append(.double(Double(bitPattern: try reader.integer(UInt64.self).byteSwapped)))
     case UInt8(ascii: "X"): stack.append(.string(try reader.text(Int(try reader.integer(UInt32.self)))))
     case 0x8C: stack.append(.string(try reader.text(Int(try reader.integer(UInt8.self)))))
     case UInt8(ascii: "U"): stack.append(.string(try reader.text(Int(try reader.integer(UInt8.self)))))
@@ -139,7 +144,9 @@ final class WeightsPickle {
       try stack.append(call(pop(), arguments))
     case UInt8(ascii: "b"):  // BUILD: attributes of an ordered dictionary, which no weights need
       _ = try pop()
-      guard case .dictionary = try top() else { throw Failure(reason: "its pickle sets attributes of an object") }
+      guard case .dictionary = try top() else {
+        throw Failure(reason: "its pickle sets attributes of an object")
+      }
     default:
       throw Failure(reason: "its pickle has the instruction \(code), which weights do not need")
     }
@@ -159,9 +166,10 @@ final class WeightsPickle {
   }
 
   private func tuple(_ items: [Value]) throws -> Value {
-    let deepest = items.map { item in
-      if case .tuple(_, let depth) = item { depth } else { 0 }
-    }.max() ?? 0
+    let deepest =
+      items.map { item in
+        if case .tuple(_, let depth) = item { depth } else { 0 }
+      }.max() ?? 0
     guard deepest < Self.maxDepth else { throw Failure(reason: "its pickle is nested too deeply") }
     return .tuple(items, depth: deepest + 1)
   }
@@ -181,7 +189,9 @@ final class WeightsPickle {
   }
 
   private func popToMark() throws -> [Value] {
-    guard let mark = marks.popLast(), mark <= stack.count else { throw Failure(reason: "its pickle is damaged") }
+    guard let mark = marks.popLast(), mark <= stack.count else {
+      throw Failure(reason: "its pickle is damaged")
+    }
     defer { stack.removeSubrange(mark...) }
     return Array(stack[mark...])
   }
@@ -200,7 +210,9 @@ final class WeightsPickle {
     guard case .dictionary(let dictionary) = try top(), items.count % 2 == 0 else {
       throw Failure(reason: "its pickle is damaged")
     }
-    for index in stride(from: 0, to: items.count, by: 2) { dictionary.items.append((items[index], items[index + 1])) }
+    for index in stride(from: 0, to: items.count, by: 2) {
+      dictionary.items.append((items[index], items[index + 1]))
+    }
   }
 
   private func long(_ count: Int) throws -> Int {
@@ -220,7 +232,8 @@ final class WeightsPickle {
         || [Self.dictionary, Self.rebuildTensor, Self.rebuildParameter, Self.size, Self.device].contains(name)
     else {
       throw Failure(
-        reason: "it names \"\(name)\", but a weights file may hold tensors, numbers, texts and containers only")
+        reason:
+          "it names \"\(name)\", but a weights file may hold tensors, numbers, texts and containers only")
     }
     stack.append(.global(name))
   }
@@ -230,7 +243,9 @@ final class WeightsPickle {
     guard case .tuple(let parts, _) = id, parts.count >= 5, case .string("storage") = parts[0],
       case .global(let type) = parts[1], let dtype = Self.storages[type], case .string(let key) = parts[2]
     else { throw Failure(reason: "it refers to a storage of an unknown kind") }
-    if parts.count > 5, case .tuple = parts[5] { throw Failure(reason: "it has views of storages: save it again") }
+    if parts.count > 5, case .tuple = parts[5] {
+      throw Failure(reason: "it has views of storages: save it again")
+    }
     guard storages.updateValue(dtype, forKey: key) ?? dtype == dtype else {
       throw Failure(reason: "its storage \(key) has two types")
     }
@@ -245,7 +260,9 @@ final class WeightsPickle {
     case Self.dictionary:
       let result = newDictionary()
       if case .list(let pairs)? = arguments.first {
-        for case .tuple(let pair, _) in pairs.items where pair.count == 2 { result.items.append((pair[0], pair[1])) }
+        for case .tuple(let pair, _) in pairs.items where pair.count == 2 {
+          result.items.append((pair[0], pair[1]))
+        }
         for case .list(let pair) in pairs.items where pair.items.count == 2 {
           result.items.append((pair.items[0], pair.items[1]))
         }
@@ -258,7 +275,9 @@ final class WeightsPickle {
       else { throw Failure(reason: "a tensor in it is described wrongly") }
       return .tensor(View(storage: storage, dtype: dtype, offset: offset, shape: shape, strides: strides))
     case Self.rebuildParameter:
-      guard case .tensor(let view)? = arguments.first else { throw Failure(reason: "a parameter in it is no tensor") }
+      guard case .tensor(let view)? = arguments.first else {
+        throw Failure(reason: "a parameter in it is no tensor")
+      }
       return .tensor(view)
     case Self.size: return arguments.first ?? .tuple([], depth: 0)
     case Self.device: return .other

@@ -22,7 +22,9 @@ struct ZipArchive {
   }
 
   private init(reading bytes: UnsafeRawBufferPointer) throws {
-    guard let end = Self.endRecord(bytes) else { throw Failure(reason: "its zip directory is missing: it is cut off") }
+    guard let end = Self.endRecord(bytes) else {
+      throw Failure(reason: "its zip directory is missing: it is cut off")
+    }
     var reader = ByteReader(bytes, at: end + 10)
     var count = Int(try reader.integer(UInt16.self))
     _ = try reader.integer(UInt32.self)
@@ -90,7 +92,8 @@ struct ZipArchive {
       if offset == 0xFFFF_FFFF { offset = try field.size() }
     }
     guard method == 0, packed == size else {
-      throw Failure(reason: "its entry \"\(name)\" is compressed: save it again with torch.save, which does not compress")
+      throw Failure(
+        reason: "its entry \"\(name)\" is compressed: save it again with torch.save, which does not compress")
     }
     var local = ByteReader(bytes, at: offset)
     guard try local.integer(UInt32.self) == localSignature else {

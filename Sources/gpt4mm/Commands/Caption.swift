@@ -101,12 +101,13 @@ extension Command {
   private static func write(_ path: String, _ captioner: Captioner, _ request: Captioner.Request, json: Bool)
     async throws
   {
+    let processor = captioner.processor
     let picture =
       path == "-"
-      ? try captioner.processor.decode(
-        FileHandle.standardInput.readData(upTo: captioner.processor.configuration.maxBytes),
-        name: "standard input")
-      : try captioner.processor.decode(contentsOf: url(path))
+      ? try processor(
+        bytes: FileHandle.standardInput.readData(upTo: processor.configuration.maxBytes),
+        name: "from standard input")
+      : try processor(url(path))
     if json || request.options.numBeams > 1 || request.options.numReturnSequences > 1 {
       let captions = try await captioner.caption([picture], request)[0]
       if json {

@@ -53,13 +53,12 @@ extension Command {
         subject: "mps", ok: Device.count(of: .mps) > 0, isNeeded: false,
         found: "\(Device.count(of: .mps)) devices",
         remedy: Device.count(of: .mps) > 0 ? "" : "Only on Apple GPUs."))
-    let formats = Picture.supportedFormats
-    let needed = ["jpeg", "png", "webp", "gif", "tiff", "heif"]
-    let absent = needed.filter { !formats.contains($0) }
+    let formats = PictureFormat.supported
+    let absent = PictureFormat.allCases.filter { !formats.contains($0) }.map(\.rawValue)
     findings.append(
       Finding(
         subject: "libvips", ok: !formats.isEmpty, isNeeded: true,
-        found: "\(Picture.libraryVersion), reads \(formats.joined(separator: ", "))",
+        found: "reads \(formats.map(\.rawValue).joined(separator: ", "))",
         remedy: absent.isEmpty
           ? "" : "Cannot read \(absent.joined(separator: ", ")): install a libvips built with them."))
     let tokenizer = Result {

@@ -1,0 +1,32 @@
+import Foundation
+
+/// Why a picture, or the configuration that says what to do with it, was refused. The description is one sentence for
+/// the person who gave it.
+public struct PictureError: Error, Equatable, Sendable, CustomStringConvertible, LocalizedError {
+  public enum Reason: Sendable {
+    /// There is no such file, or it is a folder, or may not be read.
+    case unreadable
+    /// The file or the bytes hold nothing.
+    case empty
+    /// More bytes or more pixels than the limits allow.
+    case tooLarge
+    /// Not a picture, or of a format that is not read.
+    case unsupportedFormat
+    /// A picture of a known format whose content is broken or cut off.
+    case damaged
+    /// A field of `preprocessor_config.json` or of the augmentation, or an argument, that makes no sense.
+    case invalidArgument
+    /// The picture could not be written.
+    case unwritable
+  }
+
+  public let reason: Reason
+  public let description: String
+
+  public var errorDescription: String? { description }
+
+  init(_ reason: Reason, _ description: String) {
+    self.reason = reason
+    self.description = description
+  }
+}
