@@ -64,7 +64,12 @@ extension Tokenizer {
     if let error {
       let message = String(cString: error)
       csp_free(error)
-      // SentencePiece asks for at least the required characters and special tokens.
+      let characters = Set(texts.flatMap(\.unicodeScalars)).count
+      if configuration.vocabularySize < smallestVocabulary + characters {
+        throw TokenizerError(
+          "the text has \(characters) different characters, so the vocabulary size must be at least "
+            + "\(smallestVocabulary + characters), got \(configuration.vocabularySize); or lower the character coverage")
+      }
       throw TokenizerError("no vocabulary of \(configuration.vocabularySize) entries can be made: \(message)")
     }
     defer { csp_free(model) }

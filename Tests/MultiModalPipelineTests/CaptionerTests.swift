@@ -1,0 +1,138 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Testing
+import Torch
+
+@Suite struct CaptionerTests {
+  private final class Folder {
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
+    deinit { try? FileManager.default.removeItem(at: url) }
+  }
+
+  private func folder(dtype: DType = .float32, _ change: (inout Configuration) -> Void = { _ in }) throws -> Folder {
+    let folder = Folder()
+    let tokenizer = try Tokenizer.train(on: ["a cat", "a dog"], configuration: .init(vocabularySize: 270))
+    var configuration = Configuration()
+    configuration.imageSize = 16
+    configuration.patchSize = 8
+    configuration.encoderDim = 16
+    configuration.encoderDepth = 1
+    configuration.encoderHeads = 1
+    configuration.decoderDim = 16
+    configuration.decoderDepth = 1
+    configuration.decoderHeads = 1
+    configuration.alibiNumHeads = 1
+    configuration.maxSeqLen = 24
+    configuration.numTokens = tokenizer.vocabularySize
+    change(&configuration)
+    var image = ImageProcessor.Configuration()
+    image.size = .init(height: 16, width: 16)
+    try ModelFolder.write(
+      GPT4MultiModal(configuration, contents: .random(Generator(seed: 2))), tokenizer: tokenizer,
+      processor: ImageProcessor(configuration: image), to: folder.url, dtype: dtype)
+    return folder
+  }
+
+  private func request(_ change: (inout Captioner.Request) -> Void = { _ in }) -> Captioner.Request {
+    var request = Captioner.Request()
+    request.options.maxNewTokens = 12
+    change(&request)
+    return request
+  }
+
+  @Test func aStreamIsTheCaptionAndABatchIsEachAlone() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let images = try ["rgb.png", "cmyk.jpg"].map { try captioner.processor(Fixture.url($0)) }
+    let together = try await captioner.caption(images, request())
+    for (image, captions) in zip(images, together) {
+      // Log-probabilities differ in rounding between batches of one and two.
+      #expect(try await captioner.caption([image], request())[0].map(\.tokens) == captions.map(\.tokens))
+      var streamed = ""
+      for try await piece in captioner.stream(image, request()) { streamed += piece }
+      #expect(streamed == captions[0].text)
+    }
+  }
+
+  @Test func aStopStringEndsTextAndGeneration() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    let whole = try await captioner.caption([image], request())[0][0]
+    let stop = try #require(whole.text.dropFirst(2).first.map(String.init))
+    let cut = try await captioner.caption([image], request { $0.stopStrings = [stop] })[0][0]
+    #expect(cut.text == String(whole.text.prefix { String($0) != stop }))
+    #expect(cut.tokens.count < whole.tokens.count)
+    #expect(cut.finish == .stop)
+  }
+
+  @Test func weightsOfHalfTheSizeGiveNearlyTheSameModel() async throws {
+    let whole = try folder()
+    let half = try folder(dtype: .bfloat16)
+    let name = ModelFolder.weightsName
+    func size(_ folder: Folder) throws -> Int {
+      try #require(FileManager.default.attributesOfItem(atPath: folder.url.appendingPathComponent(name).path)[.size] as? Int)
+    }
+    #expect(try size(half) < size(whole) * 6 / 10)
+    let image = try Tensor.randn([1, 3, 16, 16], generator: Generator(seed: 1))
+    let text = try Tensor([1, 5, 9], shape: [1, 3])
+    let (a, b) = try withoutGradients {
+      (try ModelFolder(whole.url).model()(image, text), try ModelFolder(half.url).model()(image, text))
+    }
+    let difference = try (a - b).abs().amax().item(Float.self)
+    #expect(difference > 0 && difference < 0.1)
+  }
+
+  @Test func aFolderWhosePartsDoNotFitIsRefused() async throws {
+    func message(_ body: (URL) throws -> Void) throws -> String {
+      let folder = try folder()
+      try body(folder.url)
+      do {
+        _ = try Captioner(contentsOf: folder.url)
+        return "no error"
+      } catch {
+        return "\(error)"
+      }
+    }
+    let remove = { (name: String) in { (url: URL) in try FileManager.default.removeItem(at: url.appendingPathComponent(name)) } }
+    #expect(try message { try FileManager.default.removeItem(at: $0) }.contains("there is no model folder at"))
+    #expect(try message(remove("config.json")).contains("is no model folder: it lacks config.json"))
+    #expect(try message(remove("model.safetensors")).contains("holds no weights"))
+    #expect(try message(remove("tokenizer.model")).contains("tokenizer.model cannot be read"))
+    #expect(try message(remove("preprocessor_config.json")).contains("preprocessor_config.json"))
+    #expect(
+      try message { try Data("{\"image_sise\": 3}".utf8).write(to: $0.appendingPathComponent("config.json")) }
+        .contains("\"image_sise\" is no parameter of the model"))
+    #expect(
+      try message {
+        try Tokenizer.train(on: ["other text"], configuration: .init(vocabularySize: 268)).modelData
+          .write(to: $0.appendingPathComponent("tokenizer.model"))
+      }.contains("num_tokens in config.json is"))
+    #expect(
+      try message {
+        var image = ImageProcessor.Configuration()
+        image.size = .init(height: 32, width: 16)
+        try image.write(to: $0.appendingPathComponent("preprocessor_config.json"))
+      }.contains("makes pictures of 32 x 16"))
+  }
+
+  @Test func captioningLeavesNoTensorBehind() async {
+    await #expect(processExitsWith: .success) {
+      let tests = CaptionerTests()
+      let folder = try tests.folder()
+      let captioner = try Captioner(contentsOf: folder.url)
+      let image = try captioner.processor(Fixture.url("rgb.png"))
+      _ = try await captioner.caption([image], tests.request())
+      let before = Tensor.liveCount
+      for _ in 0..<20 {
+        _ = try await captioner.caption([image, image], tests.request())
+        _ = try await captioner.caption([image], tests.request { $0.options.numBeams = 3 })
+        for try await _ in captioner.stream(image, tests.request()) { break }
+      }
+      // A stream that was left ends on its own task.
+      for _ in 0..<100 where Tensor.liveCount != before { try await Task.sleep(for: .milliseconds(20)) }
+      precondition(Tensor.liveCount == before, "\(Tensor.liveCount - before) tensors are left")
+    }
+  }
+}
