@@ -1,1 +1,153 @@
+import Foundation
+import MultiModalPipeline
 import Testing
+import Torch
+
+@Suite struct CommandLineTests {
+  @Test(arguments: [
+    [], ["caption"], ["train"], ["evaluate"], ["forward"], ["init"], ["inspect"], ["tokenizer"],
+    ["tokenizer", "train"],
+    ["tokenizer", "encode"], ["tokenizer", "decode"], ["doctor"],
+  ])
+  func everyCommandHasHelp(command: [String]) throws {
+    let result = try GPT4MM.finish(GPT4MM.process(command + ["--help"]))
+    #expect(result.code == 0)
+    #expect(result.output.contains("usage: \((["gpt4mm"] + command).joined(separator: " "))"))
+    #expect(result.errors.isEmpty)
+    #expect(!result.output.contains("\u{1B}"))
+  }
+
+  @Test func wrongCallsExitWithTwoAndSayWhatIsMeant() throws {
+    let wrong: [([String], String)] = [
+      (["capton", "x.png"], "command 'capton' is not known: did you mean 'caption'?"),
+      (["caption", "--modle", "x"], "option '--modle' is not known: did you mean '--model'?"),
+      (["caption"], "'caption' needs at least one picture"),
+      (["caption", "--top-p", "1.2", "x.png"], "top_p must be in (0, 1], got 1.2"),
+      (["tokenizer", "trian"], "command 'trian' is not known: did you mean 'train'?"),
+      (["tokenizer"], "'gpt4mm tokenizer' needs a command: train, encode, decode"),
+      (["forward", "--input", "a"], "'forward' needs --model DIR"),
+      (["doctor", "now"], "'doctor' takes no argument, got 'now'"),
+      (["train", "--data", "x", "--out", "y"], "'train' needs --config FILE"),
+    ]
+    for (call, message) in wrong {
+      let result = try GPT4MM.finish(GPT4MM.process(call))
+      #expect(result.code == 2, "\(call)")
+      #expect(result.errors.hasPrefix("gpt4mm: ") && result.errors.contains(message), "\(result.errors)")
+      #expect(result.errors.split(separator: "\n").count == 1)
+      #expect(result.output.isEmpty)
+    }
+  }
+
+  @Test func workThatFailsExitsWithOneAndOneSentence() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("{\"image_size\": 30}", "config.json")
+    let failing: [([String], String)] = [
+      (["caption", "--model", "/nonexistent", "x.png"], "there is no model folder at /nonexistent"),
+      (["inspect", "/nonexistent"], "there is no file /nonexistent"),
+      (
+        ["init", "--config", folder.path("config.json"), "--out", folder.path("m")],
+        "image_size must be a multiple of patch_size"
+      ),
+      (
+        ["init", "--config", "/nonexistent.json", "--out", folder.path("m")],
+        "/nonexistent.json cannot be read"
+      ),
+      (["caption", "--device", "cuda:77", "x.png"], "device \"cuda:77\""),
+      (
+        ["train", "--data", "/nonexistent", "--config", folder.path("config.json"), "--out", "y"],
+        "\"image_size\" is not known here"
+      ),
+      (["tokenizer", "encode", "--model", folder.path("config.json"), "text"], "is no SentencePiece model"),
+    ]
+    for (call, message) in failing {
+      let result = try GPT4MM.finish(GPT4MM.process(call))
+      #expect(result.code == 1, "\(call)")
+      #expect(result.errors.hasPrefix("gpt4mm: ") && result.errors.contains(message), "\(result.errors)")
+      #expect(result.errors.split(separator: "\n").count == 1)
+      #expect(result.output.isEmpty)
+    }
+    #expect(!FileManager.default.fileExists(atPath: folder.path("m")))
+  }
+
+  @Test func aModelIsMadeInspectedAndRunForward() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(
+      #"{"image_size": 16, "patch_size": 8, "encoder_dim": 16, "encoder_depth": 1, "encoder_heads": 1, "num_tokens": 30, "max_seq_len": 8, "decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2, "alibi_num_heads": 1}"#,
+      "config.json")
+    let made = try GPT4MM.run(
+      "init", "--config", folder.path("config.json"), "--seed", "3", "--out", folder.path("model"))
+    #expect(made.code == 0, "\(made.errors)")
+    let again = try GPT4MM.run(
+      "init", "--config", folder.path("config.json"), "--seed", "3", "--out", folder.path("again"))
+    #expect(again.code == 0)
+    let weights = { (name: String) in
+      try Data(contentsOf: folder.url.appendingPathComponent("\(name)/model.safetensors"))
+    }
+    let (first, second) = (try weights("model"), try weights("again"))
+    #expect(first == second)
+
+    let inspected = try GPT4MM.run("inspect", folder.path("model"))
+    #expect(inspected.output.contains("to_logits") && inspected.output.contains("float32"))
+
+    let img = try Tensor.randn([2, 16, 16, 3], generator: Generator(seed: 1))
+    let text = try Tensor([1, 2, 3, 4, 5, 6], shape: [2, 3])
+    try Safetensors.write(
+      [("img", img), ("text", text)], to: folder.url.appendingPathComponent("in.safetensors"))
+    func forward(_ more: String...) throws -> (GPT4MM.Result, Tensor?) {
+      let output = folder.url.appendingPathComponent("out.safetensors")
+      let result = try GPT4MM.finish(
+        GPT4MM.process(
+          [
+            "forward", "--model", folder.path("model"), "--input", folder.path("in.safetensors"), "--output",
+            output.path,
+          ]
+            + more))
+      return (result, try? Safetensors.read(output).tensors["logits"])
+    }
+    let (result, documented) = try forward()
+    #expect(result.code == 0, "\(result.errors)")
+    let zetascale = try forward("--compatibility", "zetascale").1
+    let expected = try withoutGradients {
+      try ModelFolder(folder.url.appendingPathComponent("model")).model()(img, text)
+    }
+    #expect(try (#require(documented) - expected).abs().amax().item(Float.self) == 0)
+    #expect(try (#require(zetascale) - expected).abs().amax().item(Float.self) > 1e-3)
+    #expect(try forward("--compatibility", "zeta").0.code == 2)
+
+    try Safetensors.write(
+      [("img", img), ("text", Tensor([1, 99], shape: [2, 1]))],
+      to: folder.url.appendingPathComponent("in.safetensors"))
+    #expect(try forward().0.errors == "gpt4mm: text holds token 99, but num_tokens is 30\n")
+  }
+
+  @Test func aVocabularyIsTrainedAndUsed() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("a cat\na dog\nthe cat and the dog\n", "text.txt")
+    let model = folder.path("tokenizer.model")
+    let trained = try GPT4MM.run(
+      "tokenizer", "train", "--input", folder.path("text.txt"), "--vocabulary-size", "280", "--output", model)
+    #expect(trained.code == 0, "\(trained.errors)")
+    #expect(trained.errors.isEmpty)
+    let ids = try GPT4MM.run("tokenizer", "encode", "--model", model, "the 猫").output
+    let words = ids.split(whereSeparator: \.isWhitespace).map(String.init)
+    let text = try GPT4MM.finish(GPT4MM.process(["tokenizer", "decode", "--model", model] + words)).output
+    #expect(text == "the 猫\n")
+  }
+
+  @Test func aReaderThatLeavesEndsTheProgramQuietly() throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", "'\(GPT4MM.executable.path)' --help | true"]
+    let result = try GPT4MM.finish(process)
+    #expect(result.errors.isEmpty)
+  }
+
+  @Test func doctorFindsEverythingThatIsNeeded() throws {
+    let result = try GPT4MM.run("doctor")
+    #expect(result.code == 0, "\(result.output)\(result.errors)")
+    for subject in ["LibTorch: 2.15", "cpu", "libvips", "SentencePiece"] {
+      #expect(result.output.contains("ok      \(subject)"))
+    }
+    #expect(try GPT4MM.run("doctor", "--json").output.contains("\"subject\" : \"LibTorch\""))
+  }
+}

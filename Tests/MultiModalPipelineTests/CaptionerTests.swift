@@ -10,7 +10,9 @@ import Torch
     deinit { try? FileManager.default.removeItem(at: url) }
   }
 
-  private func folder(dtype: DType = .float32, _ change: (inout Configuration) -> Void = { _ in }) throws -> Folder {
+  private func folder(dtype: DType = .float32, _ change: (inout Configuration) -> Void = { _ in }) throws
+    -> Folder
+  {
     let folder = Folder()
     let tokenizer = try Tokenizer.train(on: ["a cat", "a dog"], configuration: .init(vocabularySize: 270))
     var configuration = Configuration()
@@ -72,7 +74,9 @@ import Torch
     let half = try folder(dtype: .bfloat16)
     let name = ModelFolder.weightsName
     func size(_ folder: Folder) throws -> Int {
-      try #require(FileManager.default.attributesOfItem(atPath: folder.url.appendingPathComponent(name).path)[.size] as? Int)
+      try #require(
+        FileManager.default.attributesOfItem(atPath: folder.url.appendingPathComponent(name).path)[.size]
+          as? Int)
     }
     #expect(try size(half) < size(whole) * 6 / 10)
     let image = try Tensor.randn([1, 3, 16, 16], generator: Generator(seed: 1))
@@ -95,8 +99,11 @@ import Torch
         return "\(error)"
       }
     }
-    let remove = { (name: String) in { (url: URL) in try FileManager.default.removeItem(at: url.appendingPathComponent(name)) } }
-    #expect(try message { try FileManager.default.removeItem(at: $0) }.contains("there is no model folder at"))
+    let remove = { (name: String) in
+      { (url: URL) in try FileManager.default.removeItem(at: url.appendingPathComponent(name)) }
+    }
+    #expect(
+      try message { try FileManager.default.removeItem(at: $0) }.contains("there is no model folder at"))
     #expect(try message(remove("config.json")).contains("is no model folder: it lacks config.json"))
     #expect(try message(remove("model.safetensors")).contains("holds no weights"))
     #expect(try message(remove("tokenizer.model")).contains("tokenizer.model cannot be read"))
@@ -106,7 +113,9 @@ import Torch
         .contains("\"image_sise\" is no parameter of the model"))
     #expect(
       try message {
-        try Tokenizer.train(on: ["other text"], configuration: .init(vocabularySize: 268)).modelData
+        try Tokenizer.train(
+          on: ["the quick brown fox jumps over it"], configuration: .init(vocabularySize: 290)
+        ).modelData
           .write(to: $0.appendingPathComponent("tokenizer.model"))
       }.contains("num_tokens in config.json is"))
     #expect(

@@ -13,7 +13,8 @@ import Testing
   }
 
   static let texts = [
-    "grinning face", "", " ", "  leading and trailing  ", "tab\tand\nnewline\r\n", "日本語のテキスト", "مرحبا بالعالم",
+    "grinning face", "", " ", "  leading and trailing  ", "tab\tand\nnewline\r\n", "日本語のテキスト",
+    "مرحبا بالعالم",
     "e\u{301} combining", "👩🏽‍🚀 family 👨‍👩‍👧‍👦", "U+2581 is \u{2581}, twice \u{2581}\u{2581}", "null \u{0} inside",
     "\u{FEFF}byte order mark", "\u{10FFFF}\u{E000}", "<0x41> <s> </s> <pad>", "ﬁ ligature ﬀ", "Ⅷ ½ ²",
     "\u{202E}right to left", "ß ẞ İ ı",
@@ -60,7 +61,8 @@ import Testing
     for _ in 0..<200 {
       // Mostly bytes, so that many characters are broken.
       let ids = (0..<Int.random(in: 1...10, using: &generator)).map { _ in
-        Int.random(in: 0..<(Bool.random(using: &generator) ? 260 : tokenizer.vocabularySize), using: &generator)
+        Int.random(
+          in: 0..<(Bool.random(using: &generator) ? 260 : tokenizer.vocabularySize), using: &generator)
       }
       #expect(try Array(streamed(ids, tokenizer).utf8) == Array(tokenizer.decode(ids).utf8))
     }
@@ -109,7 +111,9 @@ import Testing
     #expect(
       message { _ = try tokenizer.decode([5, 99999]) }
         == "token 99999 is not in the vocabulary, whose ids are 0 to \(last)")
-    #expect(message { _ = try tokenizer.piece(-1) } == "token -1 is not in the vocabulary, whose ids are 0 to \(last)")
+    #expect(
+      message { _ = try tokenizer.piece(-1) }
+        == "token -1 is not in the vocabulary, whose ids are 0 to \(last)")
     #expect(
       message { _ = try Tokenizer.train(on: ["a"], configuration: .init(vocabularySize: 100)) }
         == "the vocabulary size must be above 260 (256 bytes and 4 special tokens), got 100")
