@@ -27,6 +27,8 @@ demo: build ## caption three pictures with the trained weights that lie in Model
 test: setup ## test the set-up, then build in debug mode and run every test
 	@echo "Testing scripts/setup"
 	@Tests/scripts/setup-test
+	@echo "Building another package that depends on this one"
+	@Tests/scripts/dependency-test
 	@echo "Building and running the Swift tests"
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
 	@$(ENVIRONMENT) && swift test --disable-xctest --no-parallel $(RUN_PATH)
