@@ -81,8 +81,9 @@ public final class GPT4MultiModal {
 
   /// The call by the documented names.
   public func forward(img: Tensor, text: Tensor, mask: Tensor? = nil) throws -> Tensor {
-    if let images = img.shape.first, let texts = text.shape.first, images != texts {
-      throw ModelError("img has a batch of \(images), but text has \(texts): they must be equal")
+    if img.rank == 4, text.rank == 2, img.shape[0] != text.shape[0] {
+      throw ModelError(
+        "img has a batch of \(img.shape[0]), but text has \(text.shape[0]): they must be equal")
     }
     return try decoder(text, context: encode(img), mask: mask, training: isTraining)
   }

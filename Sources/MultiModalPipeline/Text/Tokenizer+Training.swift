@@ -68,7 +68,8 @@ extension Tokenizer {
       if configuration.vocabularySize < smallestVocabulary + characters {
         throw TokenizerError(
           "the text has \(characters) different characters, so the vocabulary size must be at least "
-            + "\(smallestVocabulary + characters), got \(configuration.vocabularySize); or lower the character coverage")
+            + "\(smallestVocabulary + characters), got \(configuration.vocabularySize); or lower the character coverage"
+        )
       }
       throw TokenizerError("no vocabulary of \(configuration.vocabularySize) entries can be made: \(message)")
     }
