@@ -36,7 +36,7 @@ public struct Device: Hashable, Sendable {
       let found = Device.count(of: kind)
       throw TorchError(
         found == 0
-          ? "device \"\(name)\" is not available with this LibTorch on this machine: use cpu, or run 'gpt4mm doctor'"
+          ? "device \"\(name)\" is not available with this LibTorch on this machine: use cpu"
           : "device \"\(name)\" is not there: this machine has \(found) of its kind, counted from 0")
     }
   }

@@ -92,7 +92,7 @@ extension Command {
     struct Text: Encodable {
       let text: String
       let tokens: [Int]
-      let log_probabilities: [Double]
+      let logProbabilities: [Double]
       let finish: GeneratedText.FinishReason
       let score: Double?
     }
@@ -117,7 +117,7 @@ extension Command {
               picture: path,
               texts: captions.map {
                 .init(
-                  text: $0.text, tokens: $0.tokens, log_probabilities: $0.logProbabilities, finish: $0.finish,
+                  text: $0.text, tokens: $0.tokens, logProbabilities: $0.logProbabilities, finish: $0.finish,
                   score: $0.score)
               })))
       } else {

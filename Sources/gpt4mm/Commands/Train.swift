@@ -30,6 +30,10 @@ extension Command {
     let data = try url(arguments.required("data"))
     let out = try url(arguments.required("out"))
     let resume = arguments.flag("resume")
+    let settings = ["config", "epochs", "batch-size", "learning-rate", "seed"]
+    if resume, let given = settings.first(where: { arguments.string($0) != nil }) {
+      throw UsageError("--resume goes on with the run's own settings: leave --\(given) out")
+    }
     var configuration = TrainingConfiguration()
     if let path = arguments.string("config") {
       configuration = try TrainingConfiguration(contentsOf: url(path))
