@@ -156,21 +156,33 @@ void ct_tensor_release(CTTensor *tensor) {
 
 int64_t ct_tensor_live_count(void) { return live_tensors.load(std::memory_order_relaxed); }
 
-int64_t ct_tensor_rank(const CTTensor *tensor) { return impl(tensor)->dim(); }
+// Descriptions cannot fail for the tensors that LibTorch's usual operators give. For the rest (nested ones have no
+// sizes), what is asked for stays at 0.
+int64_t ct_tensor_rank(const CTTensor *tensor) {
+  int64_t rank = 0;
+  free(guarded([&] { rank = static_cast<int64_t>(impl(tensor)->sizes().size()); }));
+  return rank;
+}
 
 void ct_tensor_shape(const CTTensor *tensor, int64_t *shape) {
-  auto sizes = impl(tensor)->sizes();
-  std::copy(sizes.begin(), sizes.end(), shape);
+  free(guarded([&] {
+    auto sizes = impl(tensor)->sizes();
+    std::copy(sizes.begin(), sizes.end(), shape);
+  }));
 }
 
 int32_t ct_tensor_dtype(const CTTensor *tensor) {
-  return static_cast<int32_t>(c10::typeMetaToScalarType(impl(tensor)->dtype()));
+  int32_t dtype = -1;
+  free(guarded([&] { dtype = static_cast<int32_t>(c10::typeMetaToScalarType(impl(tensor)->dtype())); }));
+  return dtype;
 }
 
 void ct_tensor_device(const CTTensor *tensor, int32_t *kind, int32_t *index) {
-  auto device = impl(tensor)->device();
-  *kind = static_cast<int32_t>(device.type());
-  *index = device.index();
+  free(guarded([&] {
+    auto device = impl(tensor)->device();
+    *kind = static_cast<int32_t>(device.type());
+    *index = device.index();
+  }));
 }
 
 CTError ct_tensor_data(const CTTensor *tensor, void **data) {
