@@ -17,7 +17,6 @@ import Torch
     for split in ["train", "validation"] {
       var lines = ""
       for (name, colour) in colours {
-        // A portable pixmap would need another loader, so the square goes through PNG.
         let pixels = Array(repeating: colour, count: 16 * 16).flatMap { $0 }
         try folder.write("", "\(split)/.keep")
         try Picture(height: 16, width: 16, channels: 3, pixels: pixels).png()
