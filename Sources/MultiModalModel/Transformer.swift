@@ -75,10 +75,12 @@ public final class Transformer {
   private func hiddenStates(
     _ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?, training: Bool, wantsMaps: Bool
   ) throws -> (states: Tensor, maps: [Attention.Map]) {
-    let prefix = configuration.crossAttend || cache?.length ?? 0 > 0 ? nil : context
-    let prefixLength = configuration.crossAttend ? 0 : cache?.prefixLength ?? context?.shape[1] ?? 0
+    let past = cache?.length ?? 0
+    // Without cross-attention the context goes before the text, in the first step alone.
+    let prefix = configuration.crossAttend || past > 0 ? nil : context
     if let prefix { cache?.prefixLength = prefix.shape[1] }
-    try check(text, mask: mask, past: (cache?.length ?? 0) - (cache?.length ?? 0 > 0 ? prefixLength : 0))
+    let prefixLength = prefix?.shape[1] ?? cache?.prefixLength ?? 0
+    try check(text, mask: mask, past: past > 0 ? past - prefixLength : 0)
 
     let textPositions = try self.textPositions(text, mask: mask, cache: cache)
     var x = try tokens(text.to(dtype: .int64))

@@ -11,7 +11,9 @@ public struct PictureAugmentation: Sendable {
     public var size = [0.6, 1.0]
     /// The largest rotation either way, in degrees.
     public var degrees = 12.0
-    /// The share of views with a gradient as background; the others have one colour.
+    /// The share of views on white, as pages and screens show pictures; the others have drawn colours.
+    public var white = 0.25
+    /// The share of the others with a gradient as background; the rest have one colour.
     public var gradient = 0.5
     /// The largest change of a channel's contrast, as a share.
     public var contrast = 0.2
@@ -30,7 +32,7 @@ public struct PictureAugmentation: Sendable {
     public var flipShare = 0.0
 
     enum CodingKeys: String, CodingKey {
-      case height, width, size, degrees, gradient, contrast, brightness, blur, noise
+      case height, width, size, degrees, white, gradient, contrast, brightness, blur, noise
       case blurShare = "blur_share"
       case noiseShare = "noise_share"
       case jpegShare = "jpeg_share"
@@ -55,7 +57,7 @@ public struct PictureAugmentation: Sendable {
       try range("noise", noise, 0...255)
       try range("jpeg_quality", jpegQuality, 1...100)
       let shares = [
-        ("gradient", gradient), ("blur_share", blurShare), ("noise_share", noiseShare),
+        ("white", white), ("gradient", gradient), ("blur_share", blurShare), ("noise_share", noiseShare),
         ("jpeg_share", jpegShare),
         ("flip_share", flipShare), ("contrast", contrast),
       ]
@@ -142,8 +144,9 @@ public struct PictureAugmentation: Sendable {
     view.flip = happens(settings.flipShare)
 
     func colour() -> (Double, Double, Double) { (draw([0, 255]), draw([0, 255]), draw([0, 255])) }
-    view.background = colour()
-    if happens(settings.gradient) {
+    let onWhite = happens(settings.white)
+    view.background = onWhite ? (255, 255, 255) : colour()
+    if !onWhite, happens(settings.gradient) {
       let end = colour()
       let along = draw([0, 1])
       let change = (end.0 - view.background.0, end.1 - view.background.1, end.2 - view.background.2)

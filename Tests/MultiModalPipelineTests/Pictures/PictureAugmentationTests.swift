@@ -12,6 +12,7 @@ import Testing
     configuration.width = 30
     configuration.size = [0.5, 0.5]
     configuration.degrees = 0
+    configuration.white = 0
     configuration.gradient = 0
     configuration.contrast = 0
     configuration.brightness = 0
@@ -67,6 +68,16 @@ import Testing
     generator = SplitMix64(seed: 3)
     let opaque = try augmentation(try picture([255, 0, 0, 255]), using: &generator)
     #expect(opaque.pixel(row: 10, column: 15) == [255, 0, 0])
+  }
+
+  @Test func theShareOnWhiteIsThatOfTheSettings() throws {
+    let source = try picture([255, 0, 0, 0])
+    var generator = SplitMix64(seed: 4)
+    let augmentation = try augmentation { $0.white = 0.25 }
+    let white = try (0..<200).filter { _ in
+      try count([255, 255, 255], in: augmentation(source, using: &generator)) == 600
+    }
+    #expect((35...65).contains(white.count), "\(white.count)")
   }
 
   @Test func aMirroredViewIsTheMirrorImage() throws {
