@@ -151,7 +151,7 @@ CTError ct_operator_call(
 
 void ct_tensor_release(CTTensor *tensor) {
   live_tensors.fetch_sub(1, std::memory_order_relaxed);
-  c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim(impl(tensor));
+  free(guarded([&] { c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim(impl(tensor)); }));
 }
 
 int64_t ct_tensor_live_count(void) { return live_tensors.load(std::memory_order_relaxed); }
@@ -235,9 +235,15 @@ CTError ct_tensor_set_grad(CTTensor *tensor, const CTTensor *gradient) {
   return guarded([&] { borrow(tensor).mutable_grad() = gradient ? borrow(gradient) : at::Tensor(); });
 }
 
-bool ct_grad_mode(void) { return c10::GradMode::is_enabled(); }
+bool ct_grad_mode(void) {
+  bool result = true;
+  free(guarded([&] { result = c10::GradMode::is_enabled(); }));
+  return result;
+}
 
-void ct_set_grad_mode(bool enabled) { c10::GradMode::set_enabled(enabled); }
+void ct_set_grad_mode(bool enabled) {
+  free(guarded([&] { c10::GradMode::set_enabled(enabled); }));
+}
 
 CTError ct_manual_seed(uint64_t seed) {
   return guarded([&] { at::manual_seed(seed); });
@@ -261,7 +267,7 @@ CTError ct_generator_default(int32_t device, int32_t index, CTGenerator **result
 }
 
 void ct_generator_release(CTGenerator *generator) {
-  c10::intrusive_ptr<c10::GeneratorImpl>::reclaim(impl(generator));
+  free(guarded([&] { c10::intrusive_ptr<c10::GeneratorImpl>::reclaim(impl(generator)); }));
 }
 
 CTError ct_generator_state(const CTGenerator *generator, CTTensor **result) {
@@ -280,7 +286,11 @@ CTError ct_generator_set_state(CTGenerator *generator, const CTTensor *state) {
   });
 }
 
-int32_t ct_threads(void) { return at::get_num_threads(); }
+int32_t ct_threads(void) {
+  int32_t count = 0;
+  free(guarded([&] { count = at::get_num_threads(); }));
+  return count;
+}
 
 CTError ct_set_threads(int32_t count) {
   return guarded([&] { at::set_num_threads(count); });
@@ -298,8 +308,7 @@ int32_t ct_device_count(int32_t device) {
 const char *ct_version(void) { return TORCH_VERSION; }
 
 char *ct_configuration(void) {
-  std::string text;
-  auto error = guarded([&] { text = at::show_config() + at::get_parallel_info(); });
-  if (error) return error;
-  return strdup(text.c_str());
+  char *text = nullptr;
+  auto error = guarded([&] { text = strdup((at::show_config() + at::get_parallel_info()).c_str()); });
+  return error ? error : text;
 }
