@@ -49,18 +49,34 @@ public struct ModelFolder: Sendable {
   }
 
   /// Builds the model without initialising it and maps its weights.
-  /// - Parameters:
-  ///   - compatibility: instead of what `config.json` says
-  ///   - strict: refuse weights that lack a tensor or have one too many
+  /// - Parameter compatibility: instead of what `config.json` says
+  /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor.
   public func model(
-    compatibility: Configuration.Compatibility? = nil, strict: Bool = true, device: Device = .cpu,
-    dtype: DType = .float32
+    compatibility: Configuration.Compatibility? = nil, device: Device = .cpu, dtype: DType = .float32
   ) throws -> GPT4MultiModal {
+    try load(.uninitialized, compatibility, device, dtype, strict: true).model
+  }
+
+  /// A model with those weights that fit it; the others are drawn as for a new model.
+  /// - Parameters:
+  ///   - seed: of the weights that are drawn
+  ///   - compatibility: instead of what `config.json` says
+  /// - Returns: also the names of all tensors that are missing, unexpected or misshapen
+  public func partialModel(
+    seed: UInt64, compatibility: Configuration.Compatibility? = nil, device: Device = .cpu,
+    dtype: DType = .float32
+  ) throws -> (model: GPT4MultiModal, report: LoadReport) {
+    try load(.random(Generator(seed: seed)), compatibility, device, dtype, strict: false)
+  }
+
+  private func load(
+    _ contents: ParameterStore.Contents, _ compatibility: Configuration.Compatibility?, _ device: Device,
+    _ dtype: DType, strict: Bool
+  ) throws -> (model: GPT4MultiModal, report: LoadReport) {
     var configuration = try configuration()
     if let compatibility { configuration.compatibility = compatibility }
-    let model = try GPT4MultiModal(configuration, contents: .uninitialized, dtype: dtype, device: device)
-    _ = try model.parameters.load(WeightFile.read(url).tensors, strict: strict)
-    return model
+    let model = try GPT4MultiModal(configuration, contents: contents, dtype: dtype, device: device)
+    return (model, try model.parameters.load(WeightFile.read(url).tensors, strict: strict))
   }
 
   public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }

@@ -44,7 +44,7 @@ extension ParameterStore {
     }
     for parameter in parameters {
       guard let tensor = tensors[parameter.name], tensor.shape == parameter.shape else { continue }
-      try parameter.replace(with: tensor.to(dtype: parameter.value.dtype).to(device: device))
+      try parameter.replace(with: tensor.to(dtype: parameter.value.dtype).to(device: device).contiguous())
     }
     return report
   }

@@ -138,14 +138,29 @@ public enum PyTorchCheckpoint {
       guard view.offset >= 0, try whole.dtype == view.dtype, let end = reach(view), end <= whole.count else {
         throw WeightsPickle.Failure(reason: "tensor \"\(name)\" reaches beyond its storage")
       }
+      // A few bytes could claim terabytes that way, and no trained parameter is of this kind.
+      guard !repeatsElements(view, of: whole.count) else {
+        throw WeightsPickle.Failure(
+          reason: "tensor \"\(name)\" has more elements than its storage: save it again after contiguous()")
+      }
       guard tensors[name] == nil else {
         throw WeightsPickle.Failure(reason: "tensor \"\(name)\" occurs twice")
       }
       tensors[name] = try asStrided(
-        .tensor(whole), .ints(view.shape), .ints(view.strides), .int(view.offset)
-      ).contiguous()
+        .tensor(whole), .ints(view.shape), .ints(view.strides), .int(view.offset))
     }
     return tensors
+  }
+
+  private static func repeatsElements(_ view: WeightsPickle.View, of available: Int) -> Bool {
+    if view.shape.contains(0) { return false }
+    var count = 1
+    for size in view.shape {
+      let (product, overflow) = count.multipliedReportingOverflow(by: size)
+      guard !overflow, product <= available else { return true }
+      count = product
+    }
+    return false
   }
 
   /// One past the last element that a view touches; nil where that is no number.

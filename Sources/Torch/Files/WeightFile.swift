@@ -15,7 +15,7 @@ public enum WeightFile {
       throw FileError("there is no file \(url.path)")
     }
     if isFolder.boolValue {
-      for name in [single, index]
+      for name in [single, index, pyTorch]
       where FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) {
         return try read(url.appendingPathComponent(name))
       }
