@@ -62,13 +62,29 @@ public final class DecoderCache {
     self.padding = padding
   }
 
-  /// Keeps the given rows of the batch, in this order, some more than once: for beams.
-  public func reorder(_ rows: Tensor) throws {
-    func pick(_ pair: KeysAndValues) throws -> KeysAndValues {
-      KeysAndValues(keys: try pair.keys.indexSelect(0, rows), values: try pair.values.indexSelect(0, rows))
+  /// Keeps the given rows of the batch, in this order, some more than once: for beams. Buffers stay where they are
+  /// while the number of rows does.
+  /// - Parameters:
+  ///   - rows: int64 [new rows]
+  ///   - keepsContexts: each row's context stays the same, as when beams of one picture change places
+  public func reorder(_ rows: Tensor, keepsContexts: Bool = false) throws {
+    func pick(_ buffer: Tensor) throws -> Tensor {
+      let held = try buffer.narrow(2, start: 0, length: length).indexSelect(0, rows)
+      let shape = [held.shape[0]] + buffer.shape.dropFirst()
+      let target =
+        shape == buffer.shape
+        ? buffer : try Tensor(uninitialized: shape, dtype: buffer.dtype, device: buffer.device)
+      try target.narrow(2, start: 0, length: length).copy_(held)
+      return target
     }
-    selfAttention = try selfAttention.map(pick)
-    crossAttention = try crossAttention.map(pick)
+    selfAttention = try selfAttention.map {
+      KeysAndValues(keys: try pick($0.keys), values: try pick($0.values))
+    }
+    if !keepsContexts {
+      crossAttention = try crossAttention.map {
+        KeysAndValues(keys: try $0.keys.indexSelect(0, rows), values: try $0.values.indexSelect(0, rows))
+      }
+    }
     if let positions, positions.shape[0] > 1 { self.positions = try positions.indexSelect(0, rows) }
     if let padding { self.padding = try padding.indexSelect(0, rows) }
   }

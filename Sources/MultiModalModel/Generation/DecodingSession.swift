@@ -12,6 +12,10 @@ final class DecodingSession {
   private let model: GPT4MultiModal
   private var context: Tensor  // [rows, patches, dim]
   private(set) var texts: [[Int]]
+  /// The picture that each row's context is of.
+  private var pictures: [Int]
+  /// How many rows each row becomes once what they share has been computed.
+  private var copies: Int
   private let overflow: GenerationOptions.Overflow
   private var cache: DecoderCache?
   /// How many of each row's last tokens the cache does not hold yet.
@@ -20,15 +24,30 @@ final class DecodingSession {
   /// - Parameters:
   ///   - context: what `encode` gave, one row per text
   ///   - texts: with at least one token each, of any lengths
-  init(_ model: GPT4MultiModal, context: Tensor, texts: [[Int]], overflow: GenerationOptions.Overflow) {
+  ///   - copies: how many texts go on from each of these
+  init(
+    _ model: GPT4MultiModal, context: Tensor, texts: [[Int]], copies: Int = 1,
+    overflow: GenerationOptions.Overflow
+  ) {
     self.model = model
     self.context = context
     self.texts = texts
+    self.copies = copies
     self.overflow = overflow
+    pictures = Array(texts.indices)
   }
 
   /// Logits over each row's next token, [rows, vocabulary] in float32.
   func logits() throws -> Tensor {
+    let logits = try nextLogits()
+    guard copies > 1 else { return logits }
+    let count = copies
+    copies = 1
+    try reorder(texts.indices.flatMap { Array(repeating: $0, count: count) })
+    return try logits.repeatInterleave(count, dim: 0)
+  }
+
+  private func nextLogits() throws -> Tensor {
     try withoutGradients {
       if texts.contains(where: { $0.count > model.configuration.maxSeqLen }) { try makeRoom() }
       let logits: Tensor
@@ -55,8 +74,11 @@ final class DecodingSession {
     guard rows != Array(texts.indices) else { return }
     let indices = try Tensor(rows).to(device: context.device)
     texts = rows.map { texts[$0] }
-    if let cache { try cache.reorder(indices) }
-    context = try context.indexSelect(0, indices)
+    let newPictures = rows.map { pictures[$0] }
+    let keepsContexts = newPictures == pictures
+    pictures = newPictures
+    if let cache { try cache.reorder(indices, keepsContexts: keepsContexts) }
+    if !keepsContexts { context = try context.indexSelect(0, indices) }
   }
 
   private var capacity: Int {

@@ -55,9 +55,8 @@ extension GPT4MultiModal {
     -> [[GeneratedText]]
   {
     let search = BeamSearch(options: options, limit: try newTokenLimit(prompts, options))
-    let context = try withoutGradients { try encode(img).repeatInterleave(options.numBeams, dim: 0) }
     let session = DecodingSession(
-      self, context: context, texts: prompts.flatMap { Array(repeating: $0, count: options.numBeams) },
+      self, context: try withoutGradients { try encode(img) }, texts: prompts, copies: options.numBeams,
       overflow: options.overflow)
     return try search(prompts: prompts) {
       let logits = try session.logits()

@@ -43,9 +43,10 @@ final class SamplingLoop {
   init(_ model: GPT4MultiModal, img: Tensor, prompts: [[Int]], options: GenerationOptions) throws {
     let limit = try model.newTokenLimit(prompts, options)
     let copies = options.numReturnSequences
-    let context = try withoutGradients { try model.encode(img).repeatInterleave(copies, dim: 0) }
+    session = DecodingSession(
+      model, context: try withoutGradients { try model.encode(img) }, texts: prompts, copies: copies,
+      overflow: options.overflow)
     let texts = prompts.flatMap { Array(repeating: $0, count: copies) }
-    session = DecodingSession(model, context: context, texts: texts, overflow: options.overflow)
     self.options = options
     self.limit = limit
     generator = try Generator(seed: options.seed)

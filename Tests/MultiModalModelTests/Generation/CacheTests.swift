@@ -89,6 +89,23 @@ import Torch
     }
   }
 
+  @Test func beamsThatChangePlacesStayInTheSameBuffers() throws {
+    let model = try smallModel()
+    let context = try withoutGradients { try model.encode(smallImages(2)) }
+    let cache = DecoderCache(capacity: 4)
+    _ = try withoutGradients {
+      try model.decoder(Tensor([1, 2], shape: [2, 1]), context: context, cache: cache)
+    }
+    let before = cache.selfAttention.map(\.keys)
+    let crossBefore = cache.crossAttention.map(\.keys)
+    let rows = try before[0].select(2, 0).array(of: Float.self)
+    try cache.reorder(Tensor([1, 0]), keepsContexts: true)
+    #expect(zip(before, cache.selfAttention).allSatisfy { $0 === $1.keys })
+    #expect(zip(crossBefore, cache.crossAttention).allSatisfy { $0 === $1.keys })
+    let swapped = try cache.selfAttention[0].keys.select(2, 0).array(of: Float.self)
+    #expect(swapped == Array(rows.suffix(rows.count / 2) + rows.prefix(rows.count / 2)))
+  }
+
   @Test func aPrefixsLogitsDoNotDependOnWhatFollows() throws {
     let model = try smallModel()
     let img = try smallImages(1)
