@@ -106,6 +106,22 @@ extension Configuration {
   }
 }
 
+extension Configuration {
+  /// - Throws: `ModelError` when the model cannot take an image of this size.
+  public func validateImage(height: Int, width: Int) throws {
+    guard height > 0, width > 0, height % patchSize == 0, width % patchSize == 0 else {
+      throw ModelError(
+        "img is \(height) x \(width), but height and width must be multiples of patch_size \(patchSize)")
+    }
+    let patches = (height / patchSize) * (width / patchSize)
+    guard patches <= maxPatches else {
+      throw ModelError(
+        "img is \(height) x \(width), which makes \(patches) patches, but image_size \(imageSize) allows "
+          + "\(maxPatches)")
+    }
+  }
+}
+
 // MARK: - JSON
 
 extension Configuration: Codable {

@@ -75,17 +75,7 @@ public final class ViTransformerWrapper {
     }
     guard shape[0] > 0 else { throw ModelError("img has a batch of 0, but must hold at least one picture") }
     let first = shape[1] == Self.channels ? img : try img.permute([0, 3, 1, 2])
-    let (height, width) = (first.shape[2], first.shape[3])
-    let p = configuration.patchSize
-    guard height > 0, width > 0, height % p == 0, width % p == 0 else {
-      throw ModelError(
-        "img is \(height) x \(width), but height and width must be multiples of patch_size \(p)")
-    }
-    guard (height / p) * (width / p) <= configuration.maxPatches else {
-      throw ModelError(
-        "img is \(height) x \(width), which makes \((height / p) * (width / p)) patches, but image_size "
-          + "\(configuration.imageSize) allows \(configuration.maxPatches)")
-    }
+    try configuration.validateImage(height: first.shape[2], width: first.shape[3])
     guard try img.isFinite().all().item(Bool.self) else {
       throw ModelError("img holds numbers that are not finite (NaN or infinity)")
     }

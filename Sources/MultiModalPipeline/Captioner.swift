@@ -56,14 +56,12 @@ public actor Captioner {
         "\(url.path): tokenizer.model has \(tokenizer.vocabularySize) tokens, but num_tokens in config.json is "
           + "\(configuration.numTokens): they must be equal")
     }
-    let size = processor.configuration.size
-    let patch = configuration.patchSize
-    guard size.height % patch == 0, size.width % patch == 0,
-      size.height / patch * (size.width / patch) <= configuration.maxPatches
-    else {
+    guard let size = processor.configuration.outputSize else { return }
+    do {
+      try configuration.validateImage(height: size.height, width: size.width)
+    } catch {
       throw ModelError(
-        "\(url.path): preprocessor_config.json makes pictures of \(size.height) x \(size.width), but config.json "
-          + "takes multiples of \(patch) and at most \(configuration.maxPatches) patches")
+        "\(url.path): what preprocessor_config.json makes of pictures does not fit config.json: \(error)")
     }
   }
 

@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalPipeline
 
 /// Reads settings from JSON: what is missing keeps its default, what is unknown is refused, because a misspelt
 /// setting that is silently ignored trains another model.
@@ -17,25 +18,29 @@ enum StrictJSON {
     let merged = try merge(given, into: known, at: "", strictFields, file)
     do {
       return try JSONDecoder().decode(Settings.self, from: JSONSerialization.data(withJSONObject: merged))
-    } catch let DecodingError.typeMismatch(_, context), let DecodingError.dataCorrupted(context) {
-      let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-      throw TrainingError("\(file): \"\(path)\" has the wrong kind of value: \(context.debugDescription)")
+    } catch let error as DecodingError {
+      throw TrainingError("\(file): \(error.sentence)")
     }
   }
 
   private static func merge(
     _ given: Any, into known: Any, at path: String, _ strictFields: Set<String>, _ file: String
   ) throws -> Any {
-    guard !strictFields.contains(path), let knownFields = known as? [String: Any] else { return given }
+    guard let knownFields = known as? [String: Any] else { return given }
     guard let givenFields = given as? [String: Any] else {
       throw TrainingError("\(file): \"\(path.isEmpty ? "the whole" : path)\" must be an object in braces")
     }
     var merged = knownFields
     for (key, value) in givenFields {
       let full = path.isEmpty ? key : "\(path).\(key)"
+      if strictFields.contains(full) {
+        merged[key] = value
+        continue
+      }
       guard let before = knownFields[key] else {
         throw TrainingError(
-          "\(file): \"\(full)\" is not known here: known are \(knownFields.keys.sorted().joined(separator: ", "))"
+          "\(file): \"\(full)\" is not known here: known are "
+            + Set(knownFields.keys).union(path.isEmpty ? strictFields : []).sorted().joined(separator: ", ")
         )
       }
       merged[key] = try merge(value, into: before, at: full, strictFields, file)

@@ -96,10 +96,15 @@ public final class Trainer {
         AdamW.Group(parameters: others, weightDecay: 0),
       ], beta1: settings.beta1, beta2: settings.beta2)
 
+    let side = configuration.model.imageSize
+    let view = configuration.image.outputSize ?? .init(height: side, width: side)
+    let augmentation = try configuration.augmentation.map {
+      try PictureAugmentation($0, height: view.height, width: view.width)
+    }
     func loader(_ folder: ImageFolder, augmented: Bool) throws -> BatchLoader {
       try BatchLoader(
         folder, tokenizer: tokenizer, processor: processor,
-        augmentation: augmented ? PictureAugmentation(configuration.augmentation) : nil,
+        augmentation: augmented ? augmentation : nil,
         maxSeqLen: configuration.model.maxSeqLen, batchSize: settings.batchSize, seed: settings.seed)
     }
     training = try loader(folder, augmented: true)
@@ -140,39 +145,37 @@ public final class Trainer {
     let began = ContinuousClock.now
     let before = state.seconds
     let first = state.step
-    var next = prefetch(state.step)
-    while state.step < steps {
-      let batch = try await next.value
-      next = prefetch(state.step + 1)
-      let (loss, norm) = try step(batch)
-      guard loss.isFinite, norm.isFinite else {
-        next.cancel()
-        throw TrainingError(
-          "the loss at step \(state.step) is \(loss): lower --learning-rate; the last checkpoint is whole")
+    var batches = Prefetcher(state.step..<max(state.step, steps)) { [training] in try training.batch(step: $0)
+    }
+    do {
+      while let batch = try await batches.next() {
+        let (loss, norm) = try step(batch)
+        guard loss.isFinite, norm.isFinite else {
+          throw TrainingError(
+            "the loss at step \(state.step) is \(loss): lower --learning-rate; the last checkpoint is whole")
+        }
+        let rate = schedule(state.step)
+        state.step += 1
+        let seconds = (ContinuousClock.now - began) / .seconds(1)
+        state.seconds = before + seconds
+        report(
+          .step(
+            Progress(
+              step: state.step, steps: steps, epoch: Double(state.step) / Double(training.stepsPerEpoch),
+              loss: loss, learningRate: rate, gradientNorm: norm,
+              samplesPerSecond: Double((state.step - first) * min(settings.batchSize, training.exampleCount))
+                / seconds)))
+        if state.step % settings.validationEvery == 0 || state.step == steps { try validate(report) }
+        if state.step % settings.checkpointEvery == 0 || state.step == steps || Task.isCancelled {
+          try save(report)
+        }
+        try Task.checkCancellation()
       }
-      let rate = schedule(state.step)
-      state.step += 1
-      let seconds = (ContinuousClock.now - began) / .seconds(1)
-      state.seconds = before + seconds
-      report(
-        .step(
-          Progress(
-            step: state.step, steps: steps, epoch: Double(state.step) / Double(training.stepsPerEpoch),
-            loss: loss,
-            learningRate: rate, gradientNorm: norm,
-            samplesPerSecond: Double((state.step - first) * min(settings.batchSize, training.exampleCount))
-              / seconds)))
-      if state.step % settings.validationEvery == 0 || state.step == steps { try validate(report) }
-      if state.step % settings.checkpointEvery == 0 || state.step == steps || Task.isCancelled {
-        try save(report)
-      }
-      try Task.checkCancellation()
+    } catch {
+      await batches.finish()
+      throw error
     }
     return try export()
-  }
-
-  private func prefetch(_ step: Int) -> Task<Batch, any Error> {
-    Task.detached { [training] in try training.batch(step: step) }
   }
 
   private func step(_ batch: Batch) throws -> (loss: Double, gradientNorm: Double) {

@@ -7,8 +7,10 @@ import Torch
 /// ones are refused.
 public struct TrainingConfiguration: Codable, Sendable, Equatable {
   public var model = Configuration()
+  /// Without a size of its own, pictures have the model's.
   public var image = ImageProcessor.Configuration()
-  public var augmentation = PictureAugmentation.Configuration()
+  /// How views of the training pictures are drawn; nil shows the pictures as they are.
+  public var augmentation: PictureAugmentation.Configuration?
   public var tokenizer = Vocabulary()
   public var training = Training()
 
@@ -75,12 +77,28 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       throw TrainingError(
         "\(url.path) cannot be read: give a training configuration, such as a recipe's config.json")
     }
-    self = try StrictJSON.decode(
-      data, over: TrainingConfiguration(), strictFields: ["model", "image"], file: url.path)
-    try validate()
+    do {
+      self = try StrictJSON.decode(
+        data, over: TrainingConfiguration(), strictFields: ["model", "image", "augmentation"], file: url.path)
+      if try JSONDecoder().decode(GivenSize.self, from: data).image?.size == nil {
+        image.size = .init(height: model.imageSize, width: model.imageSize)
+      }
+      try validate()
+    } catch let error as ModelError {
+      throw TrainingError("\(url.path): \(error)")
+    } catch let error as PictureError {
+      throw TrainingError("\(url.path): \(error)")
+    }
+  }
+
+  private struct GivenSize: Decodable {
+    struct Image: Decodable { let size: ImageProcessor.Configuration.Size? }
+    let image: Image?
   }
 
   public func validate() throws {
+    try model.validate()
+    if let size = image.outputSize { try model.validateImage(height: size.height, width: size.width) }
     func positive(_ name: String, _ value: Int) throws {
       guard value > 0 else { throw TrainingError("training.\(name) must be at least 1, got \(value)") }
     }

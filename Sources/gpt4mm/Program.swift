@@ -20,7 +20,7 @@ final class Interruption: Sendable {
       // The source keeps itself alive by its handler, as long as the process.
       source.setEventHandler { [self] in
         withExtendedLifetime(source) {
-          guard let running = task.withLock({ $0 }), !running.isCancelled else { exit(130) }
+          guard let running = task.withLock({ $0 }), !running.isCancelled else { _exit(130) }
           running.cancel()
         }
       }

@@ -7,8 +7,7 @@ import Testing
   private static let config = """
     {"model": {"image_size": 16, "patch_size": 8, "encoder_dim": 32, "encoder_depth": 1, "encoder_heads": 1,
       "max_seq_len": 24, "decoder_dim": 32, "decoder_depth": 1, "decoder_heads": 1, "alibi_num_heads": 1},
-     "image": {"size": {"height": 16, "width": 16}},
-     "augmentation": {"height": 16, "width": 16, "size": [1.5, 2.0], "contrast": 0.05, "brightness": 5, "jpeg_share": 0},
+     "augmentation": {"size": [1.5, 2.0], "contrast": 0.05, "brightness": 5, "jpeg_share": 0},
      "tokenizer": {"vocabulary_size": 285},
      "training": {"epochs": 60, "batch_size": 3, "learning_rate": 0.004, "warmup_steps": 5, "validation_every": 30, "checkpoint_every": 30}}
     """

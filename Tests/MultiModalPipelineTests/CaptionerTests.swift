@@ -88,6 +88,27 @@ import Torch
     #expect(difference > 0 && difference < 0.1)
   }
 
+  @Test func weightsThatFitInPartAreRefusedOrReported() throws {
+    let folder = try folder()
+    let weights = folder.url.appendingPathComponent(ModelFolder.weightsName)
+    let missing = "decoder.to_logits.bias"
+    let kept = try Safetensors.read(weights).tensors.filter { $0.key != missing }
+    let other = try kept.map { ($0.key, try $0.value.clone()) } + [("head", Tensor([1]))]
+    try Safetensors.write(other, to: weights)
+
+    let error = #expect(throws: TorchError.self) { try ModelFolder(folder.url).model() }
+    #expect(
+      error?.description == "the weights do not fit the model: missing: \(missing); unexpected: head")
+    let (model, report) = try ModelFolder(folder.url).partialModel(seed: 1)
+    #expect(report.missing == [missing])
+    #expect(report.unexpected == ["head"])
+    let values = Dictionary(uniqueKeysWithValues: try model.parameters.tensors())
+    let drawn = try #require(values[missing]).abs().amax().item(Float.self)
+    #expect(drawn > 0 && drawn <= 0.25)  // within 1/√16, as a new layer's
+    let loaded = try #require(values["decoder.to_logits.weight"])
+    #expect(try (loaded - #require(kept["decoder.to_logits.weight"])).abs().amax().item(Float.self) == 0)
+  }
+
   @Test func aFolderWhosePartsDoNotFitIsRefused() async throws {
     func message(_ body: (URL) throws -> Void) throws -> String {
       let folder = try folder()
@@ -123,7 +144,7 @@ import Torch
         var image = ImageProcessor.Configuration()
         image.size = .init(height: 32, width: 16)
         try image.write(to: $0.appendingPathComponent("preprocessor_config.json"))
-      }.contains("makes pictures of 32 x 16"))
+      }.contains("does not fit config.json: img is 32 x 16, which makes 8 patches"))
   }
 
   @Test func captioningLeavesNoTensorBehind() async {

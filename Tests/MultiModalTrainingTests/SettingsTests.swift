@@ -17,15 +17,30 @@ import Testing
     #expect(settings.model.encoderDim == 512)
     #expect(settings.training.epochs == 3)
     #expect(settings.training.batchSize == TrainingConfiguration().training.batchSize)
+    #expect(settings.augmentation == nil)
+    #expect(try read(#"{"augmentation": {}}"#).augmentation == .init())
+  }
+
+  @Test func picturesHaveTheModelsSizeUnlessTheySayTheirOwn() throws {
+    let model = #""model": {"image_size": 64, "patch_size": 8}"#
+    #expect(try read("{\(model)}").image.size == .init(height: 64, width: 64))
+    let wide = try read(#"{\#(model), "image": {"size": {"height": 32, "width": 128}}}"#)
+    #expect(wide.image.size == .init(height: 32, width: 128))
   }
 
   @Test(arguments: [
     (#"{"training": {"epoch": 3}}"#, #""training.epoch" is not known"#),
     (#"{"trainig": {}}"#, #""trainig" is not known"#),
     (#"{"model": {"image_size": "big"}}"#, "image_size must be a whole number"),
-    (#"{"training": {"epochs": "many"}}"#, #""training.epochs" has the wrong kind of value"#),
+    (#"{"training": {"epochs": "many"}}"#, "config.json: training.epochs must be of type Int"),
+    (#"{"training": {"epochs": null}}"#, "config.json: training.epochs must be of type Int, and is null"),
     (#"{"training": {"epochs": 0}}"#, "training.epochs must be at least 1, got 0"),
     (#"{"training": {"learning_rate": -1}}"#, "training.learning_rate must be above 0"),
+    (#"{"augmentation": {"degree": 1}}"#, "unknown field degree"),
+    (
+      #"{"image": {"size": {"height": 100, "width": 256}}}"#,
+      "img is 100 x 256, but height and width must be multiples of patch_size 32"
+    ),
     (#"{"training": 5}"#, #""training" must be an object"#),
     ("{", "is not valid JSON"),
   ])

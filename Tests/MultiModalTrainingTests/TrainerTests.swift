@@ -42,8 +42,7 @@ import Torch
     settings.model.maxSeqLen = 32
     settings.model.ffDropout = 0.1
     settings.image.size = .init(height: 16, width: 16)
-    settings.augmentation.height = 16
-    settings.augmentation.width = 16
+    settings.augmentation = .init()
     settings.tokenizer.vocabularySize = 280
     settings.training.batchSize = 2
     settings.training.epochs = 6
@@ -164,7 +163,7 @@ import Torch
     let loader = try BatchLoader(
       ImageFolder(data.url.appendingPathComponent("train")), tokenizer: tokenizer,
       processor: ImageProcessor(configuration: settings.image),
-      augmentation: PictureAugmentation(settings.augmentation),
+      augmentation: PictureAugmentation(.init(), height: 16, width: 16),
       maxSeqLen: 32, batchSize: 2, seed: 5)
     #expect(loader.stepsPerEpoch == 2)
     let first = try loader.batch(step: 3)

@@ -31,7 +31,7 @@ private struct AnyKey: CodingKey {
 
 extension DecodingError {
   /// One sentence that names the field.
-  var sentence: String {
+  package var sentence: String {
     func field(_ context: Context) -> String {
       context.codingPath.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
     }

@@ -58,6 +58,12 @@ extension ImageProcessor {
 
     public init() {}
 
+    /// The size of what comes out; nil where pictures keep their own.
+    public var outputSize: Size? {
+      if doCenterCrop, let cropSize { return cropSize }
+      return doResize ? size : nil
+    }
+
     public var limits: PictureLimits { PictureLimits(maxPixels: maxPixels, maxBytes: maxBytes) }
 
     /// Reads and checks a `preprocessor_config.json`.

@@ -2,11 +2,9 @@ import CVips
 
 /// Random views of pictures for training: place, size, background, rotation, colours, blur, noise and JPEG.
 public struct PictureAugmentation: Sendable {
-  /// Ranges are [least, most]; each view draws from them evenly.
+  /// Ranges are [least, most]; each view draws from them evenly. In JSON a missing field has its default, an unknown one is
+  /// refused.
   public struct Configuration: Codable, Sendable, Equatable {
-    /// Height and width of a view in pixels; those of the model's input.
-    public var height = 64
-    public var width = 64
     /// The picture's longer side, as a share of the view's side.
     public var size = [0.6, 1.0]
     /// The largest rotation either way, in degrees.
@@ -31,8 +29,8 @@ public struct PictureAugmentation: Sendable {
     /// The share of views that are mirrored; 0 where left and right mean something.
     public var flipShare = 0.0
 
-    enum CodingKeys: String, CodingKey {
-      case height, width, size, degrees, white, gradient, contrast, brightness, blur, noise
+    enum CodingKeys: String, CodingKey, CaseIterable {
+      case size, degrees, white, gradient, contrast, brightness, blur, noise
       case blurShare = "blur_share"
       case noiseShare = "noise_share"
       case jpegShare = "jpeg_share"
@@ -41,6 +39,25 @@ public struct PictureAugmentation: Sendable {
     }
 
     public init() {}
+
+    public init(from decoder: any Decoder) throws {
+      try decoder.refuseUnknownKeys(besides: CodingKeys.self)
+      let fields = try decoder.container(keyedBy: CodingKeys.self)
+      try fields.read(&size, .size)
+      try fields.read(&degrees, .degrees)
+      try fields.read(&white, .white)
+      try fields.read(&gradient, .gradient)
+      try fields.read(&contrast, .contrast)
+      try fields.read(&brightness, .brightness)
+      try fields.read(&blurShare, .blurShare)
+      try fields.read(&blur, .blur)
+      try fields.read(&noiseShare, .noiseShare)
+      try fields.read(&noise, .noise)
+      try fields.read(&jpegShare, .jpegShare)
+      try fields.read(&jpegQuality, .jpegQuality)
+      try fields.read(&flipShare, .flipShare)
+      try validate()
+    }
 
     /// - Throws: `PictureError` that names the first field out of range.
     public func validate() throws {
@@ -72,21 +89,30 @@ public struct PictureAugmentation: Sendable {
           "augmentation.degrees must be in [0, 180] and brightness in [0, 255], got \(degrees) and \(brightness)"
         )
       }
-      guard (1...16384).contains(height), (1...16384).contains(width) else {
-        throw PictureError(
-          .invalidArgument, "augmentation.height and width must be from 1 to 16384, got \(height) x \(width)")
-      }
     }
   }
 
   public let configuration: Configuration
+  private let height: Int
+  private let width: Int
 
-  public init(_ configuration: Configuration) throws {
+  /// - Parameters:
+  ///   - height: of a view, in pixels; the model's input
+  ///   - width: of a view, in pixels
+  public init(_ configuration: Configuration, height: Int, width: Int) throws {
     try configuration.validate()
+    let allowed = 1...ImageProcessor.Configuration.maxSide
+    guard allowed.contains(height), allowed.contains(width) else {
+      throw PictureError(
+        .invalidArgument,
+        "a view must have a height and a width from 1 to \(allowed.upperBound), got \(height) x \(width)")
+    }
     self.configuration = configuration
+    self.height = height
+    self.width = width
   }
 
-  /// Draws a view of a picture, of the configuration's height and width.
+  /// Draws a view of a picture.
   public func callAsFunction(_ picture: Picture, using generator: inout some RandomNumberGenerator) throws
     -> Picture
   {
@@ -102,7 +128,7 @@ public struct PictureAugmentation: Sendable {
   }
 
   private func render(_ view: CVipsView, of picture: Picture) throws -> Picture {
-    let count = 3 * configuration.height * configuration.width
+    let count = 3 * height * width
     let drawn = picture.pixels.withUnsafeBufferPointer { source in
       [UInt8](unsafeUninitializedCapacity: count) { out, written in
         var pixels = CVipsPixels(
@@ -113,7 +139,7 @@ public struct PictureAugmentation: Sendable {
         written = count
       }
     }
-    return try Picture(height: configuration.height, width: configuration.width, channels: 3, pixels: drawn)
+    return try Picture(height: height, width: width, channels: 3, pixels: drawn)
   }
 
   private func draw(_ range: [Double], _ generator: inout some RandomNumberGenerator) -> Double {
@@ -128,10 +154,10 @@ public struct PictureAugmentation: Sendable {
     func draw(_ range: [Double]) -> Double { self.draw(range, &generator) }
     func happens(_ share: Double) -> Bool { self.happens(share, &generator) }
     let settings = configuration
-    let (width, height) = (Double(settings.width), Double(settings.height))
     var view = CVipsView()
-    view.width = Int32(settings.width)
-    view.height = Int32(settings.height)
+    view.width = Int32(width)
+    view.height = Int32(height)
+    let (width, height) = (Double(width), Double(height))
     let size = draw(settings.size) * min(width, height)
     view.scale = size / Double(max(picture.width, picture.height))
     view.degrees = draw([-settings.degrees, settings.degrees])

@@ -12,7 +12,8 @@ extension Command {
       Terminal.print(try Shared.encode(findings, pretty: true))
     } else {
       for finding in findings {
-        Terminal.print("\(finding.ok ? "ok     " : "missing") \(finding.subject): \(finding.found)")
+        let verdict = finding.ok ? "ok     " : finding.isNeeded ? "missing" : "absent "
+        Terminal.print("\(verdict) \(finding.subject): \(finding.found)")
         if !finding.remedy.isEmpty { Terminal.print("        \(finding.remedy)") }
       }
     }

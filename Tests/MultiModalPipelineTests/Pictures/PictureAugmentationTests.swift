@@ -4,12 +4,10 @@ import Testing
 
 @Suite struct PictureAugmentationTests {
   /// No change but what a test asks for.
-  private func augmentation(_ change: (inout PictureAugmentation.Configuration) -> Void) throws
-    -> PictureAugmentation
-  {
+  private func augmentation(
+    width: Int = 30, _ change: (inout PictureAugmentation.Configuration) -> Void
+  ) throws -> PictureAugmentation {
     var configuration = PictureAugmentation.Configuration()
-    configuration.height = 20
-    configuration.width = 30
     configuration.size = [0.5, 0.5]
     configuration.degrees = 0
     configuration.white = 0
@@ -20,7 +18,7 @@ import Testing
     configuration.noiseShare = 0
     configuration.jpegShare = 0
     change(&configuration)
-    return try PictureAugmentation(configuration)
+    return try PictureAugmentation(configuration, height: 20, width: width)
   }
 
   private func picture(_ pixel: [UInt8], side: Int = 40) throws -> Picture {
@@ -37,7 +35,7 @@ import Testing
   }
 
   @Test func theSameSeedDrawsTheSameViewAndAnotherAnother() throws {
-    let augmentation = try PictureAugmentation(.init())
+    let augmentation = try PictureAugmentation(.init(), height: 64, width: 48)
     let source = try Fixture.picture("rgba.png")
     func view(_ seed: UInt64) throws -> Picture {
       var generator = SplitMix64(seed: seed)
@@ -46,6 +44,7 @@ import Testing
     #expect(try view(1) == view(1))
     #expect(try view(1) != view(2))
     #expect(try view(1).height == 64)
+    #expect(try view(1).width == 48)
     #expect(try view(1).channels == 3)
   }
 
@@ -85,9 +84,8 @@ import Testing
     let source = try Picture(height: 40, width: 40, channels: 3, pixels: half)
     func view(_ share: Double) throws -> Picture {
       var generator = SplitMix64(seed: 5)
-      return try augmentation {
+      return try augmentation(width: 20) {
         $0.size = [2, 2]
-        $0.width = 20
         $0.flipShare = share
       }(source, using: &generator)
     }
@@ -126,11 +124,26 @@ import Testing
       ("augmentation.size must be [least, most] from 0.05 to 4.0, got [0.9, 0.2]", { $0.size = [0.9, 0.2] }),
       ("augmentation.jpeg_share must be in [0, 1], got 2.0", { $0.jpegShare = 2 }),
       ("augmentation.jpeg_quality must be [least, most] from 1 to 100, got [50]", { $0.jpegQuality = [50] }),
-      ("augmentation.height and width must be from 1 to 16384, got 0 x 30", { $0.height = 0 }),
     ]
     for (message, change) in wrong {
       let error = #expect(throws: PictureError.self) { try augmentation(change) }
       #expect(error?.description == message)
     }
+    let error = #expect(throws: PictureError.self) { try augmentation(width: 0) { _ in } }
+    #expect(error?.description == "a view must have a height and a width from 1 to 16384, got 20 x 0")
+  }
+
+  @Test func missingFieldsHaveDefaultsAndUnknownOnesAreRefused() throws {
+    func read(_ json: String) throws -> PictureAugmentation.Configuration {
+      try JSONDecoder().decode(PictureAugmentation.Configuration.self, from: Data(json.utf8))
+    }
+    var expected = PictureAugmentation.Configuration()
+    #expect(try read("{}") == expected)
+    expected.degrees = 3
+    expected.jpegQuality = [10, 20]
+    #expect(try read(#"{"degrees": 3, "jpeg_quality": [10, 20]}"#) == expected)
+    #expect(try read(String(decoding: JSONEncoder().encode(expected), as: UTF8.self)) == expected)
+    let error = #expect(throws: PictureError.self) { try read(#"{"degree": 3}"#) }
+    #expect(error?.description.contains("unknown field degree") == true)
   }
 }
