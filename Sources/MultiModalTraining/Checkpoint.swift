@@ -18,12 +18,15 @@ struct Checkpoint {
 
   /// The newest checkpoint in a run's folder.
   static func latest(in run: URL) -> URL? {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: run.path)) ?? []
-    let steps = names.compactMap { $0.hasPrefix(prefix) ? Int($0.dropFirst(prefix.count)) : nil }
+    let steps = names(in: run).compactMap { $0.hasPrefix(prefix) ? Int($0.dropFirst(prefix.count)) : nil }
     return steps.max().map { run.appendingPathComponent("\(prefix)\($0)") }
   }
 
-  /// Writes a checkpoint and removes older ones.
+  private static func names(in run: URL) -> [String] {
+    (try? FileManager.default.contentsOfDirectory(atPath: run.path)) ?? []
+  }
+
+  /// Writes a checkpoint and removes all others, those that a killed run left unfinished too.
   static func save(_ state: State, parameters: ParameterStore, optimizer: AdamW, in run: URL) throws {
     let files = FileManager.default
     let final = run.appendingPathComponent("\(prefix)\(state.step)")
@@ -41,11 +44,11 @@ struct Checkpoint {
       moments.append(("random_state", try Generator.default().state()))
       try Safetensors.write(moments, to: partial.appendingPathComponent("optimizer.safetensors"))
       try JSONEncoder().encode(state).write(to: partial.appendingPathComponent("state.json"))
-      let previous = latest(in: run)
       if files.fileExists(atPath: final.path) { try files.removeItem(at: final) }
       try files.moveItem(at: partial, to: final)
-      if let previous, previous.lastPathComponent != final.lastPathComponent {
-        try files.removeItem(at: previous)
+      for name in names(in: run)
+      where name != final.lastPathComponent && (name.hasPrefix(prefix) || name.hasPrefix(".\(prefix)")) {
+        try files.removeItem(at: run.appendingPathComponent(name))
       }
     } catch {
       try? files.removeItem(at: partial)

@@ -78,15 +78,20 @@ import Torch
     _ = try await Trainer(data: data.url, run: whole.url, configuration: settings, resume: false).train()
 
     // The task that trains cancels itself in the middle.
-    let interrupted = Task { [settings] in
-      _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: false).train {
+    let interrupted = Task { [settings, run = broken.url] in
+      _ = try await Trainer(data: data.url, run: run, configuration: settings, resume: false).train {
         event in
         if case .step(let progress) = event, progress.step == 7 { withUnsafeCurrentTask { $0?.cancel() } }
       }
     }
     await #expect(throws: CancellationError.self) { try await interrupted.value }
     #expect(Checkpoint.latest(in: broken.url)?.lastPathComponent == "checkpoint-7")
+    // What a run leaves that was killed while it saved, and before it removed the checkpoint before.
+    for name in [".checkpoint-9.partial", "checkpoint-3"] { try broken.write("", "\(name)/state.json") }
     _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: true).train()
+    let checkpoints = try FileManager.default.contentsOfDirectory(atPath: broken.url.path)
+      .filter { $0.contains("checkpoint") }
+    #expect(checkpoints == ["checkpoint-12"])
 
     let expected = try Safetensors.read(whole.url.appendingPathComponent("model.safetensors")).tensors
     let resumed = try Safetensors.read(broken.url.appendingPathComponent("model.safetensors")).tensors

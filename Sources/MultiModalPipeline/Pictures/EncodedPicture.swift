@@ -29,12 +29,14 @@ struct EncodedPicture {
 
   init(contentsOf url: URL, limits: PictureLimits) throws {
     let path = url.isFileURL ? url.path : url.absoluteString
-    var isFolder: ObjCBool = false
-    guard url.isFileURL, FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+    var status = stat()
+    guard url.isFileURL, stat(path, &status) == 0 else {
       throw PictureError(.unreadable, "cannot read picture \(path): there is no such file")
     }
-    guard !isFolder.boolValue else {
-      throw PictureError(.unreadable, "cannot read picture \(path): it is a folder; give a picture file")
+    // A pipe that nobody writes to would never end.
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "no regular file"
+      throw PictureError(.unreadable, "cannot read picture \(path): it is \(kind); give a picture file")
     }
     let bytes: Data
     do {

@@ -97,16 +97,18 @@ struct HostilePictureTests {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     let empty = folder.appendingPathComponent("empty.png")
+    let pipe = folder.appendingPathComponent("pipe.png")
+    #expect(mkfifo(pipe.path, 0o600) == 0)
     try Data().write(to: empty)
     for (url, reason, words) in [
-      (folder, PictureError.Reason.unreadable, "it is a folder"), (empty, .empty, "it is empty"),
+      (folder, PictureError.Reason.unreadable, "it is a folder; give a picture file"),
+      (pipe, .unreadable, "it is no regular file; give a picture file"), (empty, .empty, "it is empty"),
       (folder.appendingPathComponent("none.png"), .unreadable, "there is no such file"),
     ] {
       let error = #expect(throws: PictureError.self) { try processor(url) }
       #expect(error?.reason == reason)
       #expect(
-        error?.description == "cannot read picture \(url.path): \(words)"
-          + (url == folder ? "; give a picture file" : ""))
+        error?.description == "cannot read picture \(url.path): \(words)")
     }
   }
 
