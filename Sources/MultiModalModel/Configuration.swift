@@ -187,7 +187,7 @@ extension Configuration: Codable {
         case .probability(let path): self[keyPath: path] = try container.decode(Double.self, forKey: key)
         case .compatibility: compatibility = try container.decode(Compatibility.self, forKey: key)
         }
-      } catch is DecodingError {
+      } catch {
         throw ModelError("\(field.name) must be \(field.access.kind)")
       }
     }

@@ -44,7 +44,7 @@ public struct ModelFolder: Sendable {
     } catch let error as ModelError {
       throw ModelError("\(url.path): \(error.description)")
     } catch {
-      throw ModelError("\(url.path) is not a JSON object with the model's parameters")
+      throw ModelError("\(url.path) is not a JSON object with the model's parameters, of their kinds")
     }
   }
 
@@ -91,7 +91,7 @@ public struct ModelFolder: Sendable {
     _ model: GPT4MultiModal, tokenizer: Tokenizer? = nil, processor: ImageProcessor? = nil, to url: URL,
     dtype: DType = .float32, readme: String? = nil
   ) throws {
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    try AtomicFile.makeFolder(url)
     let folder = { (name: String) in url.appendingPathComponent(name) }
     let tensors = try model.parameters.parameters.map { parameter in
       (
@@ -102,9 +102,9 @@ public struct ModelFolder: Sendable {
     try Safetensors.write(tensors, metadata: ["format": "pt"], to: folder(weightsName))
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try encoder.encode(model.configuration).write(to: folder(configurationName), options: .atomic)
+    try AtomicFile.write(encoder.encode(model.configuration), to: folder(configurationName))
     try processor?.configuration.write(to: folder(processorName))
-    if let tokenizer { try tokenizer.modelData.write(to: folder(tokenizerName), options: .atomic) }
-    if let readme { try Data(readme.utf8).write(to: folder("README.md"), options: .atomic) }
+    if let tokenizer { try AtomicFile.write(tokenizer.modelData, to: folder(tokenizerName)) }
+    if let readme { try AtomicFile.write(Data(readme.utf8), to: folder("README.md")) }
   }
 }

@@ -28,14 +28,16 @@ struct BatchLoader: Sendable {
   private let batchSize: Int
   private let seed: UInt64
 
-  /// Decodes every picture once and keeps it.
+  /// Decodes every picture once and keeps it, no larger than four times what the model takes.
   /// - Parameter augmentation: nil to see the pictures as they are
   init(
     _ folder: ImageFolder, tokenizer: Tokenizer, processor: ImageProcessor,
     augmentation: PictureAugmentation?,
     maxSeqLen: Int, batchSize: Int, seed: UInt64
   ) throws {
+    let longestSide = processor.configuration.outputSize.map { 4 * max($0.height, $0.width) }
     examples = try folder.samples.map { sample in
+      try Task.checkCancellation()
       let given = try tokenizer.encodePrompt(sample.prompt)
       let tokens = try given + tokenizer.encode(sample.text, addEOS: true)
       guard tokens.count <= maxSeqLen else {
@@ -44,7 +46,8 @@ struct BatchLoader: Sendable {
             + "it or raise max_seq_len")
       }
       return Example(
-        picture: try Picture(contentsOf: sample.picture, limits: processor.configuration.limits),
+        picture: try Picture(
+          contentsOf: sample.picture, longestSide: longestSide, limits: processor.configuration.limits),
         tokens: tokens, given: given.count)
     }
     self.processor = processor

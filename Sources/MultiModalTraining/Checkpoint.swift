@@ -1,7 +1,8 @@
 import Foundation
+import MultiModalPipeline
 import Torch
 
-/// A training run's whole state in a folder: weights, optimizer, random state and the step reached.
+/// A training run's whole state in a folder: weights, optimizer, tokenizer, random state and the step reached.
 ///
 /// A checkpoint is written beside its final name and renamed when complete, so what is there is whole.
 struct Checkpoint {
@@ -12,6 +13,8 @@ struct Checkpoint {
     /// Seconds spent training, over all sessions.
     var seconds = 0.0
     var configuration: TrainingConfiguration
+    /// Of the training pictures' names and texts.
+    var dataFingerprint: String?
   }
 
   private static let prefix = "checkpoint-"
@@ -27,13 +30,15 @@ struct Checkpoint {
   }
 
   /// Writes a checkpoint and removes all others, those that a killed run left unfinished too.
-  static func save(_ state: State, parameters: ParameterStore, optimizer: AdamW, in run: URL) throws {
+  static func save(
+    _ state: State, parameters: ParameterStore, optimizer: AdamW, tokenizer: Tokenizer, in run: URL
+  ) throws {
     let files = FileManager.default
     let final = run.appendingPathComponent("\(prefix)\(state.step)")
     let partial = run.appendingPathComponent(".\(prefix)\(state.step).partial")
     try? files.removeItem(at: partial)
     do {
-      try files.createDirectory(at: partial, withIntermediateDirectories: true)
+      try AtomicFile.makeFolder(partial)
       try Safetensors.write(parameters.tensors(), to: partial.appendingPathComponent("model.safetensors"))
       var moments: [(String, Tensor)] = []
       for (name, state) in optimizer.state.sorted(by: { $0.key < $1.key }) {
@@ -43,7 +48,8 @@ struct Checkpoint {
       }
       moments.append(("random_state", try Generator.default().state()))
       try Safetensors.write(moments, to: partial.appendingPathComponent("optimizer.safetensors"))
-      try JSONEncoder().encode(state).write(to: partial.appendingPathComponent("state.json"))
+      try AtomicFile.write(tokenizer.modelData, to: partial.appendingPathComponent(ModelFolder.tokenizerName))
+      try AtomicFile.write(JSONEncoder().encode(state), to: partial.appendingPathComponent("state.json"))
       if files.fileExists(atPath: final.path) { try files.removeItem(at: final) }
       try files.moveItem(at: partial, to: final)
       for name in names(in: run)

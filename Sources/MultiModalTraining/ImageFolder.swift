@@ -33,6 +33,17 @@ public struct ImageFolder: Sendable {
     self.samples = samples
   }
 
+  /// Differs where names, prompts, texts or their order do (FNV-1a, 64 bits).
+  var fingerprint: String {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    for sample in samples {
+      for text in [sample.picture.lastPathComponent, sample.prompt ?? "", sample.text] {
+        for byte in Array(text.utf8) + [0] { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+      }
+    }
+    return String(hash, radix: 16)
+  }
+
   private static func sample(_ line: Data, folder: URL, place: String) throws -> Sample {
     guard let object = try? JSONSerialization.jsonObject(with: line) as? [String: Any] else {
       throw TrainingError("\(place) is not a JSON object in braces")

@@ -19,6 +19,10 @@ enum StrictJSON {
     do {
       return try JSONDecoder().decode(Settings.self, from: JSONSerialization.data(withJSONObject: merged))
     } catch let error as DecodingError {
+      // The text is JSON, as was seen above; what remains is a number that does not fit.
+      if case .dataCorrupted = error {
+        throw TrainingError("\(file): a number is a fraction or too large where a whole number is needed")
+      }
       throw TrainingError("\(file): \(error.sentence)")
     }
   }

@@ -62,17 +62,22 @@ public final class Trainer {
     throws
   {
     let latest = Checkpoint.latest(in: run)
-    if !resume, let latest {
-      throw TrainingError(
-        "\(latest.path) is there already: add --resume to go on from it, or choose another --out")
+    if !resume {
+      for name in [latest?.lastPathComponent, ModelFolder.configurationName, ModelFolder.weightsName]
+        .compactMap({ $0 })
+      where FileManager.default.fileExists(atPath: run.appendingPathComponent(name).path) {
+        throw TrainingError(
+          "\(run.path) holds \(name) already: "
+            + (latest == nil ? "" : "add --resume to go on from the checkpoint, or ") + "choose another --out"
+        )
+      }
     }
     if resume, latest == nil {
       throw TrainingError("\(run.path) has no checkpoint to resume from: leave --resume out to begin a run")
     }
     var state = try latest.map(Checkpoint.state) ?? Checkpoint.State(configuration: given)
-    try given.validate()
+    try state.configuration.validate()
     let settings = state.configuration.training
-    try FileManager.default.createDirectory(at: run, withIntermediateDirectories: true)
 
     let hasSplits = FileManager.default.fileExists(atPath: data.appendingPathComponent("train").path)
     let folder = try ImageFolder(hasSplits ? data.appendingPathComponent("train") : data)
@@ -80,7 +85,16 @@ public final class Trainer {
     let validationFolder =
       hasSplits && FileManager.default.fileExists(atPath: held.path) ? try ImageFolder(held) : nil
 
-    let tokenizer = try Self.tokenizer(in: run, texts: folder, settings: state.configuration.tokenizer)
+    let fingerprint = folder.fingerprint
+    guard state.dataFingerprint ?? fingerprint == fingerprint else {
+      throw TrainingError(
+        "\(folder.url.path) names other pictures or texts than the run in \(run.path) began with: resume with the "
+          + "same data, or begin a new run with another --out")
+    }
+    state.dataFingerprint = fingerprint
+    let tokenizer =
+      try latest.map { try Tokenizer(contentsOf: $0.appendingPathComponent(ModelFolder.tokenizerName)) }
+      ?? Self.trainTokenizer(on: folder, settings: state.configuration.tokenizer)
     state.configuration.model.numTokens = tokenizer.vocabularySize
     let configuration = state.configuration
     let processor = try ImageProcessor(configuration: configuration.image)
@@ -96,10 +110,10 @@ public final class Trainer {
         AdamW.Group(parameters: others, weightDecay: 0),
       ], beta1: settings.beta1, beta2: settings.beta2)
 
-    let side = configuration.model.imageSize
-    let view = configuration.image.outputSize ?? .init(height: side, width: side)
-    let augmentation = try configuration.augmentation.map {
-      try PictureAugmentation($0, height: view.height, width: view.width)
+    let augmentation = try configuration.image.outputSize.flatMap { size in
+      try configuration.augmentation.map {
+        try PictureAugmentation($0, height: size.height, width: size.width)
+      }
     }
     func loader(_ folder: ImageFolder, augmented: Bool) throws -> BatchLoader {
       try BatchLoader(
@@ -112,6 +126,10 @@ public final class Trainer {
     schedule = LearningRateSchedule(
       peak: settings.learningRate, minimum: settings.minLearningRate, warmupSteps: settings.warmupSteps,
       steps: settings.epochs * training.stepsPerEpoch)
+    guard (0...schedule.steps).contains(state.step) else {
+      throw TrainingError(
+        "\(run.path) has a damaged checkpoint: it is at step \(state.step) of \(schedule.steps)")
+    }
     if let latest { try Checkpoint.load(latest, parameters: model.parameters, optimizer: optimizer) }
     self.configuration = configuration
     self.tokenizer = tokenizer
@@ -152,7 +170,8 @@ public final class Trainer {
         let (loss, norm) = try step(batch)
         guard loss.isFinite, norm.isFinite else {
           throw TrainingError(
-            "the loss at step \(state.step) is \(loss): lower --learning-rate; the last checkpoint is whole")
+            "the loss at step \(state.step + 1) is not finite: lower the learning rate, or look for wrong data; what "
+              + "was saved before is untouched")
         }
         let rate = schedule(state.step)
         state.step += 1
@@ -216,7 +235,8 @@ public final class Trainer {
   }
 
   private func save(_ report: (Event) -> Void) throws {
-    try Checkpoint.save(state, parameters: model.parameters, optimizer: optimizer, in: run)
+    try Checkpoint.save(
+      state, parameters: model.parameters, optimizer: optimizer, tokenizer: tokenizer, in: run)
     report(.saved(step: state.step))
   }
 
@@ -241,17 +261,12 @@ public final class Trainer {
     return run
   }
 
-  private static func tokenizer(in run: URL, texts: ImageFolder, settings: TrainingConfiguration.Vocabulary)
+  private static func trainTokenizer(on folder: ImageFolder, settings: TrainingConfiguration.Vocabulary)
     throws
     -> Tokenizer
   {
-    let url = run.appendingPathComponent(ModelFolder.tokenizerName)
-    if !FileManager.default.fileExists(atPath: url.path) {
-      let trained = try Tokenizer.train(
-        on: texts.samples.flatMap { [$0.prompt, $0.text].compactMap { $0 } },
-        configuration: .init(vocabularySize: settings.vocabularySize, type: settings.type))
-      try trained.modelData.write(to: url, options: .atomic)
-    }
-    return try Tokenizer(contentsOf: url)
+    try Tokenizer.train(
+      on: folder.samples.flatMap { [$0.prompt, $0.text].compactMap { $0 } },
+      configuration: .init(vocabularySize: settings.vocabularySize, type: settings.type))
   }
 }

@@ -27,7 +27,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
   /// The optimisation.
   public struct Training: Codable, Sendable, Equatable {
-    /// How often each picture is seen.
+    /// Rounds through the pictures, each in an order of its own; the few that fill no whole batch at its end are left out.
     public var epochs = 10
     public var batchSize = 32
     /// The learning rate after the warm-up.
@@ -98,9 +98,17 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
   public func validate() throws {
     try model.validate()
-    if let size = image.outputSize { try model.validateImage(height: size.height, width: size.width) }
+    guard let size = image.outputSize else {
+      throw TrainingError(
+        "image.do_resize must be true or image.crop_size given, because the pictures of a batch need one size"
+      )
+    }
+    try model.validateImage(height: size.height, width: size.width)
     func positive(_ name: String, _ value: Int) throws {
       guard value > 0 else { throw TrainingError("training.\(name) must be at least 1, got \(value)") }
+      guard value <= 1_000_000 else {
+        throw TrainingError("training.\(name) must be at most 1000000, got \(value)")
+      }
     }
     try positive("epochs", training.epochs)
     try positive("batch_size", training.batchSize)

@@ -8,8 +8,8 @@ import Torch
 /// The work failed and said why.
 struct Failed: Error {}
 
-/// Ends the running command on Ctrl-C or SIGTERM: the first time it may finish what it is writing, the second time
-/// it may not.
+/// Ends the running command on Ctrl-C or SIGTERM: at once, or, where the command saves its work, by cancelling its task
+/// the first time.
 final class Interruption: Sendable {
   private let task = Mutex<Task<Void, any Error>?>(nil)
 
@@ -20,7 +20,10 @@ final class Interruption: Sendable {
       // The source keeps itself alive by its handler, as long as the process.
       source.setEventHandler { [self] in
         withExtendedLifetime(source) {
-          guard let running = task.withLock({ $0 }), !running.isCancelled else { _exit(130) }
+          guard let running = task.withLock({ $0 }), !running.isCancelled else {
+            Terminal.note("gpt4mm: interrupted")
+            _exit(130)
+          }
           running.cancel()
         }
       }
@@ -28,9 +31,9 @@ final class Interruption: Sendable {
     }
   }
 
-  func run(_ work: @escaping @Sendable () async throws -> Void) async throws {
-    let running = Task { try await work() }
-    task.withLock { $0 = running }
+  func run(_ command: Command, _ arguments: Arguments) async throws {
+    let running = Task { try await command.run(arguments) }
+    if command.savesWhenInterrupted { task.withLock { $0 = running } }
     try await running.value
   }
 }
@@ -75,8 +78,7 @@ enum Program {
           "'\(path)' needs a command: \(command.subcommands.map { $0.name }.joined(separator: ", "))")
       }
       let arguments = try Arguments(rest, of: command)
-      let chosen = command
-      try await interruption.run { try await chosen.run(arguments) }
+      try await interruption.run(command, arguments)
       return 0
     } catch let error as UsageError {
       Terminal.note("gpt4mm: \(error)")

@@ -28,6 +28,9 @@ import Torch
       (["forward", "--input", "a"], "'forward' needs --model DIR"),
       (["doctor", "now"], "'doctor' takes no argument, got 'now'"),
       (["train", "--data", "x", "--out", "y"], "'train' needs --config FILE"),
+      (["train", "--data", "x", "--out="], "--out must not be empty"),
+      (["caption", "--threads", "0", "x.png"], "--threads must be from 1 to 1024, got 0"),
+      (["evaluate", "--data", "x", "--beams", "0"], "num_beams must be from 1 to 64, got 0"),
     ]
     for (call, message) in wrong {
       let result = try GPT4MM.finish(GPT4MM.process(call))
@@ -140,6 +143,46 @@ import Torch
     process.arguments = ["-c", "'\(GPT4MM.executable.path)' --help | true"]
     let result = try GPT4MM.finish(process)
     #expect(result.errors.isEmpty)
+  }
+
+  @Test func namesOfHostileFilesAreShownSafely() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.url.appendingPathComponent("a.safetensors")
+    let deep = String(repeating: "a.", count: 60_000) + "b"
+    try Safetensors.write(
+      [(deep, Tensor([1])), ("red\u{1B}[31m", Tensor([1])), ("a..b", Tensor([1]))],
+      metadata: ["note": "\u{1B}[2J"], to: file)
+    let result = try GPT4MM.run("inspect", "--depth", "40", file.path)
+    #expect(result.code == 0)
+    #expect(!result.output.contains("\u{1B}"))
+    #expect(result.output.contains("red\u{FFFD}[31m"))
+  }
+
+  @Test func aCommandThatWaitsEndsAtTheFirstInterruption() throws {
+    let process = GPT4MM.process(["caption", "-"])
+    process.standardInput = Pipe()  // never written to
+    process.standardOutput = Pipe()
+    let errors = Pipe()
+    process.standardError = errors
+    process.currentDirectoryURL = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent()
+    try process.run()
+    Thread.sleep(forTimeInterval: 1.5)
+    process.terminate()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 130)
+    #expect(
+      String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        == "gpt4mm: interrupted\n")
+  }
+
+  @Test func aFullDiskIsSaid() throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", "'\(GPT4MM.executable.path)' --help > /dev/full"]
+    let result = try GPT4MM.finish(process)
+    #expect(result.code == 1)
+    #expect(result.errors == "gpt4mm: standard output cannot be written: is the disk full?\n")
   }
 
   @Test func doctorFindsEverythingThatIsNeeded() throws {

@@ -60,6 +60,10 @@ import Testing
       "caption", "--model", folder.path("run"), "--beams", "3", "--samples", "2", picture)
     #expect(beams.output.split(separator: "\n").count == 2 && beams.output.hasPrefix("\(picture): blue\n"))
 
+    let tooMany = try GPT4MM.run(
+      "caption", "--model", folder.path("run"), "--max-new-tokens", "200", picture)
+    #expect(tooMany.code == 1 && tooMany.output.isEmpty, "\(tooMany.output)")
+
     try folder.write("no picture", "text.png")
     let mixed = try GPT4MM.run("caption", "--model", folder.path("run"), folder.path("text.png"), picture)
     #expect(mixed.code == 1)
@@ -105,6 +109,6 @@ import Testing
     let refused = try GPT4MM.run(
       "train", "--data", folder.url.path, "--config", folder.path("config.json"), "--out", folder.path("run"))
     #expect(refused.code == 1)
-    #expect(refused.errors.contains("\(checkpoint) is there already: add --resume"))
+    #expect(refused.errors.contains("holds \(checkpoint) already: add --resume"))
   }
 }

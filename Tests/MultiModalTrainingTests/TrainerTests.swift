@@ -115,14 +115,54 @@ import Torch
     #expect(error?.description.contains("add --resume") == true)
   }
 
-  @Test func aTextThatIsTooLongIsRefusedBeforeTraining() throws {
+  @Test func aTextThatIsTooLongIsRefusedBeforeTrainingAndNothingIsLeft() throws {
     let data = try squares()
+    let run = try TemporaryFolder()
     var settings = settings
     settings.model.maxSeqLen = 3
     let error = #expect(throws: TrainingError.self) {
-      try Trainer(data: data.url, run: TemporaryFolder().url, configuration: settings, resume: false)
+      try Trainer(data: data.url, run: run.url, configuration: settings, resume: false)
     }
     #expect(error?.description.contains("but max_seq_len is 3") == true)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: run.url.path) == [])
+  }
+
+  @Test func aFinishedModelIsNotOverwritten() throws {
+    let run = try TemporaryFolder()
+    try run.write("{}", "config.json")
+    let error = #expect(throws: TrainingError.self) {
+      try Trainer(data: squares().url, run: run.url, configuration: settings, resume: false)
+    }
+    #expect(error?.description.hasSuffix("holds config.json already: choose another --out") == true)
+  }
+
+  @Test func aRunGoesOnWithItsOwnDataAndASoundCheckpointAlone() async throws {
+    let data = try squares()
+    let run = try TemporaryFolder()
+    _ = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train()
+    func refusal(_ data: URL) -> String {
+      do {
+        _ = try Trainer(data: data, run: run.url, configuration: settings, resume: true)
+        return "none"
+      } catch { return "\(error)" }
+    }
+    #expect(refusal(data.url) == "none")
+    let other = try squares()
+    try other.write(#"{"file_name": "red.png", "text": "another"}"#, "train/metadata.jsonl")
+    #expect(refusal(other.url).contains("names other pictures or texts than the run"))
+
+    let latest = try #require(Checkpoint.latest(in: run.url))
+    let sound = try Checkpoint.state(of: latest)
+    let damages: [(inout Checkpoint.State) -> Void] = [
+      { $0.step = -5 }, { $0.step = 1_000_000 }, { $0.configuration.training.batchSize = 0 },
+      { $0.configuration.training.validationEvery = 0 },
+    ]
+    for damage in damages {
+      var state = sound
+      damage(&state)
+      try JSONEncoder().encode(state).write(to: latest.appendingPathComponent("state.json"))
+      #expect(refusal(data.url) != "none")
+    }
   }
 
   @Test func promptAndPaddingAreNotLearned() throws {

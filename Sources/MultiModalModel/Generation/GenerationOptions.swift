@@ -68,7 +68,12 @@ public struct GenerationOptions: Sendable, Equatable {
     }
     try check((maxNewTokens ?? 1) >= 1, "max_new_tokens", "at least 1", maxNewTokens ?? 1)
     try check(minNewTokens >= 0, "min_new_tokens", "at least 0", minNewTokens)
-    try check(temperature >= 0 && temperature.isFinite, "temperature", "at least 0", temperature)
+    try check(
+      minNewTokens <= maxNewTokens ?? .max, "min_new_tokens", "at most max_new_tokens (\(maxNewTokens ?? 0))",
+      minNewTokens)
+    try check(
+      temperature == 0 || temperature >= 0.001 && temperature.isFinite, "temperature", "0, or at least 0.001",
+      temperature)
     try check((topK ?? 1) >= 1, "top_k", "at least 1", topK ?? 1)
     try check(topP > 0 && topP <= 1, "top_p", "in (0, 1]", topP)
     try check((0...1).contains(minP), "min_p", "in [0, 1]", minP)

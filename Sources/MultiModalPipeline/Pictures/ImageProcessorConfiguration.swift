@@ -1,4 +1,5 @@
 import Foundation
+import Torch
 
 extension ImageProcessor {
   /// What to do with a picture before a model sees it: the content of `preprocessor_config.json`, in Hugging Face's field
@@ -86,7 +87,7 @@ extension ImageProcessor {
     public func write(to url: URL) throws {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-      try (encoder.encode(self) + Data("\n".utf8)).write(to: url, options: .atomic)
+      try AtomicFile.write(encoder.encode(self) + Data("\n".utf8), to: url)
     }
   }
 }

@@ -25,7 +25,7 @@ public struct PictureError: Error, Equatable, Sendable, CustomStringConvertible,
 
   public var errorDescription: String? { description }
 
-  init(_ reason: Reason, _ description: String) {
+  package init(_ reason: Reason, _ description: String) {
     self.reason = reason
     self.description = description
   }

@@ -35,8 +35,9 @@ extension Tokenizer {
         "the vocabulary size must be above \(smallestVocabulary) (256 bytes and 4 special tokens), got "
           + "\(configuration.vocabularySize)")
     }
-    guard (0.5...1).contains(configuration.characterCoverage) else {
-      throw TokenizerError("character coverage must be from 0.5 to 1, got \(configuration.characterCoverage)")
+    guard (0.98...1).contains(configuration.characterCoverage) else {
+      throw TokenizerError(
+        "character coverage must be from 0.98 to 1, got \(configuration.characterCoverage)")
     }
     let texts = sentences.filter { !$0.isEmpty }
     guard !texts.isEmpty else { throw TokenizerError("there is no text to train a vocabulary on") }

@@ -1,7 +1,21 @@
 import Foundation
 
 /// Writes a file that appears under its name when it is complete, or not at all.
-enum AtomicFile {
+package enum AtomicFile {
+  package static func write(_ data: Data, to url: URL) throws {
+    try write(to: url) { append in try data.withUnsafeBytes { try append($0) } }
+  }
+
+  /// Makes a folder and those above it, where they are missing.
+  package static func makeFolder(_ url: URL) throws {
+    do {
+      try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    } catch {
+      throw FileError(
+        "the folder \(url.path) cannot be made: choose a place where you may write and no file is")
+    }
+  }
+
   /// - Parameter body: gets a function that appends bytes
   static func write(to url: URL, _ body: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void) throws {
     let temporary = url.deletingLastPathComponent().appendingPathComponent(

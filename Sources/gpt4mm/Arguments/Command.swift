@@ -33,6 +33,8 @@ struct Command: Sendable {
   var details = ""
   var examples: [String] = []
   var subcommands: [Command] = []
+  /// Whether the command ends on its own when its task is cancelled, after saving what it has; others end at once.
+  var savesWhenInterrupted = false
   var run: @Sendable (Arguments) async throws -> Void = { _ in }
 }
 
@@ -102,6 +104,7 @@ struct Arguments {
       let placeholder = command.options.first { $0.name == name }?.value ?? "VALUE"
       throw UsageError("'\(command.name)' needs --\(name) \(placeholder)")
     }
+    guard !value.isEmpty else { throw UsageError("--\(name) must not be empty") }
     return value
   }
 

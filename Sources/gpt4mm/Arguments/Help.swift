@@ -28,7 +28,8 @@ extension Command {
           [
             ("0", "done"), ("1", "the work failed: the reason is on standard error"),
             ("2", "the call is wrong"),
-            ("130", "interrupted (Ctrl-C)"),
+            ("130", "interrupted (Ctrl-C or SIGTERM)"),
+            ("141", "the reader of standard output has gone"),
           ]))
     }
     return sections.joined(separator: "\n\n")

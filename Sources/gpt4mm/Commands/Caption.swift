@@ -77,11 +77,7 @@ extension Command {
     request.options.numReturnSequences = try arguments.int("samples") ?? 1
     request.options.seed = try arguments.unsigned("seed") ?? 0
     request.options.overflow = arguments.flag("sliding-window") ? .slidingWindow : .error
-    do {
-      try request.options.validate(vocabulary: .max)
-    } catch let error as ModelError {
-      throw UsageError(error.description)
-    }
+    try Shared.check(request.options)
     return request
   }
 
@@ -125,14 +121,19 @@ extension Command {
       }
       return
     }
-    Terminal.write("\(path): \(request.prompt ?? "")")
+    // Nothing is written before the first piece is there, so that what cannot be generated leaves no empty text.
+    let title = "\(path): \(request.prompt ?? "")"
+    var isBegun = false
     do {
-      for try await piece in captioner.stream(picture, request) { Terminal.write(piece) }
+      for try await piece in captioner.stream(picture, request) {
+        Terminal.write(isBegun ? piece : title + piece)
+        isBegun = true
+      }
     } catch {
-      Terminal.write("\n")
+      if isBegun { Terminal.write("\n") }
       throw error
     }
-    Terminal.write("\n")
+    Terminal.write(isBegun ? "\n" : title + "\n")
   }
 }
 
@@ -140,10 +141,14 @@ extension FileHandle {
   /// At most one byte more than `limit`, so that a reader sees that there is more.
   func readData(upTo limit: Int) throws -> Data {
     var data = Data()
-    while data.count <= limit, let more = try read(upToCount: min(1 << 20, limit + 1 - data.count)),
-      !more.isEmpty
-    {
-      data += more
+    do {
+      while data.count <= limit, let more = try read(upToCount: min(1 << 20, limit + 1 - data.count)),
+        !more.isEmpty
+      {
+        data += more
+      }
+    } catch {
+      throw PictureError(.unreadable, "cannot read a picture from standard input: it is closed or no file")
     }
     return data
   }

@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalPipeline
 import MultiModalTraining
+import Torch
 
 extension Command {
   static let evaluate = Command(
@@ -13,10 +14,11 @@ extension Command {
       Shared.device, Shared.threads, Shared.json,
     ], examples: ["gpt4mm evaluate --model Models/emoji --data runs/emoji-data/test-views"]
   ) { arguments in
-    let folder = try ImageFolder(url(arguments.required("data")))
-    let device = try Shared.machine(arguments)
     var request = Captioner.Request()
     request.options.numBeams = try arguments.int("beams") ?? 1
+    try Shared.check(request.options)
+    let folder = try ImageFolder(url(arguments.required("data")))
+    let device = try Shared.machine(arguments)
     let captioner = try Captioner(contentsOf: url(arguments.required("model")), device: device)
     var bar = ProgressBar()
     let evaluation = try await Evaluation.run(captioner, on: folder, request: request) { done, count in
@@ -25,7 +27,7 @@ extension Command {
     bar.pause()
     if let path = arguments.string("output") {
       let lines = try evaluation.results.map { try Shared.encode($0) + "\n" }.joined()
-      try Data(lines.utf8).write(to: url(path), options: .atomic)
+      try AtomicFile.write(Data(lines.utf8), to: url(path))
     }
     let metrics = evaluation.metrics
     Terminal.print(

@@ -29,7 +29,9 @@ extension Command {
     for (name, tensor) in tensors {
       let dtype = try tensor.dtype
       let size = (count: tensor.count, bytes: tensor.count * dtype.size)
-      tree.add(name.split(separator: ".").map(String.init)[...], size, leaf: "\(dtype) \(tensor.shape)")
+      // Names come from files that may be hostile: no control characters for the terminal, no bottomless tree.
+      let path = printable(name).split(separator: ".", maxSplits: 31, omittingEmptySubsequences: false)
+      tree.add(path.map(String.init)[...], size, leaf: "\(dtype) \(tensor.shape)")
       dtypes["\(dtype)", default: (0, 0)].count += size.count
       dtypes["\(dtype)", default: (0, 0)].bytes += size.bytes
     }
@@ -39,7 +41,7 @@ extension Command {
       Terminal.print("  \(dtype): \(grouped(size.count)) elements, \(megabytes(size.bytes))")
     }
     for (key, value) in contents.metadata.sorted(by: { $0.key < $1.key }) {
-      Terminal.print("  \(key): \(value)")
+      Terminal.print("  \(printable(key)): \(printable(value))")
     }
     for line in tree.lines(depth: depth) { Terminal.print(line) }
   }
@@ -88,6 +90,12 @@ private func grouped(_ number: Int) -> String {
   return digits.enumerated().map { index, digit in
     index > 0 && (digits.count - index) % 3 == 0 ? ",\(digit)" : "\(digit)"
   }.joined()
+}
+
+private func printable(_ text: String) -> String {
+  String(
+    String.UnicodeScalarView(
+      text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
 }
 
 private func megabytes(_ bytes: Int) -> String { String(format: "%.2f MB", Double(bytes) / 1e6) }

@@ -10,8 +10,23 @@ enum Shared {
 
   /// Applies `--threads` and gives `--device`.
   static func machine(_ arguments: Arguments) throws -> Device {
-    if let threads = try arguments.int("threads") { try LibTorch.setThreads(threads) }
+    if let threads = try arguments.int("threads") {
+      do {
+        try LibTorch.setThreads(threads)
+      } catch let error as TorchError {
+        throw UsageError("--\(error)")
+      }
+    }
     return try Device(arguments.string("device") ?? "cpu")
+  }
+
+  /// What is out of range whatever the model is a wrong call.
+  static func check(_ options: GenerationOptions) throws {
+    do {
+      try options.validate(vocabulary: .max)
+    } catch let error as ModelError {
+      throw UsageError(error.description)
+    }
   }
 
   static func encode(_ value: some Encodable, pretty: Bool = false) throws -> String {

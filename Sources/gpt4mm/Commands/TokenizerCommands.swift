@@ -1,5 +1,6 @@
 import Foundation
 import MultiModalPipeline
+import Torch
 
 extension Command {
   static let tokenizer = Command(
@@ -38,7 +39,7 @@ extension Command {
       return text.split(whereSeparator: \.isNewline).map(String.init)
     }
     let tokenizer = try Tokenizer.train(on: sentences, configuration: configuration)
-    try tokenizer.modelData.write(to: url(output), options: .atomic)
+    try AtomicFile.write(tokenizer.modelData, to: url(output))
     Terminal.print("\(output): \(tokenizer.vocabularySize) tokens from \(sentences.count) lines")
   }
 

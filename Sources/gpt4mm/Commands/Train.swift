@@ -25,7 +25,7 @@ extension Command {
     examples: [
       "gpt4mm train --data runs/emoji-data --config Examples/recipes/emoji/config.json --out runs/emoji",
       "gpt4mm train --data runs/emoji-data --out runs/emoji --resume",
-    ]
+    ], savesWhenInterrupted: true
   ) { arguments in
     let data = try url(arguments.required("data"))
     let out = try url(arguments.required("out"))
@@ -47,8 +47,13 @@ extension Command {
       configuration.training.minLearningRate = min(rate, configuration.training.minLearningRate)
     }
     if let seed = try arguments.unsigned("seed") { configuration.training.seed = seed }
+    do {
+      try configuration.validate()
+    } catch let error as TrainingError {
+      throw UsageError(error.description)
+    }
     let device = try Shared.machine(arguments)
-    let log = try arguments.string("log").map(JSONLog.init)
+    var log = try arguments.string("log").map(JSONLog.init)
     Terminal.note("Reading \(data.path)")
     let trainer = try Trainer(
       data: data, run: out, configuration: configuration, resume: resume, device: device)
@@ -90,18 +95,26 @@ extension Command {
 /// One JSON object a line.
 private struct JSONLog {
   private let handle: FileHandle
+  private let path: String
+  private var isLost = false
 
   init(_ path: String) throws {
-    if !FileManager.default.fileExists(atPath: path) { try Data().write(to: url(path)) }
-    guard let handle = FileHandle(forWritingAtPath: path) else {
-      throw TrainingError("\(path) cannot be written")
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+    guard descriptor >= 0 else {
+      throw TrainingError("\(path) cannot be written: \(String(cString: strerror(errno)))")
     }
-    try handle.seekToEnd()
-    self.handle = handle
+    handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    self.path = path
   }
 
-  func append(_ fields: [String: Double]) {
-    guard let line = try? Shared.encode(fields) else { return }
-    try? handle.write(contentsOf: Data((line + "\n").utf8))
+  /// A log that cannot be written ends no training, but is not lost without a word.
+  mutating func append(_ fields: [String: Double]) {
+    guard !isLost, let line = try? Shared.encode(fields) else { return }
+    do {
+      try handle.write(contentsOf: Data((line + "\n").utf8))
+    } catch {
+      isLost = true
+      Terminal.note("gpt4mm: \(path) cannot be written any more: training goes on without the log")
+    }
   }
 }

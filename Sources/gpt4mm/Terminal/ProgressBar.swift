@@ -19,7 +19,8 @@ struct ProgressBar {
     drawn = now
     let line = Self.line(
       done: done, count: count, first: first, seconds: (now - began) / .seconds(1), details: details)
-    Terminal.writeNote(isTerminal ? "\r\u{1B}[2K\(line)" : "\(line)\n")
+    let columns = Terminal.errorColumns ?? .max
+    Terminal.writeNote(isTerminal ? "\r\u{1B}[2K\(line.prefix(columns - 1))" : "\(line)\n")
   }
 
   /// Leaves the line, so that what is printed next stands on its own.

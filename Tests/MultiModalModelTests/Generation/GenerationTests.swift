@@ -179,7 +179,15 @@ import Torch
   @Test func aWrongOptionIsNamed() throws {
     let wrong: [(String, (inout GenerationOptions) -> Void)] = [
       ("top_p must be in (0, 1], got 1.2", { $0.topP = 1.2 }),
-      ("temperature must be at least 0, got -1.0", { $0.temperature = -1 }),
+      ("temperature must be 0, or at least 0.001, got -1.0", { $0.temperature = -1 }),
+      ("temperature must be 0, or at least 0.001, got 1e-300", { $0.temperature = 1e-300 }),
+      (
+        "min_new_tokens must be at most max_new_tokens (3), got 5",
+        {
+          $0.minNewTokens = 5
+          $0.maxNewTokens = 3
+        }
+      ),
       ("top_k must be at least 1, got 0", { $0.topK = 0 }),
       ("min_p must be in [0, 1], got 2.0", { $0.minP = 2 }),
       ("num_beams must be from 1 to 64, got 0", { $0.numBeams = 0 }),
