@@ -137,6 +137,7 @@ public final class Trainer {
     self.state = state
     self.run = run
     self.device = device
+    try AtomicFile.makeFolder(run)
   }
 
   /// Matrices decay; vectors, embeddings and learned positions do not.

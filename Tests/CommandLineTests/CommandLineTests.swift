@@ -44,6 +44,8 @@ import Torch
   @Test func workThatFailsExitsWithOneAndOneSentence() throws {
     let folder = try TemporaryFolder()
     try folder.write("{\"image_size\": 30}", "config.json")
+    try folder.write(
+      #"{"num_tokens": 5, "encoder_depth": 1, "decoder_depth": 1, "max_seq_len": 4}"#, "small.json")
     let failing: [([String], String)] = [
       (["caption", "--model", "/nonexistent", "x.png"], "there is no model folder at /nonexistent"),
       (["inspect", "/nonexistent"], "there is no file /nonexistent"),
@@ -54,6 +56,10 @@ import Torch
       (
         ["init", "--config", "/nonexistent.json", "--out", folder.path("m")],
         "/nonexistent.json cannot be read"
+      ),
+      (
+        ["init", "--config", folder.path("small.json"), "--out", folder.path("config.json")],
+        "config.json is no folder that can be written to"
       ),
       (["caption", "--device", "cuda:77", "x.png"], "device \"cuda:77\""),
       (

@@ -6,13 +6,15 @@ package enum AtomicFile {
     try write(to: url) { append in try data.withUnsafeBytes { try append($0) } }
   }
 
-  /// Makes a folder and those above it, where they are missing.
+  /// Makes a folder that can be written to, and those above it, where they are missing.
   package static func makeFolder(_ url: URL) throws {
-    do {
-      try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-    } catch {
+    try? FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue,
+      access(url.path, W_OK) == 0
+    else {
       throw FileError(
-        "the folder \(url.path) cannot be made: choose a place where you may write and no file is")
+        "\(url.path) is no folder that can be written to: choose a place where you may write and no file is")
     }
   }
 
