@@ -53,6 +53,9 @@ public struct Configuration: Sendable, Equatable {
   /// Width of one attention head, whatever the model's width is.
   public static let headDim = 64
 
+  /// (0.4 / 1.4) ^ (32768 / 512) is 1e-35.
+  static let maxXposPositions = 32768
+
   public var maxPatches: Int { (imageSize / patchSize) * (imageSize / patchSize) }
 }
 
@@ -91,6 +94,13 @@ extension Configuration {
     guard !alibiPosBias || alibiNumHeads <= decoderHeads else {
       throw ModelError(
         "alibi_num_heads must be at most decoder_heads, got \(alibiNumHeads) and \(decoderHeads)")
+    }
+    let positions = maxSeqLen + (crossAttend ? 0 : maxPatches)
+    guard !rotaryXpos || positions <= Self.maxXposPositions else {
+      throw ModelError(
+        "with rotary_xpos there may be at most \(Self.maxXposPositions) positions, beyond which xPos' scale leaves the "
+          + "range of float32, but max_seq_len is \(maxSeqLen)\(crossAttend ? "" : " after \(maxPatches) patches")"
+      )
     }
     if compatibility == .zetascale {
       guard crossAttend else {

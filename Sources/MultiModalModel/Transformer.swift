@@ -82,6 +82,10 @@ public final class Transformer {
     let prefixLength = prefix?.shape[1] ?? cache?.prefixLength ?? 0
     try check(text, mask: mask, past: past > 0 ? past - prefixLength : 0)
 
+    if let context, context.shape[0] != text.shape[0] {
+      throw ModelError(
+        "img has a batch of \(context.shape[0]), but text has \(text.shape[0]): they must be equal")
+    }
     let textPositions = try self.textPositions(text, mask: mask, cache: cache)
     var x = try tokens(text.to(dtype: .int64))
     if let positions {
@@ -90,10 +94,6 @@ public final class Transformer {
     var allPositions = try textPositions + prefixLength
     var padding = mask
     if let prefix {
-      guard prefix.shape[0] == text.shape[0] else {
-        throw ModelError(
-          "img has a batch of \(prefix.shape[0]), but text has \(text.shape[0]): they must be equal")
-      }
       x = try Tensor.cat([prefix, x], dim: 1)
       let before = try Tensor.arange(0, prefixLength, device: x.device).unsqueeze(0)
       allPositions = try Tensor.cat(
@@ -113,13 +113,16 @@ public final class Transformer {
 
   /// Each token's place among the real tokens of its row, from 0; int64 [batch or 1, length].
   private func textPositions(_ text: Tensor, mask: Tensor?, cache: DecoderCache?) throws -> Tensor {
-    if let cache, cache.length > 0, let positions = cache.positions {
-      let next = try positions.slice(1, from: -1) - (cache.prefixLength ?? 0) + 1
-      return try next + Tensor.arange(0, text.shape[1], device: text.device).unsqueeze(0)
+    let own =
+      try mask.map { try ($0.to(dtype: .int64).cumsum(1) - 1).to(dtype: .int64) }
+      ?? Tensor.arange(0, text.shape[1], device: text.device).unsqueeze(0)
+    guard let cache, cache.length > 0 else { return try own.clamp(min: 0).to(dtype: .int64) }
+    let prefixLength = cache.prefixLength ?? 0
+    guard let padding = cache.padding else {
+      return try (own + (cache.length - prefixLength)).clamp(min: 0).to(dtype: .int64)
     }
-    guard let mask else { return try Tensor.arange(0, text.shape[1], device: text.device).unsqueeze(0) }
-    let count = try mask.to(dtype: .int64).cumsum(1) - 1
-    return try count.clamp(min: 0).to(dtype: .int64)
+    let held = try padding.to(dtype: .int64).sum([1], keepDim: true) - prefixLength
+    return try (own + held).clamp(min: 0).to(dtype: .int64)
   }
 
   private func check(_ text: Tensor, mask: Tensor?, past: Int) throws {

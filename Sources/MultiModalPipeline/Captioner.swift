@@ -75,13 +75,16 @@ public actor Captioner {
       img: images(pictures), prompts: Array(repeating: prompt, count: pictures.count),
       options: options(request)
     ) { row, tokens in
-      try assemblers[row].append(tokens.last ?? 0)
-      return assemblers[row].isStopped
+      guard !request.stopStrings.isEmpty else { return false }
+      if request.options.numBeams == 1 {
+        try assemblers[row].append(tokens.last ?? 0)
+        return assemblers[row].isStopped
+      }
+      return try assembled(tokens, request).isStopped
     }
     return try generated.map { texts in
       try texts.map { text in
-        var assembler = TextAssembler(tokenizer, stopStrings: request.stopStrings)
-        for token in text.tokens { try assembler.append(token) }
+        var assembler = try assembled(text.tokens, request)
         try assembler.finish()
         return Caption(
           text: assembler.text, tokens: text.tokens, logProbabilities: text.logProbabilities,
@@ -124,6 +127,12 @@ public actor Captioner {
     }
     let rest = try assembler.finish()
     if !rest.isEmpty { emit(rest) }
+  }
+
+  private func assembled(_ tokens: [Int], _ request: Request) throws -> TextAssembler {
+    var assembler = TextAssembler(tokenizer, stopStrings: request.stopStrings)
+    for token in tokens { try assembler.append(token) }
+    return assembler
   }
 
   private func images(_ pictures: [ProcessedImage]) throws -> Tensor {

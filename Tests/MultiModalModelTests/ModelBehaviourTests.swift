@@ -55,6 +55,10 @@ import Torch
       ("alibi_num_heads must be at most decoder_heads, got 4 and 3", { $0.alibiNumHeads = 4 }),
       ("ff_dropout must be in [0, 1), got 1.0", { $0.ffDropout = 1 }),
       (
+        "with rotary_xpos there may be at most 32768 positions, beyond which xPos' scale leaves the range of float32, but max_seq_len is 40000",
+        { $0.maxSeqLen = 40000 }
+      ),
+      (
         "cross_attend false does not exist in zetascale, which fails on it: use compatibility documented",
         {
           $0.compatibility = .zetascale

@@ -5,6 +5,7 @@ are JSON in the metadata. beams.safetensors: a model that is a table of logits o
 `table` [V, V, V]; for each case `NAME.prompt` [batch, length], `NAME.sequences` padded with -1 and `NAME.scores`."""
 
 import json
+import random
 import warnings
 from pathlib import Path
 
@@ -101,16 +102,38 @@ BEAMS = {
     "minimum": dict(num_beams=3, min_new_tokens=5, num_return_sequences=3),
 }
 LIMIT = 9
+RANDOM_BEAMS = 120
+
+
+def random_beams():
+    """Options in combinations that nobody thought of, several stop tokens among them."""
+    draw = random.Random(4)
+    for index in range(RANDOM_BEAMS):
+        beams = draw.randint(2, 6)
+        options = dict(num_beams=beams, num_return_sequences=draw.randint(1, beams))
+        if draw.random() < 0.6:
+            options["length_penalty"] = draw.choice([-2.0, -0.5, 0.0, 0.3, 1.7, 5.0])
+        options["early_stopping"] = draw.choice([True, False, "never"])
+        if draw.random() < 0.3:
+            options["no_repeat_ngram_size"] = draw.choice([2, 3])
+        if draw.random() < 0.3:
+            options["repetition_penalty"] = draw.choice([0.7, 1.3, 2.0])
+        if draw.random() < 0.3:
+            options["min_new_tokens"] = draw.randint(1, 9)
+        options["stop_tokens"] = draw.choice([[EOS], [EOS], [EOS, 5], [EOS, 5, 7]])
+        yield f"random-{index}", options
 
 
 def beam(name, options, model):
+    options = dict(options)
+    ends_with = options.pop("stop_tokens", [EOS])
     prompt = torch.tensor([[1, 4], [1, 7]])
     out = model.generate(
         prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=LIMIT, do_sample=False, use_cache=False,
-        output_scores=True, return_dict_in_generate=True, **options)
+        output_scores=True, return_dict_in_generate=True, eos_token_id=ends_with, **options)
     sequences = out.sequences[:, prompt.shape[1] :].clone()
     for row in sequences:  # what follows the end is padding
-        ends = (row == EOS).nonzero()
+        ends = torch.isin(row, torch.tensor(ends_with)).nonzero()
         if len(ends):
             row[ends[0, 0] + 1 :] = -1
     return {
@@ -131,6 +154,7 @@ if __name__ == "__main__":
     table[:, :, EOS] += 0.7
     model = TableModel(table).eval()
     tensors = {"table": table}
-    for name, options in BEAMS.items():
+    cases = BEAMS | dict(random_beams())
+    for name, options in cases.items():
         tensors |= beam(name, options, model)
-    save_file(tensors, OUT / "beams.safetensors", {"cases": json.dumps(BEAMS), "limit": str(LIMIT), "eos": str(EOS)})
+    save_file(tensors, OUT / "beams.safetensors", {"cases": json.dumps(cases), "limit": str(LIMIT), "eos": str(EOS)})

@@ -50,6 +50,14 @@ import Torch
     for parameter in store.parameters { #expect(try parameter.value.dtype == .float32) }
   }
 
+  @Test func aLoadedParameterGoesOnBeingTrained() throws {
+    let store = try makeStore(.random(Generator(seed: 1)))
+    let weight = store.parameters[0]
+    try weight.value.requiresGrad_()
+    try weight.replace(with: Tensor.ones([3, 2]))
+    #expect(weight.value.requiresGrad)
+  }
+
   @Test func theSameSeedDrawsTheSameWeights() throws {
     func draw(_ seed: UInt64) throws -> [Float] {
       try makeStore(.random(Generator(seed: seed))).parameters[0].value.array(of: Float.self)

@@ -79,31 +79,65 @@ import Torch
       + Data([0x80, 2] + object + [0x2E]) + Data([0x80, 2] + keys + [0x2E] + storages)
   }
 
-  /// One float as a storage, and a view of it that claims 2 to the 40th of them by a stride of 0.
-  @Test func aFewBytesCannotClaimTerabytes() throws {
-    func text(_ string: String) -> [UInt8] { [0x58, UInt8(string.utf8.count), 0, 0, 0] + string.utf8 }
-    func object(size: [UInt8]) -> [UInt8] {
-      let storage =
-        [UInt8(ascii: "(")] + text("storage") + Array("ctorch\nFloatStorage\n".utf8) + text("0") + text("cpu")
-        + [0x4B, 1, UInt8(ascii: "t"), UInt8(ascii: "Q")]
-      let view =
-        Array("ctorch._utils\n_rebuild_tensor_v2\n(".utf8) + storage + [0x4B, 0] + size + [
-          0x85, 0x4B, 0, 0x85,
-        ]
-        + [0x89, 0x7D, UInt8(ascii: "t"), UInt8(ascii: "R")]
-      return [0x7D] + text("a") + view + [UInt8(ascii: "s")]
-    }
-    let keys: [UInt8] = [0x5D] + text("0") + [0x61]
-    let storages: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 0] + [0, 0, 0x80, 0x3F]
-    try withTemporaryFile(legacy(object(size: [0x4B, 1]), keys: keys, storages: storages), suffix: ".pt") {
-      url in
+  private func text(_ string: String) -> [UInt8] { [0x58, UInt8(string.utf8.count), 0, 0, 0] + string.utf8 }
+
+  /// A dictionary from names to pickled values.
+  private func dictionary(_ fields: [(String, [UInt8])]) -> [UInt8] {
+    [0x7D] + fields.flatMap { text($0.0) + $0.1 + [UInt8(ascii: "s")] }
+  }
+
+  /// A view of the storage 0, which is one float.
+  private func view(size: [UInt8] = [0x4B, 1], stride: [UInt8] = [0x4B, 0]) -> [UInt8] {
+    let storage =
+      [UInt8(ascii: "(")] + text("storage") + Array("ctorch\nFloatStorage\n".utf8) + text("0") + text("cpu")
+      + [0x4B, 1, UInt8(ascii: "t"), UInt8(ascii: "Q")]
+    return Array("ctorch._utils\n_rebuild_tensor_v2\n(".utf8) + storage + [0x4B, 0] + size + [0x85] + stride
+      + [0x85, 0x89, 0x7D, UInt8(ascii: "t"), UInt8(ascii: "R")]
+  }
+
+  private func withFile<Result>(_ object: [UInt8], _ body: (URL) throws -> Result) throws -> Result {
+    let one: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3F]
+    return try withTemporaryFile(
+      legacy(object, keys: [0x5D] + text("0") + [0x61], storages: one), suffix: ".pt", body)
+  }
+
+  @Test func aFewBytesCannotClaimTerabytesNorOverflow() throws {
+    try withFile(dictionary([("a", view())])) { url in
       let read = try #require(PyTorchCheckpoint.read(url)["a"])
       #expect(try read.array(of: Float.self) == [1])
     }
     let huge: [UInt8] = [0x8A, 6, 0, 0, 0, 0, 0, 1]
-    try withTemporaryFile(legacy(object(size: huge), keys: keys, storages: storages), suffix: ".pt") { url in
+    let largest: [UInt8] = [0x8A, 8] + [UInt8](repeating: 0xFF, count: 7) + [0x7F]
+    for (view, message) in [
+      (view(size: huge), "has more elements than its storage"),
+      (view(size: [0x4B, 2], stride: largest), "reaches beyond its storage"),
+      (view(size: largest, stride: largest), "reaches beyond its storage"),
+    ] {
+      try withFile(dictionary([("a", view)])) { url in
+        let error = #expect(throws: FileError.self) { try PyTorchCheckpoint.read(url) }
+        #expect(error?.description.contains("tensor \"a\" \(message)") == true, "\(error as Any)")
+      }
+    }
+  }
+
+  /// One list of a thousand pairs, kept and copied into a thousand ordered dictionaries.
+  @Test func aFewBytesCannotBeCopiedIntoGigabytes() throws {
+    let pair: [UInt8] = [0x4E, 0x4E, 0x86, 0x61]
+    var object: [UInt8] = [0x5D] + Array(repeatElement(pair, count: 1000).joined()) + [0x71, 0, 0x5D]
+    for _ in 0..<1000 {
+      object += Array("ccollections\nOrderedDict\n".utf8) + [0x68, 0, 0x85, UInt8(ascii: "R"), 0x61]
+    }
+    try withFile(object) { url in
       let error = #expect(throws: FileError.self) { try PyTorchCheckpoint.read(url) }
-      #expect(error?.description.contains(#"tensor "a" has more elements than its storage"#) == true)
+      #expect(error?.description.contains("its pickle is too large") == true, "\(error as Any)")
+    }
+  }
+
+  @Test func aStateDictIsFoundBesideOtherTensors() throws {
+    let weights = dictionary([("a", view()), ("b", view())])
+    try withFile(dictionary([("rng_state", view()), ("model", weights)])) { url in
+      let names = try PyTorchCheckpoint.read(url).keys.sorted()
+      #expect(names == ["a", "b"])
     }
   }
 

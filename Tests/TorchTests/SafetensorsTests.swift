@@ -109,6 +109,18 @@ import Torch
       (file(#"{"a":{"dtype":"F32","shape":[2]}}"#, data: 8), "must have dtype, shape and data_offsets"))
     cases.append((file(#"{"__metadata__":{"a":5}}"#), "metadata \"a\" is not a text"))
     cases.append((Data([4, 0, 0, 0, 0, 0, 0, 0]) + Data([0x22, 0xFF, 0xFE, 0x22]), "not UTF-8"))
+    cases.append(
+      (
+        file(
+          #"{"a":{"dtype":"F32","shape":[0,9223372036854775807,9223372036854775807],"data_offsets":[0,0]}}"#),
+        "tensor \"a\""
+      ))
+    for number in ["+1", "01", "-", "1-"] {
+      cases.append(
+        (file(#"{"a":{"dtype":"U8","shape":[\#(number)],"data_offsets":[0,1]}}"#, data: 1), "is no value"))
+    }
+    cases.append(
+      (file(#"{"\u+041":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, data: 1), "broken escape"))
     for (data, expected) in cases {
       let message = try error(data)
       #expect(message.contains(expected), "\(message) should say \(expected)")
@@ -188,8 +200,13 @@ import Torch
     }
     try write(#"{"a":"one.safetensors","b":"two.safetensors"}"#)
     #expect(try WeightFile.read(folder).tensors.keys.sorted() == ["a", "b"])
+    let outside = folder.deletingLastPathComponent().appendingPathComponent(
+      "\(folder.lastPathComponent).safetensors")
+    try Safetensors.write([("a", Tensor([1]))], to: outside)
+    defer { try? FileManager.default.removeItem(at: outside) }
     for wrong in [
-      #"{"a":"../one.safetensors"}"#, #"{"a":"/etc/passwd"}"#, #"{"c":"one.safetensors"}"#,
+      #"{"a":"../\#(outside.lastPathComponent)"}"#, #"{"a":"../one.safetensors"}"#, #"{"a":"/etc/passwd"}"#,
+      #"{"c":"one.safetensors"}"#,
       #"{"a":"three.safetensors"}"#, "[]",
     ] {
       try write(wrong)

@@ -33,6 +33,12 @@ import Torch
     #expect(throws: TorchError.self) { try Tensor([1, 2] as [Float], shape: [-1, -2]) }
   }
 
+  @Test func anImpossibleShapeIsRefused() {
+    #expect(throws: TorchError.self) { try Tensor([Float](), shape: [1 << 40, 1 << 40]) }
+    #expect(throws: TorchError.self) { try Tensor([Float](), shape: [1 << 32, 1 << 32]) }
+    #expect(throws: TorchError.self) { try Tensor([1, 2], shape: [-1, -2]) }
+  }
+
   @Test func itemNeedsExactlyOneElement() throws {
     #expect(try Tensor(scalar: Float(3)).item(Float.self) == 3)
     let error = #expect(throws: TorchError.self) { try Tensor([1, 2] as [Float]).item(Float.self) }

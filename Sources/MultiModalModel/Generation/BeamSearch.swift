@@ -4,7 +4,7 @@
   import Darwin
 #endif
 
-/// Beam search as transformers' `BeamSearchScorer` does it: the texts with the highest sum of log-probabilities /
+/// Beam search as transformers 5's `_beam_search` does it: the texts with the highest sum of log-probabilities /
 /// length ^ lengthPenalty, where length counts new tokens, the stop token among them.
 struct BeamSearch {
   /// A finished text.
@@ -41,9 +41,12 @@ struct BeamSearch {
   ///   - prompts: one per picture
   ///   - logits: of all running texts, row by row; there are `numBeams` for each prompt
   ///   - advance: keeps these rows in this order, and adds these tokens to them
+  ///   - shouldStop: ends a picture's text after these new tokens, as a stop token does
   /// - Returns: for each prompt its best texts, best first
   func callAsFunction(
-    prompts: [[Int]], logits: () throws -> [[Float]], advance: (_ rows: [Int], _ tokens: [Int]) throws -> Void
+    prompts: [[Int]], logits: () throws -> [[Float]],
+    advance: (_ rows: [Int], _ tokens: [Int]) throws -> Void,
+    shouldStop: (_ picture: Int, _ tokens: [Int]) throws -> Bool = { _, _ in false }
   ) throws -> [[GeneratedText]] {
     let beams = options.numBeams
     var texts = prompts.flatMap { Array(repeating: $0, count: beams) }
@@ -71,13 +74,13 @@ struct BeamSearch {
         let candidates = best(rows, own, texts: texts, sums: sums, promptLength: prompt.count)
         var kept = 0
         for (rank, candidate) in candidates.enumerated() {
-          let trace = traces[candidate.row] + [Double(candidate.sum - sums[candidate.row])]
-          if options.stopTokens.contains(candidate.token) {
+          let trace = traces[candidate.row] + [candidate.logProbability]
+          let tokens = texts[candidate.row].dropFirst(prompt.count) + [candidate.token]
+          let stops = try options.stopTokens.contains(candidate.token) || shouldStop(picture, Array(tokens))
+          if stops || step == limit {
             guard rank < beams else { continue }
             finished[picture].add(
-              hypothesis(
-                Array(texts[candidate.row].dropFirst(prompt.count)) + [candidate.token], trace, .stop,
-                sum: candidate.sum), beams: beams)
+              hypothesis(Array(tokens), trace, stops ? .stop : .length, sum: candidate.sum), beams: beams)
           } else {
             nextRows.append(candidate.row)
             nextTokens.append(candidate.token)
@@ -87,7 +90,16 @@ struct BeamSearch {
             if kept == beams { break }
           }
         }
-        finished[picture].isDone = isDone(finished[picture], best: candidates[0].sum, length: step)
+        let bestRunning = kept > 0 ? nextSums[nextSums.count - kept] : -.infinity
+        // Where too many candidates end, rows that cannot win fill the batch.
+        for _ in kept..<beams {
+          nextRows.append(own.lowerBound)
+          nextTokens.append(0)
+          nextSums.append(-.infinity)
+          nextTraces.append([])
+        }
+        finished[picture].isDone =
+          kept == 0 || isDone(finished[picture], best: bestRunning, length: step)
       }
       texts = zip(nextRows, nextTokens).map { texts[$0] + [$1] }
       sums = nextSums
@@ -97,13 +109,7 @@ struct BeamSearch {
     }
 
     return prompts.indices.map { picture in
-      if !finished[picture].isDone {
-        for row in picture * beams..<(picture + 1) * beams {
-          let tokens = Array(texts[row].dropFirst(prompts[picture].count))
-          finished[picture].add(hypothesis(tokens, traces[row], .length, sum: sums[row]), beams: beams)
-        }
-      }
-      return finished[picture].hypotheses.sorted { $0.score > $1.score }.prefix(options.numReturnSequences)
+      finished[picture].hypotheses.sorted { $0.score > $1.score }.prefix(options.numReturnSequences)
         .map {
           GeneratedText(
             tokens: $0.tokens, logProbabilities: $0.logProbabilities, finish: $0.finish, score: $0.score)
@@ -127,16 +133,17 @@ struct BeamSearch {
   /// The likeliest continuations of one picture's texts: enough that stop tokens leave as many as beams.
   private func best(_ rows: [[Float]], _ own: Range<Int>, texts: [[Int]], sums: [Float], promptLength: Int)
     -> [(
-      row: Int, token: Int, sum: Float
+      row: Int, token: Int, sum: Float, logProbability: Double
     )]
   {
     let count = max(2, 1 + options.stopTokens.count) * options.numBeams
-    var candidates: [(row: Int, token: Int, sum: Float)] = []
-    for row in own {
-      var scores = logSoftmax(rows[row])
+    var candidates: [(row: Int, token: Int, sum: Float, logProbability: Double)] = []
+    for row in own where sums[row] > -.infinity {
+      let logProbabilities = logSoftmax(rows[row])
+      var scores = logProbabilities
       options.process(&scores, tokens: texts[row], promptLength: promptLength)
       let likeliest = scores.indices.sorted { (scores[$0], -$0) > (scores[$1], -$1) }.prefix(count)
-      candidates += likeliest.map { (row, $0, scores[$0] + sums[row]) }
+      candidates += likeliest.map { (row, $0, scores[$0] + sums[row], Double(logProbabilities[$0])) }
     }
     return Array(
       candidates.sorted { ($0.sum, -$0.row, -$0.token) > ($1.sum, -$1.row, -$1.token) }.prefix(count))

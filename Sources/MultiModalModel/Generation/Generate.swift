@@ -5,7 +5,8 @@ extension GPT4MultiModal {
   /// - Parameters:
   ///   - img: [batch, height, width, 3] or [batch, 3, height, width]
   ///   - prompts: one per picture, of any lengths, each with at least one token
-  ///   - shouldStop: ends a text after the token it is given with the text so far
+  ///   - shouldStop: ends a text after the tokens it is given, all new ones so far; of a beam search it gets the picture's
+  ///     number and any running text's tokens
   /// - Returns: for each picture `numReturnSequences` texts
   /// - Throws: `ModelError` for what the model cannot do, `CancellationError` when the task is cancelled.
   public func generate(
@@ -13,7 +14,9 @@ extension GPT4MultiModal {
     shouldStop: (_ row: Int, _ tokens: [Int]) throws -> Bool = { _, _ in false }
   ) throws -> [[GeneratedText]] {
     try checkBatch(img, prompts)
-    if options.numBeams > 1 { return try searchBeams(img: img, prompts: prompts, options: options) }
+    if options.numBeams > 1 {
+      return try searchBeams(img: img, prompts: prompts, options: options, shouldStop: shouldStop)
+    }
     let loop = try SamplingLoop(self, img: img, prompts: prompts, options: options)
     var texts = Array(repeating: GeneratedText(), count: prompts.count * options.numReturnSequences)
     while let tokens = try loop.next() {
@@ -51,9 +54,10 @@ extension GPT4MultiModal {
     }
   }
 
-  private func searchBeams(img: Tensor, prompts: [[Int]], options: GenerationOptions) throws
-    -> [[GeneratedText]]
-  {
+  private func searchBeams(
+    img: Tensor, prompts: [[Int]], options: GenerationOptions,
+    shouldStop: (_ picture: Int, _ tokens: [Int]) throws -> Bool
+  ) throws -> [[GeneratedText]] {
     let search = BeamSearch(options: options, limit: try newTokenLimit(prompts, options))
     let session = DecodingSession(
       self, context: try withoutGradients { try encode(img) }, texts: prompts, copies: options.numBeams,
@@ -66,6 +70,8 @@ extension GPT4MultiModal {
     } advance: { rows, tokens in
       try session.reorder(rows)
       session.append(tokens)
+    } shouldStop: {
+      try shouldStop($0, $1)
     }
   }
 }

@@ -23,7 +23,7 @@ public struct GenerationOptions: Sendable, Equatable {
     case never
   }
 
-  /// The most tokens to add; as many as fit into `maxSeqLen` when nil.
+  /// The most tokens to add; as many as fit into `maxSeqLen` after the longest prompt of the batch when nil.
   public var maxNewTokens: Int?
   /// Before so many new tokens, no stop token is chosen.
   public var minNewTokens = 0

@@ -61,6 +61,11 @@ public final class TransformerDecoder {
   ) throws -> (output: Tensor, maps: [Attention.Map]) {
     let length = input.shape[1]
     let past = cache?.length ?? 0
+    if cache != nil, rotary?.dependsOnLength == true {
+      throw ModelError(
+        "in zetascale's behaviour with rotary_xpos every position depends on the whole text's length, so a cache "
+          + "cannot be exact: decode the whole text without one")
+    }
     if let cache, past + length > cache.capacity {
       throw ModelError("the cache holds \(cache.capacity) positions, but \(past + length) are needed")
     }

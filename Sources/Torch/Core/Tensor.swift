@@ -80,7 +80,8 @@ public final class Tensor: @unchecked Sendable {
   /// Copies an array into a tensor.
   /// - Throws: `TorchError` when `shape` does not hold exactly the array's elements.
   public convenience init<Element: TensorElement>(_ values: [Element], shape: [Int]) throws {
-    guard !shape.contains(where: { $0 < 0 }), shape.reduce(1, *) == values.count else {
+    let count = shape.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue }
+    guard shape.allSatisfy({ 0...max(values.count, 1) ~= $0 }), count == values.count else {
       throw TorchError(
         "shape \(shape) does not hold \(values.count) elements: their product must be that number")
     }
@@ -108,6 +109,8 @@ public final class Tensor: @unchecked Sendable {
     memory: UnsafeMutableRawPointer, shape: [Int], strides: [Int]? = nil, dtype: DType,
     owner: AnyObject & Sendable
   ) throws {
+    guard shape.allSatisfy({ $0 >= 0 }), strides?.count ?? shape.count == shape.count
+    else { throw TorchError("shape \(shape) with strides \(strides ?? []) is none of a tensor") }
     var result: OpaquePointer?
     let context = Unmanaged.passRetained(owner as AnyObject)
     func make(_ strides: UnsafePointer<Int64>?) -> CTError? {

@@ -93,8 +93,12 @@ struct JSONScanner {
     let start = position
     while position < bytes.count, !" \t\r\n,:]}".utf8.contains(bytes[position]) { position += 1 }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
-    if let integer = Int(text) { return .integer(integer) }
-    guard ["true", "false", "null"].contains(text) || Double(text) != nil else {
+    let digits = text.drop { $0 == "-" }
+    let isNumber =
+      digits.first?.isNumber == true
+      && (digits.count == 1 || !digits.hasPrefix("0") || !digits.dropFirst().prefix(1).allSatisfy(\.isNumber))
+    if isNumber, let integer = Int(text) { return .integer(integer) }
+    guard ["true", "false", "null"].contains(text) || isNumber && Double(text) != nil else {
       throw Failure(reason: "\"\(text.prefix(40))\" at byte \(start) is no value")
     }
     return .other
@@ -152,6 +156,7 @@ struct JSONScanner {
 
   private mutating func hexadecimal() throws -> UInt32 {
     guard position + 4 <= bytes.count,
+      bytes[position..<position + 4].allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
       let unit = UInt32(String(decoding: bytes[position..<position + 4], as: UTF8.self), radix: 16)
     else { throw Failure(reason: "a text in it has a broken escape") }
     position += 4

@@ -107,13 +107,9 @@ public enum PyTorchCheckpoint {
       }
       return views(inner)
     }
-    let direct = views(top)
-    if !direct.isEmpty { return direct }
-    for key in usualKeys {
-      if let inner = top.first(where: { $0.0 == key }).flatMap({ fields($0.1) }), !views(inner).isEmpty {
-        return views(inner)
-      }
-    }
+    // Beside a state dict lie tensors that are no weights, such as a random state: the one with the most is meant.
+    let nested = usualKeys.compactMap { key in top.first { $0.0 == key }.flatMap { fields($0.1) }.map(views) }
+    if let most = ([views(top)] + nested).max(by: { $0.count < $1.count }), !most.isEmpty { return most }
     throw WeightsPickle.Failure(
       reason:
         "no state dict was found under \(usualKeys.joined(separator: ", ")); it has \(names.joined(separator: ", "))"
@@ -174,6 +170,7 @@ public enum PyTorchCheckpoint {
       guard !overflow, !overflowed else { return nil }
       last = sum
     }
-    return last + 1
+    let (end, overflow) = last.addingReportingOverflow(1)
+    return overflow ? nil : end
   }
 }

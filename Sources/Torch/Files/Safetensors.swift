@@ -33,8 +33,13 @@ public enum Safetensors {
     var tensors: [String: Tensor] = [:]
     tensors.reserveCapacity(entries.count)
     for entry in entries {
-      tensors[entry.name] = try file.tensor(
-        at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype)
+      do {
+        tensors[entry.name] = try file.tensor(
+          at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype)
+      } catch let error as TorchError {
+        throw FileError(
+          "\(url.path) is not a sound safetensors file: tensor \"\(entry.name)\": \(error.message)")
+      }
     }
     return Contents(tensors: tensors, metadata: metadata)
   }

@@ -4,7 +4,7 @@ import Foundation
 public enum WeightFile {
   private static let single = "model.safetensors"
   private static let index = "model.safetensors.index.json"
-  private static let pyTorch = "pytorch_model.bin"
+  private static let pyTorch = ["pytorch_model.bin", "model.pt", "model.pth", "model.bin"]
 
   /// - Parameter url: a safetensors file, a shard index (`.json`), a PyTorch file (`.pt`, `.pth`, `.bin`), or a folder
   ///   that holds one under its usual name
@@ -15,11 +15,12 @@ public enum WeightFile {
       throw FileError("there is no file \(url.path)")
     }
     if isFolder.boolValue {
-      for name in [single, index, pyTorch]
+      for name in [single, index] + pyTorch
       where FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path) {
         return try read(url.appendingPathComponent(name))
       }
-      throw FileError("\(url.path) holds no weights: it needs \(single), \(index) or \(pyTorch)")
+      throw FileError(
+        "\(url.path) holds no weights: it needs \(single), \(index) or \(pyTorch.joined(separator: ", "))")
     }
     switch url.pathExtension {
     case "json": return try sharded(url)

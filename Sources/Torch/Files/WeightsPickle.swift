@@ -65,9 +65,13 @@ final class WeightsPickle {
   private var marks: [Int] = []
   private var memo: [Int: Value] = [:]
   private var steps = 0
+  /// How many elements containers may still take: as many as there are bytes, because each has at least one. Only a
+  /// pickle that copies what it refers to again and again would need more.
+  private var room: Int
 
   init(_ bytes: UnsafeRawBufferPointer, at position: Int = 0) throws {
     reader = ByteReader(bytes, at: position)
+    room = min(bytes.count, Self.maxSteps)
     do {
       while true {
         if let value = try step() {
@@ -201,8 +205,14 @@ final class WeightsPickle {
     stack.append(value)
   }
 
+  private func takeRoom(_ count: Int) throws {
+    room -= count
+    guard room >= 0 else { throw Failure(reason: "its pickle is too large") }
+  }
+
   private func append(_ items: [Value]) throws {
     guard case .list(let list) = try top() else { throw Failure(reason: "its pickle is damaged") }
+    try takeRoom(items.count)
     list.items += items
   }
 
@@ -210,6 +220,7 @@ final class WeightsPickle {
     guard case .dictionary(let dictionary) = try top(), items.count % 2 == 0 else {
       throw Failure(reason: "its pickle is damaged")
     }
+    try takeRoom(items.count)
     for index in stride(from: 0, to: items.count, by: 2) {
       dictionary.items.append((items[index], items[index + 1]))
     }
@@ -260,6 +271,7 @@ final class WeightsPickle {
     case Self.dictionary:
       let result = newDictionary()
       if case .list(let pairs)? = arguments.first {
+        try takeRoom(pairs.items.count)
         for case .tuple(let pair, _) in pairs.items where pair.count == 2 {
           result.items.append((pair[0], pair[1]))
         }
@@ -270,8 +282,8 @@ final class WeightsPickle {
       return .dictionary(result)
     case Self.rebuildTensor:
       guard arguments.count >= 4, case .storage(let storage, let dtype) = arguments[0],
-        case .int(let offset) = arguments[1], let shape = Self.integers(arguments[2]),
-        let strides = Self.integers(arguments[3]), shape.count == strides.count
+        case .int(let offset) = arguments[1], let shape = try integers(arguments[2]),
+        let strides = try integers(arguments[3]), shape.count == strides.count
       else { throw Failure(reason: "a tensor in it is described wrongly") }
       return .tensor(View(storage: storage, dtype: dtype, offset: offset, shape: shape, strides: strides))
     case Self.rebuildParameter:
@@ -285,8 +297,9 @@ final class WeightsPickle {
     }
   }
 
-  private static func integers(_ value: Value) -> [Int]? {
+  private func integers(_ value: Value) throws -> [Int]? {
     guard case .tuple(let items, _) = value else { return nil }
+    try takeRoom(items.count)
     let integers = items.compactMap { item -> Int? in
       guard case .int(let number) = item else { return nil }
       return number

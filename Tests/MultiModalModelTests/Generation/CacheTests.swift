@@ -89,6 +89,51 @@ import Torch
     }
   }
 
+  /// Padding may lie anywhere, before and after the cut.
+  @Test(arguments: [true, false], [1, 2, 3, 5]) func aCachedTextMayHavePadding(crossAttend: Bool, cut: Int)
+    throws
+  {
+    let model = try smallModel {
+      $0.crossAttend = crossAttend
+      $0.useAbsPosEmb = true
+    }
+    let text = try Tensor([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], shape: [2, 6])
+    let real = [true, false, false, true, true, true, false, false, true, true, false, true]
+    let mask = try Tensor(real, shape: [2, 6])
+    try withoutGradients {
+      let context = try model.encode(smallImages(2))
+      let whole = try model.decoder(text, context: context, mask: mask)
+      let cache = DecoderCache(capacity: 12)
+      var parts: [Tensor] = []
+      for (start, length) in [(0, cut), (cut, 6 - cut)] {
+        parts.append(
+          try model.decoder(
+            text.narrow(1, start: start, length: length), context: context,
+            mask: mask.narrow(1, start: start, length: length), cache: cache))
+      }
+      let difference = try (Tensor.cat(parts, dim: 1) - whole).abs()
+        .maskedFill(mask.logicalNot().unsqueeze(2), 0)
+      #expect(try difference.amax().item(Float.self) < 2e-5)
+    }
+  }
+
+  @Test func aCacheThatCannotBeExactIsRefused() throws {
+    let model = try smallModel { $0.compatibility = .zetascale }
+    let context = try withoutGradients { try model.encode(smallImages(1)) }
+    #expect(throws: ModelError.self) {
+      try model.decoder(Tensor([1, 2], shape: [1, 2]), context: context, cache: DecoderCache(capacity: 4))
+    }
+  }
+
+  @Test func generationRecordsNoGradients() throws {
+    let model = try smallModel()
+    for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+    let context = try withoutGradients { try model.encode(smallImages(1)) }
+    let session = DecodingSession(model, context: context, texts: [[1, 2]], overflow: .error)
+    let logits = try session.logits()
+    #expect(!logits.requiresGrad)
+  }
+
   @Test func beamsThatChangePlacesStayInTheSameBuffers() throws {
     let model = try smallModel()
     let context = try withoutGradients { try model.encode(smallImages(2)) }

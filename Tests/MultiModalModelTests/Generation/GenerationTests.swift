@@ -83,6 +83,55 @@ import Torch
     #expect(try Set(draw(1)).count > 1)
   }
 
+  @Test func textsOfABatchMayEndAtDifferentTimes() throws {
+    let model = try smallModel()
+    let img = try smallImages(2)
+    let prompts = [[1], [4, 5, 6]]
+    let whole = try model.generate(img: img, prompts: prompts, options: options()).map { $0[0].tokens }
+    let stop = try #require(whole[0].first { !whole[1].contains($0) })
+    let place = try #require(whole[0].firstIndex(of: stop))
+    let texts = try model.generate(img: img, prompts: prompts, options: options { $0.stopTokens = [stop] })
+    #expect(texts[0][0].tokens == Array(whole[0].prefix(place + 1)))
+    #expect(texts[0][0].finish == .stop)
+    #expect(texts[1][0].tokens == whole[1])
+  }
+
+  @Test func beamsEndWhereTheCallerStopsThem() throws {
+    let model = try smallModel()
+    let texts = try model.generate(
+      img: smallImages(2), prompts: [[1], [4, 5, 6]],
+      options: options {
+        $0.numBeams = 3
+        $0.numReturnSequences = 3
+      }
+    ) { _, tokens in tokens.count == 2 }
+    #expect(texts.flatMap { $0 }.allSatisfy { $0.tokens.count == 2 && $0.finish == .stop })
+  }
+
+  @Test func beamsReportTheModelsLogProbabilities() throws {
+    let model = try smallModel()
+    func logProbabilities(beams: Int) throws -> [Double] {
+      try model.generate(
+        img: smallImages(1), prompts: [[1]],
+        options: options {
+          $0.numBeams = beams
+          $0.logitBias = [5: 30]
+        })[0][0].logProbabilities
+    }
+    let (greedy, beams) = (try logProbabilities(beams: 1), try logProbabilities(beams: 2))
+    #expect(zip(greedy, beams).allSatisfy { abs($0 - $1) < 1e-4 })
+  }
+
+  @Test func beamsMayAllEndAtOnce() throws {
+    let texts = try smallModel(numTokens: 4).generate(
+      img: smallImages(1), prompts: [[1]],
+      options: options {
+        $0.numBeams = 2
+        $0.stopTokens = [0, 1, 2, 3]
+      })
+    #expect(texts[0].map(\.tokens.count) == [1])
+  }
+
   @Test func oneBeamOfABeamSearchIsGreedyAndMoreAreAtLeastAsLikely() throws {
     let model = try smallModel()
     let img = try smallImages(2)

@@ -95,12 +95,12 @@ import Torch
 
   @Test func everyBeamSearchFindsTheSameTextsWithTheSameScores() throws {
     let fixture = try Fixture("beams.safetensors")
-    #expect(fixture.cases.count >= 8)
+    #expect(fixture.cases.count >= 100)
     let table = try fixture.rows("table", of: Float.self)
     let vocabulary = table[0].count
     for (name, given) in fixture.cases {
       var options = given.options
-      options.stopTokens = [try fixture.number("eos")]
+      if options.stopTokens.isEmpty { options.stopTokens = [try fixture.number("eos")] }
       let prompts = try fixture.rows("\(name).prompt", of: Int.self)
       var texts = prompts.flatMap { Array(repeating: $0, count: options.numBeams) }
       let found = try BeamSearch(options: options, limit: fixture.number("limit"))(prompts: prompts) {
@@ -115,7 +115,9 @@ import Torch
       let scores = try fixture.rows("\(name).scores", of: Float.self).flatMap { $0 }
       let flat = found.flatMap { $0 }
       #expect(flat.map(\.tokens) == sequences, "\(name)")
-      #expect(zip(flat, scores).allSatisfy { abs(($0.score ?? 0) - Double($1)) < 1e-4 }, "\(name)")
+      #expect(
+        zip(flat, scores).allSatisfy { abs(($0.score ?? 0) - Double($1)) < 1e-5 * max(10, abs(Double($1))) },
+        "\(name)")
     }
   }
 }
