@@ -44,6 +44,7 @@ at::Generator borrow(const CTGenerator *generator) {
 }
 
 c10::Device device_of(int32_t kind, int32_t index) {
+  TORCH_CHECK(index >= -1 && index <= INT8_MAX, "there is no device number ", index);
   return c10::Device(static_cast<c10::DeviceType>(kind), static_cast<c10::DeviceIndex>(index));
 }
 

@@ -59,6 +59,10 @@ final class DecodingSession {
         logits = try model.decoder.lastLogits(text, context: context, mask: mask, cache: cache)
       }
       pending = 0
+      guard try logits.isFinite().all().item(Bool.self) else {
+        throw ModelError(
+          "the model's logits are not finite: its weights are damaged, or too large for their dtype")
+      }
       return try logits.to(dtype: .float32)
     }
   }

@@ -47,7 +47,7 @@ public struct Device: Hashable, Sendable {
   }
 
   /// The index LibTorch wants: none for kinds that have one device alone.
-  var bridgeIndex: Int32 { kind == .cpu ? -1 : Int32(index) }
+  var bridgeIndex: Int32 { kind == .cpu ? -1 : Int32(clamping: index) }
 }
 
 extension Device: CustomStringConvertible {

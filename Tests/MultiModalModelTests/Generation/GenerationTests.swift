@@ -96,6 +96,15 @@ import Torch
     #expect(texts[1][0].tokens == whole[1])
   }
 
+  @Test func damagedWeightsAreNamedInsteadOfAText() throws {
+    let model = try smallModel()
+    try model.parameters.trainable.last?.value.fill_(.nan)
+    let error = #expect(throws: ModelError.self) {
+      try model.generate(img: smallImages(1), prompts: [[1]], options: options())
+    }
+    #expect(error?.description.hasPrefix("the model's logits are not finite") == true)
+  }
+
   @Test func beamsEndWhereTheCallerStopsThem() throws {
     let model = try smallModel()
     let texts = try model.generate(
