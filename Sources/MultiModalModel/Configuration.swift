@@ -71,6 +71,9 @@ public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
 extension Configuration {
   // What the model is built with, after `compatibility` has had its say.
   var normalizesQueriesAndKeys: Bool { qkNorm && compatibility == .documented }
+  /// Whether a cached step gives exactly what computing the whole text gives. In zetascale's behaviour xPos scales each
+  /// position's values by the length of the whole text, in every layer, so nothing computed for a shorter text can be kept.
+  var hasExactCache: Bool { !(compatibility == .zetascale && rotaryXpos) }
   var hasAbsolutePositions: Bool { useAbsPosEmb && !(compatibility == .zetascale && rotaryXpos) }
 
   /// - Throws: `ModelError` that names the first parameter out of range.

@@ -44,7 +44,7 @@ public struct ModelFolder: Sendable {
     } catch let error as ModelError {
       throw ModelError("\(url.path): \(error.description)")
     } catch {
-      throw ModelError("\(url.path) is not a JSON object with the model's parameters, of their kinds")
+      throw ModelError("\(url.path) is not a JSON object with the model's parameters")
     }
   }
 

@@ -37,6 +37,7 @@ import Torch
     #expect(throws: TorchError.self) { try Tensor([Float](), shape: [1 << 40, 1 << 40]) }
     #expect(throws: TorchError.self) { try Tensor([Float](), shape: [1 << 32, 1 << 32]) }
     #expect(throws: TorchError.self) { try Tensor([1, 2], shape: [-1, -2]) }
+    #expect(throws: Never.self) { try Tensor([Float](), shape: [0, 4]) }
     #expect(throws: TorchError.self) { try Tensor.zeros([1], device: Device(.cuda, index: 1 << 40)) }
   }
 

@@ -1,12 +1,5 @@
 import Torch
 
-extension GPT4MultiModal {
-  /// Whether a cached step gives exactly what computing the whole text gives. In zetascale's behaviour xPos scales
-  /// each position's values by the length of the whole text, in every layer, so nothing computed for a shorter text
-  /// can be kept.
-  var hasExactCache: Bool { !(configuration.compatibility == .zetascale && configuration.rotaryXpos) }
-}
-
 /// A batch of texts that grow token by token: the one place that feeds the decoder, cached or not.
 final class DecodingSession {
   private let model: GPT4MultiModal
@@ -54,7 +47,7 @@ final class DecodingSession {
       if let cache, pending > 0 {
         logits = try model.decoder.lastLogits(step(), context: nil, mask: nil, cache: cache)
       } else {
-        if model.hasExactCache { cache = DecoderCache(capacity: capacity) }
+        if model.configuration.hasExactCache { cache = DecoderCache(capacity: capacity) }
         let (text, mask) = try whole()
         logits = try model.decoder.lastLogits(text, context: context, mask: mask, cache: cache)
       }

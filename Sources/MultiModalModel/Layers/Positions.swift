@@ -51,9 +51,6 @@ struct RotaryXpos {
   /// zetascale's variant: values are turned and scaled like keys, and positions are centred for the scale.
   private let turnsValues: Bool
 
-  /// Whether what is computed for a position changes when the text grows.
-  var dependsOnLength: Bool { turnsValues }
-
   /// What turns a sequence's queries, keys and, in zetascale's variant, values.
   struct Tables {
     fileprivate let query: (cos: Tensor, sin: Tensor)  // [batch or 1, 1, length, width]

@@ -8,6 +8,7 @@ public final class TransformerDecoder {
   private let finalNorm: LayerNorm
   private let rotary: RotaryXpos?
   private let alibi: Alibi?
+  private let hasExactCache: Bool
 
   private struct Layer {
     let selfNorm: LayerNorm
@@ -20,6 +21,7 @@ public final class TransformerDecoder {
   /// Takes `decoderDim`, `decoderDepth`, `decoderHeads`, `crossAttend`, the position options, `qkNorm`,
   /// `attnFlash`, dropout and `compatibility` from a configuration.
   public init(_ path: ParameterPath, _ configuration: Configuration) throws {
+    hasExactCache = configuration.hasExactCache
     let dim = configuration.decoderDim
     let heads = configuration.decoderHeads
     func attention(_ path: ParameterPath) throws -> Attention {
@@ -61,7 +63,7 @@ public final class TransformerDecoder {
   ) throws -> (output: Tensor, maps: [Attention.Map]) {
     let length = input.shape[1]
     let past = cache?.length ?? 0
-    if cache != nil, rotary?.dependsOnLength == true {
+    guard cache == nil || hasExactCache else {
       throw ModelError(
         "in zetascale's behaviour with rotary_xpos every position depends on the whole text's length, so a cache "
           + "cannot be exact: decode the whole text without one")

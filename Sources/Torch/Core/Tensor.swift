@@ -80,8 +80,7 @@ public final class Tensor: @unchecked Sendable {
   /// Copies an array into a tensor.
   /// - Throws: `TorchError` when `shape` does not hold exactly the array's elements.
   public convenience init<Element: TensorElement>(_ values: [Element], shape: [Int]) throws {
-    let count = shape.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue }
-    guard shape.allSatisfy({ 0...max(values.count, 1) ~= $0 }), count == values.count else {
+    guard elementCount(of: shape) == values.count else {
       throw TorchError(
         "shape \(shape) does not hold \(values.count) elements: their product must be that number")
     }
@@ -109,8 +108,9 @@ public final class Tensor: @unchecked Sendable {
     memory: UnsafeMutableRawPointer, shape: [Int], strides: [Int]? = nil, dtype: DType,
     owner: AnyObject & Sendable
   ) throws {
-    guard shape.allSatisfy({ $0 >= 0 }), strides?.count ?? shape.count == shape.count
-    else { throw TorchError("shape \(shape) with strides \(strides ?? []) is none of a tensor") }
+    guard elementCount(of: shape) != nil, strides?.count ?? shape.count == shape.count else {
+      throw TorchError("shape \(shape) with strides \(strides ?? []) is none of a tensor")
+    }
     var result: OpaquePointer?
     let context = Unmanaged.passRetained(owner as AnyObject)
     func make(_ strides: UnsafePointer<Int64>?) -> CTError? {
@@ -174,6 +174,19 @@ public final class Tensor: @unchecked Sendable {
     }
     return value
   }
+}
+
+/// The number of elements of a shape; nil where a size is negative or no number is large enough.
+func elementCount(of shape: [Int]) -> Int? {
+  guard shape.allSatisfy({ $0 >= 0 }) else { return nil }
+  if shape.contains(0) { return 0 }
+  var count = 1
+  for size in shape {
+    let (product, overflow) = count.multipliedReportingOverflow(by: size)
+    guard !overflow else { return nil }
+    count = product
+  }
+  return count
 }
 
 extension Tensor: CustomStringConvertible {

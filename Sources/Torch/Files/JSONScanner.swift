@@ -93,10 +93,10 @@ struct JSONScanner {
     let start = position
     while position < bytes.count, !" \t\r\n,:]}".utf8.contains(bytes[position]) { position += 1 }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
-    let digits = text.drop { $0 == "-" }
+    // In JSON a number begins with a digit, and with 0 only where no digit follows.
+    let digits = text.drop { $0 == "-" }.prefix(2).map(\.isNumber)
     let isNumber =
-      digits.first?.isNumber == true
-      && (digits.count == 1 || !digits.hasPrefix("0") || !digits.dropFirst().prefix(1).allSatisfy(\.isNumber))
+      digits.first == true && !(digits == [true, true] && text.drop { $0 == "-" }.hasPrefix("0"))
     if isNumber, let integer = Int(text) { return .integer(integer) }
     guard ["true", "false", "null"].contains(text) || isNumber && Double(text) != nil else {
       throw Failure(reason: "\"\(text.prefix(40))\" at byte \(start) is no value")

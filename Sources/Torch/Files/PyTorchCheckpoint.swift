@@ -135,7 +135,7 @@ public enum PyTorchCheckpoint {
         throw WeightsPickle.Failure(reason: "tensor \"\(name)\" reaches beyond its storage")
       }
       // A few bytes could claim terabytes that way, and no trained parameter is of this kind.
-      guard !repeatsElements(view, of: whole.count) else {
+      guard let count = elementCount(of: view.shape), count <= whole.count else {
         throw WeightsPickle.Failure(
           reason: "tensor \"\(name)\" has more elements than its storage: save it again after contiguous()")
       }
@@ -146,17 +146,6 @@ public enum PyTorchCheckpoint {
         .tensor(whole), .ints(view.shape), .ints(view.strides), .int(view.offset))
     }
     return tensors
-  }
-
-  private static func repeatsElements(_ view: WeightsPickle.View, of available: Int) -> Bool {
-    if view.shape.contains(0) { return false }
-    var count = 1
-    for size in view.shape {
-      let (product, overflow) = count.multipliedReportingOverflow(by: size)
-      guard !overflow, product <= available else { return true }
-      count = product
-    }
-    return false
   }
 
   /// One past the last element that a view touches; nil where that is no number.

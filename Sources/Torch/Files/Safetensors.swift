@@ -126,11 +126,8 @@ public enum Safetensors {
     guard bounds.count == 2, bounds[0] <= bounds[1] else {
       throw JSONScanner.Failure(reason: "has data_offsets \(bounds), which are no range")
     }
-    var size = dtype.size
-    for dimension in shape {
-      let (product, overflow) = size.multipliedReportingOverflow(by: dimension)
-      guard !overflow else { throw JSONScanner.Failure(reason: "has the impossible shape \(shape)") }
-      size = product
+    guard let size = elementCount(of: [dtype.size] + shape) else {
+      throw JSONScanner.Failure(reason: "has the impossible shape \(shape)")
     }
     guard size == bounds[1] - bounds[0] else {
       throw JSONScanner.Failure(
