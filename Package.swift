@@ -33,7 +33,8 @@ let package = Package(
     .target(name: "MultiModalModel", dependencies: ["Torch"]),
     .target(name: "MultiModalPipeline", dependencies: ["MultiModalModel", "CVips", "CSentencePiece"]),
     .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline"]),
-    .executableTarget(name: "gpt4mm", dependencies: ["MultiModalTraining"]),
+    .target(name: "MultiModalBenchmark", dependencies: ["MultiModalTraining"]),
+    .executableTarget(name: "gpt4mm", dependencies: ["MultiModalTraining", "MultiModalBenchmark"]),
 
     .testTarget(name: "TorchTests", dependencies: ["Torch"]),
     .testTarget(name: "MultiModalModelTests", dependencies: ["MultiModalModel"]),

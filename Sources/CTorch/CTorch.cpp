@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
@@ -11,6 +12,7 @@
 #include <ATen/ops/from_blob.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/headeronly/version.h>
 
 #include <atomic>
@@ -94,6 +96,12 @@ c10::IValue to_ivalue(const CTValue &value) {
       return value.number;
     case CT_NUMBERS:
       return c10::ArrayRef<double>(static_cast<const double *>(value.pointer), value.count);
+    case CT_OPTIONAL_NUMBERS: {
+      auto numbers = static_cast<const double *>(value.pointer);
+      c10::List<std::optional<at::Scalar>> list;
+      for (int64_t i = 0; i < value.count; i++) list.push_back(at::Scalar(numbers[i]));
+      return list;
+    }
     case CT_BOOLEAN:
       return value.integer != 0;
     case CT_STRING:
@@ -154,6 +162,8 @@ void ct_tensor_release(CTTensor *tensor) {
   live_tensors.fetch_sub(1, std::memory_order_relaxed);
   free(guarded([&] { c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim(impl(tensor)); }));
 }
+
+CTTensor *ct_tensor_retain(const CTTensor *tensor) { return retain(borrow(tensor)); }
 
 int64_t ct_tensor_live_count(void) { return live_tensors.load(std::memory_order_relaxed); }
 
@@ -244,6 +254,100 @@ bool ct_grad_mode(void) {
 
 void ct_set_grad_mode(bool enabled) {
   free(guarded([&] { c10::GradMode::set_enabled(enabled); }));
+}
+
+int32_t ct_autocast(int32_t device) {
+  int32_t dtype = -1;
+  auto type = static_cast<c10::DeviceType>(device);
+  free(guarded([&] {
+    if (at::autocast::is_autocast_enabled(type)) dtype = static_cast<int32_t>(at::autocast::get_autocast_dtype(type));
+  }));
+  return dtype;
+}
+
+CTError ct_set_autocast(int32_t device, int32_t dtype) {
+  return guarded([&] {
+    auto type = static_cast<c10::DeviceType>(device);
+    // A weight cast without gradients, as in a checkpoint, must not be taken for one with them.
+    at::autocast::set_autocast_cache_enabled(false);
+    if (dtype >= 0) at::autocast::set_autocast_dtype(type, static_cast<c10::ScalarType>(dtype));
+    at::autocast::set_autocast_enabled(type, dtype >= 0);
+  });
+}
+
+namespace {
+
+/// What a checkpoint computes, and under which settings.
+struct CheckpointBody : torch::CustomClassHolder {
+  CTTensor *(*body)(void *, CTTensor *const *);
+  void (*release)(void *);
+  void *context;
+  c10::DeviceType device = c10::DeviceType::CPU;
+  int32_t autocast = -1;
+
+  ~CheckpointBody() override { release(context); }
+
+  at::Tensor operator()(const std::vector<at::Tensor> &inputs) const {
+    std::vector<CTTensor *> handles;
+    for (auto &input : inputs)
+      handles.push_back(reinterpret_cast<CTTensor *>(const_cast<c10::TensorImpl *>(input.unsafeGetTensorImpl())));
+    auto result = body(context, handles.data());
+    TORCH_CHECK(result, "what is checkpointed failed");
+    auto tensor = borrow(result);
+    ct_tensor_release(result);
+    return tensor;
+  }
+};
+
+struct Checkpoint : torch::autograd::Function<Checkpoint> {
+  static at::Tensor forward(
+      torch::autograd::AutogradContext *context, c10::intrusive_ptr<CheckpointBody> body,
+      at::TensorList inputs) {
+    context->saved_data["body"] = c10::IValue::make_capsule(body);
+    context->save_for_backward(inputs.vec());
+    c10::AutoGradMode none(false);
+    return (*body)(inputs.vec());
+  }
+
+  static torch::autograd::variable_list backward(
+      torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+    auto capsule = context->saved_data["body"].toCapsule();
+    auto &body = static_cast<CheckpointBody &>(*capsule);
+    std::vector<at::Tensor> inputs;
+    for (auto &saved : context->get_saved_variables())
+      inputs.push_back(saved.detach().set_requires_grad(saved.requires_grad()));
+    at::Tensor output;
+    {
+      c10::AutoGradMode on(true);
+      auto before = ct_autocast(static_cast<int32_t>(body.device));
+      ct_set_autocast(static_cast<int32_t>(body.device), body.autocast);
+      output = body(inputs);
+      ct_set_autocast(static_cast<int32_t>(body.device), before);
+    }
+    // Parameters that the body uses are leaves, whose gradients this adds up.
+    torch::autograd::backward({output}, {gradients[0]});
+    torch::autograd::variable_list result{at::Tensor()};
+    for (auto &input : inputs) result.push_back(input.grad());
+    return result;
+  }
+};
+
+}  // namespace
+
+CTError ct_checkpoint(
+    CTTensor *const *inputs, int64_t count, CTTensor *(*body)(void *context, CTTensor *const *inputs),
+    void (*release)(void *context), void *context, CTTensor **result) {
+  auto held = c10::make_intrusive<CheckpointBody>();
+  held->body = body;
+  held->release = release;
+  held->context = context;
+  return guarded([&] {
+    std::vector<at::Tensor> tensors;
+    for (int64_t i = 0; i < count; i++) tensors.push_back(borrow(inputs[i]));
+    held->device = tensors.at(0).device().type();
+    held->autocast = ct_autocast(static_cast<int32_t>(held->device));
+    *result = retain(Checkpoint::apply(held, tensors));
+  });
 }
 
 CTError ct_manual_seed(uint64_t seed) {

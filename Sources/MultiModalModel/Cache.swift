@@ -12,51 +12,56 @@ public final class DecoderCache {
   var prefixLength: Int?
   var selfAttention: [KeysAndValues] = []  // buffers, [batch, heads, capacity, 64]
   var crossAttention: [KeysAndValues] = []
-  /// int64 [batch or 1, length]
+  /// int64 [batch or 1, length]; nil while they simply follow each other
   private(set) var positions: Tensor?
   /// bool [batch, length], true for a real token; nil when all are
   private(set) var padding: Tensor?
 
   public init(capacity: Int) { self.capacity = capacity }
 
-  /// Writes a step's keys and values of one layer and gives all there are up to it.
-  func append(_ step: KeysAndValues, layer: Int) throws -> KeysAndValues {
-    let added = step.length
+  /// Where a step's keys and values of one layer go, behind those that are held.
+  func place(
+    for count: Int, layer: Int, batch: Int, heads: Int, dtype: DType, device: Device
+  ) throws -> KeysAndValues {
     if layer == selfAttention.count {
-      let shape = [step.keys.shape[0], step.keys.shape[1], capacity, step.keys.shape[3]]
-      func buffer(_ like: Tensor) throws -> Tensor {
-        try Tensor(uninitialized: shape, dtype: like.dtype, device: like.device)
+      func buffer() throws -> Tensor {
+        try Tensor(
+          uninitialized: [batch, heads, capacity, Configuration.headDim], dtype: dtype, device: device)
       }
-      selfAttention.append(KeysAndValues(keys: try buffer(step.keys), values: try buffer(step.values)))
+      selfAttention.append(KeysAndValues(keys: try buffer(), values: try buffer()))
     }
-    let buffers = selfAttention[layer]
-    try buffers.keys.narrow(2, start: length, length: added).copy_(step.keys)
-    try buffers.values.narrow(2, start: length, length: added).copy_(step.values)
-    return KeysAndValues(
-      keys: try buffers.keys.narrow(2, start: 0, length: length + added),
-      values: try buffers.values.narrow(2, start: 0, length: length + added))
+    return try selfAttention[layer].narrow(length, count)
   }
 
-  /// The positions and padding of what is held and a step's own, together.
-  func extended(positions step: Tensor, padding stepPadding: Tensor?) throws -> (
-    positions: Tensor, padding: Tensor?
+  /// All keys and values of one layer up to and with those of a step.
+  func held(with count: Int, layer: Int) throws -> KeysAndValues {
+    try selfAttention[layer].narrow(0, length + count)
+  }
+
+  /// The positions and padding of what is held and a step's own, together; nil while positions simply follow each other
+  /// and nothing is padding.
+  func extended(positions step: Tensor?, padding stepPadding: Tensor?, count: Int, device: Device) throws -> (
+    positions: Tensor?, padding: Tensor?
   ) {
-    guard let positions else { return (step, stepPadding) }
-    let rows = max(positions.shape[0], step.shape[0])
+    if positions == nil, step == nil { return (nil, nil) }
+    guard length > 0 else { return (step, stepPadding) }
+    func counted(_ start: Int, _ count: Int) throws -> Tensor {
+      try .arange(start, start + count, device: device).unsqueeze(0)
+    }
+    let before = try positions ?? counted(0, length)
+    let now = try step ?? counted(length, count)
+    let rows = max(before.shape[0], now.shape[0])
     func rowsOf(_ tensor: Tensor) throws -> Tensor { try tensor.expand([rows, tensor.shape[1]]) }
-    let joined = try Tensor.cat([rowsOf(positions), rowsOf(step)], dim: 1)
+    let joined = try Tensor.cat([rowsOf(before), rowsOf(now)], dim: 1)
     guard padding != nil || stepPadding != nil else { return (joined, nil) }
     func real(_ padding: Tensor?, _ length: Int) throws -> Tensor {
-      try padding ?? Tensor.ones([rows, length], dtype: .bool, device: step.device)
+      try padding ?? Tensor.ones([rows, length], dtype: .bool, device: device)
     }
-    return (
-      joined,
-      try Tensor.cat([real(padding, positions.shape[1]), real(stepPadding, step.shape[1])], dim: 1)
-    )
+    return (joined, try Tensor.cat([real(padding, length), real(stepPadding, count)], dim: 1))
   }
 
   /// Takes a step as done, after all its layers have been appended.
-  func advance(by count: Int, positions: Tensor, padding: Tensor?) {
+  func advance(by count: Int, positions: Tensor?, padding: Tensor?) {
     length += count
     self.positions = positions
     self.padding = padding

@@ -73,7 +73,7 @@ extension Configuration {
   var normalizesQueriesAndKeys: Bool { qkNorm && compatibility == .documented }
   /// Whether a cached step gives exactly what computing the whole text gives. In zetascale's behaviour xPos scales each
   /// position's values by the length of the whole text, in every layer, so nothing computed for a shorter text can be kept.
-  var hasExactCache: Bool { !(compatibility == .zetascale && rotaryXpos) }
+  package var hasExactCache: Bool { !(compatibility == .zetascale && rotaryXpos) }
   var hasAbsolutePositions: Bool { useAbsPosEmb && !(compatibility == .zetascale && rotaryXpos) }
 
   /// - Throws: `ModelError` that names the first parameter out of range.
@@ -120,6 +120,13 @@ extension Configuration {
 }
 
 extension Configuration {
+  /// - Throws: `ModelError` when a token is not in the vocabulary.
+  func checkToken(_ token: Int) throws {
+    guard (0..<numTokens).contains(token) else {
+      throw ModelError("text holds token \(token), but num_tokens is \(numTokens)")
+    }
+  }
+
   /// - Throws: `ModelError` when the model cannot take an image of this size.
   public func validateImage(height: Int, width: Int) throws {
     guard height > 0, width > 0, height % patchSize == 0, width % patchSize == 0 else {

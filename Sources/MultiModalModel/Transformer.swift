@@ -4,7 +4,7 @@ import Torch
 public final class Transformer {
   private let tokens: Embedding
   private let positions: Embedding?
-  private let layers: TransformerDecoder
+  let layers: TransformerDecoder
   private let toLogits: Linear
   private let configuration: Configuration
 
@@ -33,6 +33,14 @@ public final class Transformer {
     self.configuration = configuration
   }
 
+  /// Packs the weights for a precision, and computes what depends on positions alone.
+  func prepareForInference(_ precision: Precision) throws {
+    try layers.prepareForInference(
+      precision,
+      positions: configuration.maxSeqLen + (configuration.crossAttend ? 0 : configuration.maxPatches))
+    try toLogits.prepareForInference(precision)
+  }
+
   /// - Parameters:
   ///   - text: int64 [batch, length]
   ///   - context: the encoder's output, [batch, keys, decoderDim]: attended to with `crossAttend`, else put before
@@ -52,10 +60,12 @@ public final class Transformer {
   }
 
   /// As the call, for the last position alone: what a step of generation needs.
+  /// - Parameter text: tokens that are known to be in the vocabulary
   /// - Returns: logits [batch, numTokens]
   func lastLogits(_ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?) throws -> Tensor {
     let states = try hiddenStates(
-      text, context: context, mask: mask, cache: cache, training: false, wantsMaps: false
+      text, context: context, mask: mask, cache: cache, training: false, wantsMaps: false,
+      knowsTokens: true
     )
     .states
     return try toLogits(states.select(1, states.shape[1] - 1))
@@ -73,31 +83,40 @@ public final class Transformer {
   }
 
   private func hiddenStates(
-    _ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?, training: Bool, wantsMaps: Bool
+    _ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?, training: Bool, wantsMaps: Bool,
+    knowsTokens: Bool = false
   ) throws -> (states: Tensor, maps: [Attention.Map]) {
     let past = cache?.length ?? 0
     // Without cross-attention the context goes before the text, in the first step alone.
     let prefix = configuration.crossAttend || past > 0 ? nil : context
     if let prefix { cache?.prefixLength = prefix.shape[1] }
     let prefixLength = prefix?.shape[1] ?? cache?.prefixLength ?? 0
-    try check(text, mask: mask, past: past > 0 ? past - prefixLength : 0)
+    let pastText = past > 0 ? past - prefixLength : 0
+    try check(text, mask: mask, past: pastText)
+    if !knowsTokens { try checkTokens(text) }
 
     if let context, context.shape[0] != text.shape[0] {
       throw ModelError(
         "img has a batch of \(context.shape[0]), but text has \(text.shape[0]): they must be equal")
     }
-    let textPositions = try self.textPositions(text, mask: mask, cache: cache)
+    // Positions need a tensor of their own only where padding makes them differ from row to row.
+    let textPositions =
+      mask == nil && cache?.positions == nil ? nil : try self.textPositions(text, mask: mask, cache: cache)
     var x = try tokens(text.to(dtype: .int64))
     if let positions {
-      x = try x + positions(textPositions) * (1 / Double(configuration.decoderDim).squareRoot())
+      let added =
+        try textPositions.map { try positions($0) }
+        ?? positions.weight.value.narrow(0, start: pastText, length: text.shape[1])
+      x = try x + added * (1 / Double(configuration.decoderDim).squareRoot())
     }
-    var allPositions = try textPositions + prefixLength
+    var allPositions = try textPositions.map { try $0 + prefixLength }
     var padding = mask
     if let prefix {
       x = try Tensor.cat([prefix, x], dim: 1)
-      let before = try Tensor.arange(0, prefixLength, device: x.device).unsqueeze(0)
-      allPositions = try Tensor.cat(
-        [before.expand([allPositions.shape[0], prefixLength]), allPositions], dim: 1)
+      allPositions = try allPositions.map {
+        let before = try Tensor.arange(0, prefixLength, device: x.device).unsqueeze(0)
+        return try Tensor.cat([before.expand([$0.shape[0], prefixLength]), $0], dim: 1)
+      }
       padding = try mask.map {
         try Tensor.cat(
           [Tensor.ones([text.shape[0], prefixLength], dtype: .bool, device: x.device), $0], dim: 1)
@@ -125,6 +144,13 @@ public final class Transformer {
     return try (own + held).clamp(min: 0).to(dtype: .int64)
   }
 
+  /// - Throws: `ModelError` for a token that is not in the vocabulary.
+  private func checkTokens(_ text: Tensor) throws {
+    for extreme in [try text.amin().item(Int.self), try text.amax().item(Int.self)] {
+      try configuration.checkToken(extreme)
+    }
+  }
+
   private func check(_ text: Tensor, mask: Tensor?, past: Int) throws {
     let shape = text.shape
     guard shape.count == 2, shape[0] > 0, shape[1] > 0 else {
@@ -137,11 +163,6 @@ public final class Transformer {
     guard past + shape[1] <= configuration.maxSeqLen else {
       throw ModelError(
         "text has \(past + shape[1]) tokens, but max_seq_len is \(configuration.maxSeqLen): shorten it")
-    }
-    for extreme in [try text.amin().item(Int.self), try text.amax().item(Int.self)] {
-      guard (0..<configuration.numTokens).contains(extreme) else {
-        throw ModelError("text holds token \(extreme), but num_tokens is \(configuration.numTokens)")
-      }
     }
     if let mask {
       guard mask.shape == shape, try mask.dtype == .bool else {

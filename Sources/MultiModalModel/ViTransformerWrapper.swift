@@ -6,7 +6,7 @@ public final class ViTransformerWrapper {
   private let patchProjection: Linear
   private let embeddingNorm: LayerNorm
   private let positions: Parameter  // [1, patches, dim]
-  private let layers: TransformerEncoder
+  let layers: TransformerEncoder
   private let configuration: Configuration
 
   static let channels = 3
@@ -26,6 +26,12 @@ public final class ViTransformerWrapper {
     patchProjection = try Linear(path / "patch_to_embedding" / 1, inputs: patch, outputs: dim)
     embeddingNorm = try LayerNorm(path / "patch_to_embedding" / 2, width: dim)
     self.configuration = configuration
+  }
+
+  /// Packs the weights for a precision.
+  func prepareForInference(_ precision: Precision) throws {
+    try patchProjection.prepareForInference(precision)
+    try layers.prepareForInference(precision)
   }
 
   /// - Parameter img: [batch, 3, height, width] or [batch, height, width, 3], height and width multiples of the
@@ -76,7 +82,8 @@ public final class ViTransformerWrapper {
     guard shape[0] > 0 else { throw ModelError("img has a batch of 0, but must hold at least one picture") }
     let first = shape[1] == Self.channels ? img : try img.permute([0, 3, 1, 2])
     try configuration.validateImage(height: first.shape[2], width: first.shape[3])
-    guard try img.isFinite().all().item(Bool.self) else {
+    // A sum of finite numbers is finite but for overflow, and much faster than looking at each.
+    guard try img.sum().item(Float.self).isFinite || img.isFinite().all().item(Bool.self) else {
       throw ModelError("img holds numbers that are not finite (NaN or infinity)")
     }
     return first

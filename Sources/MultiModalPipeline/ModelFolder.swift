@@ -49,13 +49,37 @@ public struct ModelFolder: Sendable {
   }
 
   /// Builds the model without initialising it and maps its weights.
-  /// - Parameter compatibility: instead of what `config.json` says
+  /// - Parameters:
+  ///   - precision: prepares the model for inference in it; nil leaves it as it is, to be trained, unless the folder's
+  ///     weights are quantised: then the model is prepared in their precision
+  ///   - compatibility: instead of what `config.json` says
   /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor.
   public func model(
-    compatibility: Configuration.Compatibility? = nil, device: Device = .cpu, dtype: DType = .float32
+    precision: Precision? = nil, compatibility: Configuration.Compatibility? = nil, device: Device = .cpu,
+    dtype: DType = .float32
   ) throws -> GPT4MultiModal {
-    try load(.uninitialized, compatibility, device, dtype, strict: true).model
+    let contents = try WeightFile.read(url)
+    let model = try load(contents, .uninitialized, compatibility, device, dtype, strict: true).model
+    if let precision = try precision ?? Self.precision(of: contents, in: url) {
+      try model.prepareForInference(precision)
+    }
+    return model
   }
+
+  /// What the folder's weights were quantised for; nil where they are not.
+  public func precision() throws -> Precision? { try Self.precision(of: WeightFile.read(url), in: url) }
+
+  private static func precision(of contents: Safetensors.Contents, in url: URL) throws -> Precision? {
+    guard let name = contents.metadata[precisionKey] else { return nil }
+    guard let precision = Precision(rawValue: name) else {
+      throw ModelError(
+        "the weights in \(url.path) have the precision \"\(name)\": known are "
+          + Precision.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    return precision
+  }
+
+  private static let precisionKey = "precision"
 
   /// A model with those weights that fit it; the others are drawn as for a new model.
   /// - Parameters:
@@ -66,17 +90,38 @@ public struct ModelFolder: Sendable {
     seed: UInt64, compatibility: Configuration.Compatibility? = nil, device: Device = .cpu,
     dtype: DType = .float32
   ) throws -> (model: GPT4MultiModal, report: LoadReport) {
-    try load(.random(Generator(seed: seed)), compatibility, device, dtype, strict: false)
+    let weights = try WeightFile.read(url)
+    guard try Self.precision(of: weights, in: url) == nil else {
+      throw ModelError(
+        "\(url.path) is quantised, so it cannot be loaded in part: use the folder it was made from")
+    }
+    return try load(weights, .random(Generator(seed: seed)), compatibility, device, dtype, strict: false)
+  }
+
+  /// Writes this folder's model to another folder with its weights quantised; what belongs to pictures and text is copied.
+  public func quantized(_ precision: Precision, to other: URL) throws {
+    guard other.standardizedFileURL != url.standardizedFileURL else {
+      throw ModelError("\(url.path) is the folder to quantise: choose another to write")
+    }
+    func part(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name).path) }
+    let readme = part("README.md") ? try? String(contentsOf: file("README.md"), encoding: .utf8) : nil
+    try Self.write(
+      model(), tokenizer: part(Self.tokenizerName) ? tokenizer() : nil,
+      processor: part(Self.processorName) ? processor() : nil, to: other, precision: precision,
+      readme: readme.map {
+        $0 + "\nIts weights were quantised for \(precision.rawValue) by `gpt4mm quantize`.\n"
+      })
   }
 
   private func load(
-    _ contents: ParameterStore.Contents, _ compatibility: Configuration.Compatibility?, _ device: Device,
+    _ weights: Safetensors.Contents, _ contents: ParameterStore.Contents,
+    _ compatibility: Configuration.Compatibility?, _ device: Device,
     _ dtype: DType, strict: Bool
   ) throws -> (model: GPT4MultiModal, report: LoadReport) {
     var configuration = try configuration()
     if let compatibility { configuration.compatibility = compatibility }
     let model = try GPT4MultiModal(configuration, contents: contents, dtype: dtype, device: device)
-    return (model, try model.parameters.load(WeightFile.read(url).tensors, strict: strict))
+    return (model, try model.parameters.load(weights.tensors, strict: strict))
   }
 
   public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }
@@ -86,20 +131,20 @@ public struct ModelFolder: Sendable {
   }
 
   /// Writes a model folder, each file complete or not at all.
-  /// - Parameter dtype: that of the weights in the file; bfloat16 halves it
+  /// - Parameters:
+  ///   - dtype: that of the weights in the file; bfloat16 halves it
+  ///   - precision: instead, quantises the weights for it; such a folder is for inference alone
   public static func write(
     _ model: GPT4MultiModal, tokenizer: Tokenizer? = nil, processor: ImageProcessor? = nil, to url: URL,
-    dtype: DType = .float32, readme: String? = nil
+    dtype: DType = .float32, precision: Precision? = nil, readme: String? = nil
   ) throws {
+    let tensors =
+      try precision.map { try model.parameters.tensors($0) } ?? model.parameters.tensors(dtype: dtype)
     try AtomicFile.makeFolder(url)
     let folder = { (name: String) in url.appendingPathComponent(name) }
-    let tensors = try model.parameters.parameters.map { parameter in
-      (
-        parameter.name,
-        parameter.isTrainable ? try parameter.value.detach().to(dtype: dtype) : parameter.value
-      )
-    }
-    try Safetensors.write(tensors, metadata: ["format": "pt"], to: folder(weightsName))
+    var metadata = ["format": "pt"]
+    metadata[precisionKey] = precision?.rawValue
+    try Safetensors.write(tensors, metadata: metadata, to: folder(weightsName))
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     try AtomicFile.write(encoder.encode(model.configuration), to: folder(configurationName))

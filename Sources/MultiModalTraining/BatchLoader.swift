@@ -4,11 +4,22 @@ import MultiModalPipeline
 import Torch
 
 /// Pictures and texts as the model takes them.
-struct Batch: Sendable {
-  let images: Tensor  // [batch, 3, height, width]
-  let text: Tensor  // int64 [batch, length], padded on the right
-  let mask: Tensor  // bool [batch, length], true for a real token
-  let targets: Tensor  // int64 [batch, length - 1], GPT4MultiModal.ignored for prompt and padding
+public struct Batch: Sendable {
+  public let images: Tensor  // [batch, 3, height, width]
+  public let text: Tensor  // int64 [batch, length], padded on the right
+  public let mask: Tensor?  // bool [batch, length], true for a real token; nil when all are
+  public let targets: Tensor  // int64 [batch, length - 1], GPT4MultiModal.ignored for prompt and padding
+  /// How many targets count.
+  public let targetCount: Int
+
+  /// - Parameter targetCount: how many of `targets` are not `GPT4MultiModal.ignored`
+  public init(images: Tensor, text: Tensor, mask: Tensor?, targets: Tensor, targetCount: Int) {
+    self.images = images
+    self.text = text
+    self.mask = mask
+    self.targets = targets
+    self.targetCount = targetCount
+  }
 }
 
 /// Makes the batch of any step from the step's number and a seed alone, so that a resumed run sees the same data.
@@ -104,7 +115,8 @@ struct BatchLoader: Sendable {
     return Batch(
       images: try Tensor(pixels, shape: [examples.count, 3, size.height, size.width]),
       text: try Tensor(text, shape: [examples.count, length]),
-      mask: try Tensor(mask, shape: [examples.count, length]),
-      targets: try Tensor(targets, shape: [examples.count, length - 1]))
+      mask: mask.contains(false) ? try Tensor(mask, shape: [examples.count, length]) : nil,
+      targets: try Tensor(targets, shape: [examples.count, length - 1]),
+      targetCount: targets.count { $0 != GPT4MultiModal.ignored })
   }
 }

@@ -44,11 +44,11 @@ public final class Trainer {
   private let processor: ImageProcessor
   private let model: GPT4MultiModal
   private let optimizer: AdamW
+  private let step: TrainingStep
   private let training: BatchLoader
   private let validation: BatchLoader?
   private let schedule: LearningRateSchedule
   private var state: Checkpoint.State
-  private let device: Device
 
   /// - Parameters:
   ///   - data: a folder with `train/` and, where there is one, `validation/`, each with pictures and a
@@ -110,6 +110,10 @@ public final class Trainer {
         AdamW.Group(parameters: others, weightDecay: 0),
       ], beta1: settings.beta1, beta2: settings.beta2)
 
+    model.checkpointsActivations = settings.activationCheckpointing
+    step = TrainingStep(
+      model, optimizer, precision: settings.precision, clipNorm: settings.clipNorm, device: device)
+
     let augmentation = try configuration.image.outputSize.flatMap { size in
       try configuration.augmentation.map {
         try PictureAugmentation($0, height: size.height, width: size.width)
@@ -125,7 +129,7 @@ public final class Trainer {
     validation = try validationFolder.map { try loader($0, augmented: false) }
     schedule = LearningRateSchedule(
       peak: settings.learningRate, minimum: settings.minLearningRate, warmupSteps: settings.warmupSteps,
-      steps: settings.epochs * training.stepsPerEpoch)
+      steps: settings.epochs * training.stepsPerEpoch / settings.gradientAccumulationSteps)
     guard (0...schedule.steps).contains(state.step) else {
       throw TrainingError(
         "\(run.path) has a damaged checkpoint: it is at step \(state.step) of \(schedule.steps)")
@@ -136,7 +140,6 @@ public final class Trainer {
     self.processor = processor
     self.state = state
     self.run = run
-    self.device = device
     try AtomicFile.makeFolder(run)
   }
 
@@ -161,29 +164,33 @@ public final class Trainer {
           decayedParameters: optimizer.groups[0].parameters.reduce(0) { $0 + $1.value.count }, steps: steps,
           firstStep: state.step)))
     let settings = configuration.training
+    let samplesPerStep = min(settings.batchSize, training.exampleCount) * settings.gradientAccumulationSteps
     let began = ContinuousClock.now
     let before = state.seconds
     let first = state.step
-    var batches = Prefetcher(state.step..<max(state.step, steps)) { [training] in try training.batch(step: $0)
+    var loader = Prefetcher(state.step..<max(state.step, steps)) {
+      [training, accumulation = settings.gradientAccumulationSteps] step in
+      try (step * accumulation..<(step + 1) * accumulation).map { try training.batch(step: $0) }
     }
     do {
-      while let batch = try await batches.next() {
-        let (loss, norm) = try step(batch)
-        guard loss.isFinite, norm.isFinite else {
+      while let batches = try await loader.next() {
+        let rate = schedule(state.step)
+        let (loss, norm) = try step(batches, learningRate: rate)
+        guard loss.isFinite, let norm, norm.isFinite else {
           throw TrainingError(
             "the loss at step \(state.step + 1) is not finite: lower the learning rate, or look for wrong data; what "
               + "was saved before is untouched")
         }
-        let rate = schedule(state.step)
         state.step += 1
         let seconds = (ContinuousClock.now - began) / .seconds(1)
         state.seconds = before + seconds
         report(
           .step(
             Progress(
-              step: state.step, steps: steps, epoch: Double(state.step) / Double(training.stepsPerEpoch),
+              step: state.step, steps: steps,
+              epoch: Double(state.step * settings.gradientAccumulationSteps) / Double(training.stepsPerEpoch),
               loss: loss, learningRate: rate, gradientNorm: norm,
-              samplesPerSecond: Double((state.step - first) * min(settings.batchSize, training.exampleCount))
+              samplesPerSecond: Double((state.step - first) * samplesPerStep)
                 / seconds)))
         if state.step % settings.validationEvery == 0 || state.step == steps { try validate(report) }
         if state.step % settings.checkpointEvery == 0 || state.step == steps || Task.isCancelled {
@@ -192,29 +199,10 @@ public final class Trainer {
         try Task.checkCancellation()
       }
     } catch {
-      await batches.finish()
+      await loader.finish()
       throw error
     }
     return try export()
-  }
-
-  private func step(_ batch: Batch) throws -> (loss: Double, gradientNorm: Double) {
-    model.isTraining = true
-    defer { model.isTraining = false }
-    try optimizer.zeroGrad()
-    let loss = try self.loss(batch)
-    try loss.backward()
-    let norm = try clipGradNorm(model.parameters.trainable, maxNorm: configuration.training.clipNorm)
-    let value = Double(try loss.item(Float.self))
-    if value.isFinite && norm.isFinite { try optimizer.step(learningRate: schedule(state.step)) }
-    return (value, norm)
-  }
-
-  private func loss(_ batch: Batch) throws -> Tensor {
-    try model.loss(
-      img: batch.images.to(device: device), text: batch.text.to(device: device),
-      mask: batch.mask.to(device: device),
-      targets: batch.targets.to(device: device))
   }
 
   private func validate(_ report: (Event) -> Void) throws {
@@ -224,8 +212,8 @@ public final class Trainer {
     try withoutGradients {
       for range in validation.batchesInOrder() {
         let batch = try validation.batch(of: range)
-        let count = Double(try batch.targets.ne(Double(GPT4MultiModal.ignored)).sum().item(Int.self))
-        total += Double(try self.loss(batch).item(Float.self)) * count
+        let count = Double(batch.targetCount)
+        total += Double(try step.loss(batch).item(Float.self)) * count
         tokens += count
       }
     }

@@ -30,6 +30,12 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// Rounds through the pictures, each in an order of its own; the few that fill no whole batch at its end are left out.
     public var epochs = 10
     public var batchSize = 32
+    /// Batches whose gradients one step adds up: the effect of a batch so many times as large, in the memory of one.
+    public var gradientAccumulationSteps = 1
+    /// What matrix products and attention compute in.
+    public var precision = TrainingStep.Precision.float32
+    /// Keeps each layer's input alone and computes the rest again for the gradients: less memory, more time.
+    public var activationCheckpointing = false
     /// The learning rate after the warm-up.
     public var learningRate = 1e-3
     /// The learning rate at the end.
@@ -57,8 +63,10 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-      case epochs, beta1, beta2, seed, weights
+      case epochs, beta1, beta2, seed, weights, precision
       case batchSize = "batch_size"
+      case gradientAccumulationSteps = "gradient_accumulation_steps"
+      case activationCheckpointing = "activation_checkpointing"
       case learningRate = "learning_rate"
       case minLearningRate = "min_learning_rate"
       case warmupSteps = "warmup_steps"
@@ -112,6 +120,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     }
     try positive("epochs", training.epochs)
     try positive("batch_size", training.batchSize)
+    try positive("gradient_accumulation_steps", training.gradientAccumulationSteps)
     try positive("validation_every", training.validationEvery)
     try positive("checkpoint_every", training.checkpointEvery)
     guard training.warmupSteps >= 0 else {

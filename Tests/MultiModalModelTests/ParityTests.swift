@@ -67,6 +67,18 @@ import Torch
     #expect(try largestDifference(actual, expected) < 2e-5)
   }
 
+  @Test(arguments: fixtures) func preparedModelsAgreeWithUnpreparedOnes(name: String) throws {
+    let fixture = try Fixture(name)
+    func logits() throws -> Tensor {
+      try withoutGradients {
+        try fixture.model(fixture.tensor("img"), fixture.tensor("text"), mask: fixture.mask)
+      }
+    }
+    let before = try logits()
+    try fixture.model.prepareForInference(.float32)
+    #expect(try largestDifference(logits(), before) < 2e-5)
+  }
+
   @Test(arguments: fixtures) func lossAndGradientsAgree(name: String) throws {
     let fixture = try Fixture(name)
     for parameter in fixture.model.parameters.trainable { try parameter.value.requiresGrad_() }

@@ -28,7 +28,8 @@ typedef enum {
   CT_INTEGER,
   CT_INTEGERS,  // pointer: int64_t[count]
   CT_NUMBER,
-  CT_NUMBERS,  // pointer: double[count]
+  CT_NUMBERS,           // pointer: double[count]
+  CT_OPTIONAL_NUMBERS,  // the same, for a schema's Scalar?[]
   CT_BOOLEAN,
   CT_STRING,  // pointer: char *, zero-terminated
   CT_DEVICE,  // integer: kind, count: index
@@ -56,6 +57,8 @@ CTError ct_operator_call(
 
 // Tensors
 void ct_tensor_release(CTTensor *tensor);
+/// Another owned reference to the same tensor.
+CTTensor *ct_tensor_retain(const CTTensor *tensor);
 int64_t ct_tensor_live_count(void);
 int64_t ct_tensor_rank(const CTTensor *tensor);
 void ct_tensor_shape(const CTTensor *tensor, int64_t *shape);
@@ -77,6 +80,14 @@ CTError ct_tensor_grad(const CTTensor *tensor, CTTensor **result);
 CTError ct_tensor_set_grad(CTTensor *tensor, const CTTensor *gradient);
 bool ct_grad_mode(void);
 void ct_set_grad_mode(bool enabled);
+/// The dtype that operators on this thread and kind of device cast to; -1 for none.
+int32_t ct_autocast(int32_t device);
+CTError ct_set_autocast(int32_t device, int32_t dtype);
+/// Computes `body(inputs)` without keeping what its gradients need: the backward pass computes it again. `body` returns
+/// a new reference, or NULL after it has kept its error. `release(context)` is called when nothing uses it any more.
+CTError ct_checkpoint(
+    CTTensor *const *inputs, int64_t count, CTTensor *(*body)(void *context, CTTensor *const *inputs),
+    void (*release)(void *context), void *context, CTTensor **result);
 
 // Random state
 CTError ct_manual_seed(uint64_t seed);

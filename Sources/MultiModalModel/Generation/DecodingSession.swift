@@ -30,17 +30,18 @@ final class DecodingSession {
     pictures = Array(texts.indices)
   }
 
-  /// Logits over each row's next token, [rows, vocabulary] in float32.
-  func logits() throws -> Tensor {
-    let logits = try nextLogits()
-    guard copies > 1 else { return logits }
+  /// Logits over each row's next token, [rows, vocabulary] in float32, and the logarithm of each row's sum of their
+  /// exponentials, [rows].
+  func logits() throws -> (logits: Tensor, logSums: Tensor) {
+    let (logits, logSums) = try nextLogits()
+    guard copies > 1 else { return (logits, logSums) }
     let count = copies
     copies = 1
     try reorder(texts.indices.flatMap { Array(repeating: $0, count: count) })
-    return try logits.repeatInterleave(count, dim: 0)
+    return (try logits.repeatInterleave(count, dim: 0), try logSums.repeatInterleave(count, dim: 0))
   }
 
-  private func nextLogits() throws -> Tensor {
+  private func nextLogits() throws -> (logits: Tensor, logSums: Tensor) {
     try withoutGradients {
       if texts.contains(where: { $0.count > model.configuration.maxSeqLen }) { try makeRoom() }
       let logits: Tensor
@@ -52,11 +53,13 @@ final class DecodingSession {
         logits = try model.decoder.lastLogits(text, context: context, mask: mask, cache: cache)
       }
       pending = 0
-      guard try logits.isFinite().all().item(Bool.self) else {
+      let wide = try logits.to(dtype: .float32)
+      let logSums = try wide.logSumExp([1])
+      guard try logSums.array(of: Float.self).allSatisfy(\.isFinite) else {
         throw ModelError(
           "the model's logits are not finite: its weights are damaged, or too large for their dtype")
       }
-      return try logits.to(dtype: .float32)
+      return (wide, logSums)
     }
   }
 

@@ -63,7 +63,7 @@ extension GPT4MultiModal {
       self, context: try withoutGradients { try encode(img) }, texts: prompts, copies: options.numBeams,
       overflow: options.overflow)
     return try search(prompts: prompts) {
-      let logits = try session.logits()
+      let logits = try session.logits().logits
       let flat = try logits.array(of: Float.self)
       let vocabulary = logits.shape[1]
       return (0..<logits.shape[0]).map { Array(flat[$0 * vocabulary..<($0 + 1) * vocabulary]) }
@@ -96,7 +96,8 @@ public struct TokenStream: AsyncSequence {
       try advance()
     }
 
-    private mutating func advance() throws -> GeneratedToken? {
+    /// The next token, computed on the caller's thread.
+    public mutating func advance() throws -> GeneratedToken? {
       if ready.isEmpty {
         try Task.checkCancellation()
         ready = (try loop.next() ?? []).reversed()

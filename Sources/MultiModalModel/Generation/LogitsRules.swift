@@ -7,6 +7,12 @@
 // Rules that change the logits of one row before a token is chosen. Each is a function of transformers'
 // src/transformers/generation/logits_process.py, named beside it, or of OpenAI's API reference.
 extension GenerationOptions {
+  /// Whether `process` may change anything.
+  var changesLogits: Bool {
+    !logitBias.isEmpty || repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
+      || noRepeatNGramSize > 0 || (minNewTokens > 0 && !stopTokens.isEmpty)
+  }
+
   /// What makes the choice of tokens depend on those before it; applied with and without sampling.
   /// - Parameters:
   ///   - logits: one row, [vocabulary]; in beam search log-probabilities

@@ -58,22 +58,21 @@ final class SamplingLoop {
   /// The next token of each unfinished text; nil when all are finished.
   func next() throws -> [GeneratedToken]? {
     guard isFinished.contains(false) else { return nil }
-    let logits = try session.logits()
-    let vocabulary = logits.shape[1]
-    let flat = try logits.array(of: Float.self)
+    let (logits, logSums) = try session.logits()
+    let choices = try choose(logits)
+    let logProbabilities = try (choices.logits - logSums).array(of: Float.self)
     steps += 1
     var tokens: [GeneratedToken] = []
     var appended = Array(repeating: 0, count: histories.count)
     for row in histories.indices where !isFinished[row] {
-      let scores = Array(flat[row * vocabulary..<(row + 1) * vocabulary])
-      let id = try choose(scores, row: row)
+      let id = choices.ids[row]
       histories[row].append(id)
       appended[row] = id
       let finish: GeneratedText.FinishReason? =
         options.stopTokens.contains(id) ? .stop : steps == limit ? .length : nil
       isFinished[row] = finish != nil
       tokens.append(
-        GeneratedToken(row: row, id: id, logProbability: Double(logSoftmax(scores)[id]), finish: finish))
+        GeneratedToken(row: row, id: id, logProbability: Double(logProbabilities[row]), finish: finish))
     }
     session.append(appended)
     return tokens
@@ -82,8 +81,24 @@ final class SamplingLoop {
   /// Ends a text from outside, such as at a stop string.
   func stop(row: Int) { isFinished[row] = true }
 
-  private func choose(_ scores: [Float], row: Int) throws -> Int {
-    var scores = scores
+  /// - Parameter logits: [rows, vocabulary]
+  /// - Returns: each row's token, 0 where the text is finished, and the logits of the tokens, [rows]
+  private func choose(_ logits: Tensor) throws -> (ids: [Int], logits: Tensor) {
+    guard options.changesLogits || options.temperature > 0 else {
+      let (values, indices) = try logits.max(1)
+      return (try indices.array(of: Int.self), values)
+    }
+    let vocabulary = logits.shape[1]
+    let flat = try logits.array(of: Float.self)
+    let ids = try histories.indices.map { row in
+      isFinished[row] ? 0 : try choose(Array(flat[row * vocabulary..<(row + 1) * vocabulary]), row: row)
+    }
+    let indices = try Tensor(ids, shape: [ids.count, 1]).to(device: logits.device)
+    return (ids, try logits.gather(1, indices).squeeze(1))
+  }
+
+  private func choose(_ logits: [Float], row: Int) throws -> Int {
+    var scores = logits
     options.process(&scores, tokens: histories[row], promptLength: promptLengths[row])
     guard options.temperature > 0 else {
       return scores.indices.max { (scores[$0], -$0) < (scores[$1], -$1) } ?? 0
@@ -100,6 +115,7 @@ extension GPT4MultiModal {
     guard !prompts.isEmpty, prompts.allSatisfy({ !$0.isEmpty }) else {
       throw ModelError("every prompt needs at least one token, such as the one that begins a text")
     }
+    for token in prompts.joined() { try configuration.checkToken(token) }
     let longest = prompts.map(\.count).max() ?? 0
     guard longest <= configuration.maxSeqLen else {
       throw ModelError(

@@ -7,12 +7,13 @@ public final class Attention {
   /// Attention weights after the softmax, [batch, heads, queries, keys], when they were asked for.
   public typealias Map = Tensor
 
-  private let toQuery: Linear
-  private let toKey: Linear
-  private let toValue: Linear
+  let toQuery: Linear
+  let toKey: Linear
+  let toValue: Linear
   private let toOut: Linear
-  private let heads: Int
-  private let usesCosineSimilarity: Bool
+  /// Queries, keys and values of self-attention.
+  private let toAll: JoinedLinear
+  private let heads: AttentionHeads
   private let usesFusedKernel: Bool
   private let dropout: Double
   private let scale: Double
@@ -29,8 +30,8 @@ public final class Attention {
     toKey = try Linear(path / "to_k", inputs: dim, outputs: inner, bias: false)
     toValue = try Linear(path / "to_v", inputs: dim, outputs: inner, bias: false)
     toOut = try Linear(path / "to_out", inputs: inner, outputs: dim, bias: false)
-    self.heads = heads
-    usesCosineSimilarity = qkNorm
+    toAll = JoinedLinear([toQuery, toKey, toValue])
+    self.heads = AttentionHeads(heads: heads, normalizes: qkNorm)
     usesFusedKernel = flash
     self.dropout = dropout
     scale = qkNorm ? 10 : 1 / Double(Configuration.headDim).squareRoot()
@@ -43,30 +44,52 @@ public final class Attention {
   ///   - isCausal: a position sees none that come after it
   /// - Returns: [batch, queries, dim]
   public func callAsFunction(_ x: Tensor, context: Tensor? = nil, isCausal: Bool = false) throws -> Tensor {
-    try attend(
-      queries(x, rotary: nil), keysAndValues(context ?? x, rotary: nil),
+    let query: Tensor
+    let own: KeysAndValues
+    if let context {
+      query = try queries(x)
+      own = try Self.keysAndValues(context, JoinedLinear([toKey, toValue]), of: [self])[0]
+    } else {
+      (query, own) = try queriesKeysAndValues(x)
+    }
+    return try attend(
+      query, own,
       mask: isCausal
         ? .causal(
-          queries: x.shape[1], keys: (context ?? x).shape[1], padding: nil, bias: nil, dtype: x.dtype,
-          device: x.device) : .none, training: false
+          queries: query.shape[2], keys: own.length, padding: nil, bias: nil, dtype: query.dtype,
+          device: x.device) : .none
     ).output
   }
 
-  func queries(_ x: Tensor, rotary: RotaryXpos.Tables?) throws -> Tensor {
-    let query = try normalized(split(toQuery(x)))
-    return try rotary?.queries(query) ?? query
+  /// What self-attention needs of `x`, [batch, heads, length, 64] each.
+  /// - Parameter target: where keys and values are written when there is a place already
+  func queriesKeysAndValues(_ x: Tensor, rotary: RotaryXpos.Tables? = nil, into target: KeysAndValues? = nil)
+    throws -> (queries: Tensor, own: KeysAndValues)
+  {
+    let parts = try heads.split(
+      toAll(x), parts: 3, normalized: 2, tables: rotary.map { [$0.query, $0.key, $0.value] } ?? [],
+      into: target.map { [nil, $0.keys, $0.values] } ?? [])
+    return (parts[0], KeysAndValues(keys: parts[1], values: parts[2]))
   }
 
-  /// Keys and values of `x`, each [batch, heads, length, 64], as a cache keeps them.
-  func keysAndValues(_ x: Tensor, rotary: RotaryXpos.Tables?) throws -> KeysAndValues {
-    let key = try normalized(split(toKey(x)))
-    let value = try split(toValue(x))
-    guard let rotary else { return KeysAndValues(keys: key, values: value) }
-    return KeysAndValues(keys: try rotary.keys(key), values: try rotary.values(value))
+  /// What cross-attention needs of `x`, [batch, heads, length, 64].
+  func queries(_ x: Tensor) throws -> Tensor { try heads.split(toQuery(x), parts: 1, normalized: 1)[0] }
+
+  /// Keys and values of one context for several attentions at once.
+  /// - Parameter joined: the layers' `toKey` one after the other, then their `toValue`
+  static func keysAndValues(_ context: Tensor, _ joined: JoinedLinear, of attentions: [Attention]) throws
+    -> [KeysAndValues]
+  {
+    guard let heads = attentions.first?.heads else { return [] }
+    let count = attentions.count
+    let parts = try heads.split(joined(context), parts: 2 * count, normalized: count)
+    return (0..<count).map { KeysAndValues(keys: parts[$0], values: parts[count + $0]) }
   }
 
+  /// - Parameter residual: added to the output
   func attend(
-    _ query: Tensor, _ context: KeysAndValues, mask: AttentionMask, training: Bool, wantsMap: Bool = false
+    _ query: Tensor, _ context: KeysAndValues, mask: AttentionMask, residual: Tensor? = nil,
+    training: Bool = false, wantsMap: Bool = false
   ) throws -> (output: Tensor, map: Map?) {
     let dropout = training ? dropout : 0
     let attended: Tensor
@@ -89,19 +112,20 @@ public final class Attention {
       attended = try (dropout > 0 ? weights.dropout(dropout) : weights).matmul(context.values)
     }
     let shape = attended.shape
-    let merged = try attended.transpose(1, 2).reshape([shape[0], shape[2], heads * Configuration.headDim])
-    return (try toOut(merged), map)
+    let merged = try attended.transpose(1, 2).reshape([shape[0], shape[2], shape[1] * shape[3]])
+    return (try toOut(merged, residual: residual), map)
   }
 
-  /// [batch, length, heads · 64] to [batch, heads, length, 64]
-  private func split(_ x: Tensor) throws -> Tensor {
-    let shape = x.shape
-    return try x.reshape([shape[0], shape[1], heads, Configuration.headDim]).transpose(1, 2)
+  /// Prepares self-attention.
+  func prepareForInference(_ precision: Precision) throws {
+    try toAll.prepareForInference(precision)
+    try toOut.prepareForInference(precision)
   }
 
-  private func normalized(_ x: Tensor) throws -> Tensor {
-    guard usesCosineSimilarity else { return x }
-    return try x / x.norm([-1], keepDim: true).clamp(min: 1e-12)
+  /// Prepares cross-attention, but for the keys and values, which all layers compute as one.
+  func prepareQueriesForInference(_ precision: Precision) throws {
+    try toQuery.prepareForInference(precision)
+    try toOut.prepareForInference(precision)
   }
 }
 
@@ -111,4 +135,10 @@ struct KeysAndValues {
   let values: Tensor
 
   var length: Int { keys.shape[2] }
+
+  func narrow(_ start: Int, _ length: Int) throws -> KeysAndValues {
+    KeysAndValues(
+      keys: try keys.narrow(2, start: start, length: length),
+      values: try values.narrow(2, start: start, length: length))
+  }
 }

@@ -12,9 +12,15 @@ final class FeedForward {
     self.dropout = dropout
   }
 
-  func callAsFunction(_ x: Tensor, training: Bool) throws -> Tensor {
-    var hidden = try projectIn(x).gelu()
+  /// - Parameter residual: added to the output
+  func callAsFunction(_ x: Tensor, residual: Tensor, training: Bool) throws -> Tensor {
+    var hidden = try projectIn(x, activation: .gelu)
     if training && dropout > 0 { hidden = try hidden.dropout(dropout) }
-    return try projectOut(hidden)
+    return try projectOut(hidden, residual: residual)
+  }
+
+  func prepareForInference(_ precision: Precision) throws {
+    try projectIn.prepareForInference(precision)
+    try projectOut.prepareForInference(precision)
   }
 }

@@ -10,6 +10,8 @@ import Torch
 struct Alibi {
   /// float32 [1, heads, 1, 1]; zero for heads beyond the first `alibiHeads`.
   private let slopes: Tensor
+  /// For one query after up to so many keys, [1, heads, 1, keys]; made by `prepareForInference`.
+  private var row: Tensor?
 
   init(alibiHeads: Int, heads: Int, device: Device) throws {
     let values = Self.slopes(alibiHeads) + Array(repeating: 0, count: heads - alibiHeads)
@@ -27,6 +29,17 @@ struct Alibi {
     guard lower < n else { return series(n) }
     return series(lower)
       + series(2 * lower).enumerated().filter { $0.offset % 2 == 0 }.map(\.element).prefix(n - lower)
+  }
+
+  mutating func prepareForInference(positions: Int) throws {
+    let keys = try Tensor.arange(0, positions, device: slopes.device).unsqueeze(0)
+    row = try bias(queries: keys.narrow(1, start: positions - 1, length: 1), keys: keys)
+  }
+
+  /// The bias of the last of `keys` positions that follow each other; nil where it was not prepared.
+  func lastRow(keys: Int) throws -> Tensor? {
+    guard let row, keys <= row.shape[3] else { return nil }
+    return try row.narrow(3, start: row.shape[3] - keys, length: keys)
   }
 
   /// - Parameters:
@@ -50,12 +63,35 @@ struct RotaryXpos {
   private let scale: Parameter  // [width / 2]
   /// zetascale's variant: values are turned and scaled like keys, and positions are centred for the scale.
   private let turnsValues: Bool
+  /// For the first positions; made by `prepareForInference`.
+  private var prepared: Tables?
+
+  /// What turns elements: cosines and sines, times xPos' scale; [batch or 1, 1, length, width] each.
+  struct Table {
+    let cos: Tensor
+    let sin: Tensor
+
+    /// `t cos + rotateHalf(t) sin` on the first `width` elements of [batch, heads, length, headDim].
+    func turn(_ t: Tensor) throws -> Tensor {
+      let half = RotaryXpos.width / 2
+      let parts = try t.split([half, half, t.shape[3] - 2 * half], dim: 3)
+      let turned = try Tensor.cat([parts[0], parts[1]], dim: 3)
+      let rotated = try Tensor.cat([-parts[1], parts[0]], dim: 3)
+      return try Tensor.cat([turned * cos + rotated * sin, parts[2]], dim: 3)
+    }
+
+    func narrow(_ start: Int, _ length: Int) throws -> Table {
+      Table(
+        cos: try cos.narrow(2, start: start, length: length),
+        sin: try sin.narrow(2, start: start, length: length))
+    }
+  }
 
   /// What turns a sequence's queries, keys and, in zetascale's variant, values.
   struct Tables {
-    fileprivate let query: (cos: Tensor, sin: Tensor)  // [batch or 1, 1, length, width]
-    fileprivate let key: (cos: Tensor, sin: Tensor)
-    fileprivate let turnsValues: Bool
+    let query: Table
+    let key: Table
+    let value: Table?
   }
 
   init(_ path: ParameterPath, compatibility: Configuration.Compatibility) throws {
@@ -68,42 +104,51 @@ struct RotaryXpos {
     turnsValues = compatibility == .zetascale
   }
 
+  /// Computes the tables of the first positions once.
+  mutating func prepareForInference(positions: Int) throws {
+    // In zetascale's variant they depend on the sequence's length too.
+    guard !turnsValues else { return }
+    let all = try Tensor.arange(0, positions, device: scale.value.device).unsqueeze(0)
+    prepared = try tables(positions: all, lengths: nil, dtype: .float32)
+  }
+
+  /// For positions that follow each other.
+  /// - Parameters:
+  ///   - start: the first
+  ///   - dtype: that of the queries and keys
+  func tables(from start: Int, length: Int, dtype: DType) throws -> Tables {
+    if let prepared, dtype == .float32, start + length <= prepared.key.cos.shape[2] {
+      return Tables(
+        query: try prepared.query.narrow(start, length), key: try prepared.key.narrow(start, length),
+        value: nil)
+    }
+    let device = scale.value.device
+    return try tables(
+      positions: .arange(start, start + length, device: device).unsqueeze(0),
+      lengths: turnsValues ? Tensor([start + length], shape: [1, 1]).to(device: device) : nil, dtype: dtype)
+  }
+
   /// - Parameters:
   ///   - positions: int64 [batch or 1, length]
   ///   - lengths: of the whole sequences, int64 [batch or 1, 1]; used by zetascale's variant alone
   ///   - dtype: that of the queries and keys
-  func tables(positions: Tensor, lengths: Tensor, dtype: DType) throws -> Tables {
+  func tables(positions: Tensor, lengths: Tensor?, dtype: DType) throws -> Tables {
     let p = try positions.to(dtype: .float32).unsqueeze(1).unsqueeze(3)  // [batch or 1, 1, length, 1]
     let angles = try p * inverseFrequencies.value.to(dtype: .float32)
     let cos = try angles.cos()
     let sin = try angles.sin()
     var centred = p
-    if turnsValues {
+    if turnsValues, let lengths {
       let half = try lengths.floorDivide(2).to(dtype: .float32).unsqueeze(1).unsqueeze(3)
       centred = try p - half
     }
     let grown = try scale.value.to(dtype: .float32).pow(centred / 512)
-    func table(_ values: Tensor) throws -> Tensor {
+    func twice(_ values: Tensor) throws -> Tensor {
       try Tensor.cat([values, values], dim: -1).to(dtype: dtype)
     }
+    let key = Table(cos: try twice(cos / grown), sin: try twice(sin / grown))
     return Tables(
-      query: (try table(cos * grown), try table(sin * grown)),
-      key: (try table(cos / grown), try table(sin / grown)),
-      turnsValues: turnsValues)
-  }
-}
-
-extension RotaryXpos.Tables {
-  func queries(_ q: Tensor) throws -> Tensor { try turn(q, query) }
-  func keys(_ k: Tensor) throws -> Tensor { try turn(k, key) }
-  func values(_ v: Tensor) throws -> Tensor { turnsValues ? try turn(v, key) : v }
-
-  /// `t cos + rotateHalf(t) sin` on the first `width` elements of [batch, heads, length, headDim].
-  private func turn(_ t: Tensor, _ table: (cos: Tensor, sin: Tensor)) throws -> Tensor {
-    let half = RotaryXpos.width / 2
-    let parts = try t.split([half, half, t.shape[3] - 2 * half], dim: 3)
-    let turned = try Tensor.cat([parts[0], parts[1]], dim: 3)
-    let rotated = try Tensor.cat([-parts[1], parts[0]], dim: 3)
-    return try Tensor.cat([turned * table.cos + rotated * table.sin, parts[2]], dim: 3)
+      query: Table(cos: try twice(cos * grown), sin: try twice(sin * grown)), key: key,
+      value: turnsValues ? key : nil)
   }
 }

@@ -6,9 +6,14 @@ import Torch
 public final class TransformerDecoder {
   private let layers: [Layer]
   private let finalNorm: LayerNorm
-  private let rotary: RotaryXpos?
-  private let alibi: Alibi?
+  /// Keys of every layer's cross-attention, then their values: all layers see the same context.
+  private let crossKeysAndValues: JoinedLinear?
+  private var rotary: RotaryXpos?
+  private var alibi: Alibi?
+  private let heads: Int
   private let hasExactCache: Bool
+  /// As in `GPT4MultiModal`.
+  var checkpointsActivations = false
 
   private struct Layer {
     let selfNorm: LayerNorm
@@ -16,6 +21,36 @@ public final class TransformerDecoder {
     let cross: (norm: LayerNorm, attention: Attention)?
     let feedForwardNorm: LayerNorm
     let feedForward: FeedForward
+
+    /// What a step does in every layer alike.
+    struct Step {
+      let mask: AttentionMask
+      let rotary: RotaryXpos.Tables?
+      let training: Bool
+      var wantsMaps = false
+    }
+
+    /// - Parameters:
+    ///   - context: keys and values of cross-attention
+    ///   - held: of self-attention with a cache: where the step's keys and values go, and all there are then
+    func callAsFunction(
+      _ x: Tensor, _ step: Step, context: KeysAndValues?, held: (place: KeysAndValues, all: KeysAndValues)?
+    ) throws -> (output: Tensor, maps: [Attention.Map]) {
+      let (queries, own) = try selfAttention.queriesKeysAndValues(
+        selfNorm(x), rotary: step.rotary, into: held?.place)
+      var (x, map) = try selfAttention.attend(
+        queries, held?.all ?? own, mask: step.mask, residual: x, training: step.training,
+        wantsMap: step.wantsMaps)
+      var maps = [map]
+      if let cross, let context {
+        (x, map) = try cross.attention.attend(
+          cross.attention.queries(cross.norm(x)), context, mask: .none, residual: x, training: step.training,
+          wantsMap: step.wantsMaps)
+        maps.append(map)
+      }
+      x = try feedForward(feedForwardNorm(x), residual: x, training: step.training)
+      return (x, maps.compactMap { $0 })
+    }
   }
 
   /// Takes `decoderDim`, `decoderDepth`, `decoderHeads`, `crossAttend`, the position options, `qkNorm`,
@@ -24,6 +59,7 @@ public final class TransformerDecoder {
     hasExactCache = configuration.hasExactCache
     let dim = configuration.decoderDim
     let heads = configuration.decoderHeads
+    self.heads = heads
     func attention(_ path: ParameterPath) throws -> Attention {
       try Attention(
         path, dim: dim, heads: heads, qkNorm: configuration.normalizesQueriesAndKeys,
@@ -49,6 +85,21 @@ public final class TransformerDecoder {
         feedForward: try FeedForward(last / 1, dim: dim, dropout: configuration.ffDropout))
     }
     finalNorm = try LayerNorm(path / "final_norm", width: dim)
+    let cross = layers.compactMap(\.cross?.attention)
+    crossKeysAndValues = cross.isEmpty ? nil : JoinedLinear(cross.map(\.toKey) + cross.map(\.toValue))
+  }
+
+  /// Packs the weights for a precision, and computes what depends on positions alone.
+  /// - Parameter positions: how many to compute it for
+  func prepareForInference(_ precision: Precision, positions: Int) throws {
+    for layer in layers {
+      try layer.selfAttention.prepareForInference(precision)
+      try layer.cross?.attention.prepareQueriesForInference(precision)
+      try layer.feedForward.prepareForInference(precision)
+    }
+    try crossKeysAndValues?.prepareForInference(precision)
+    try rotary?.prepareForInference(positions: positions)
+    try alibi?.prepareForInference(positions: positions)
   }
 
   /// - Parameters:
@@ -61,7 +112,7 @@ public final class TransformerDecoder {
     _ input: Tensor, context: Tensor?, positions: Tensor?, padding: Tensor?, cache: DecoderCache?,
     training: Bool = false, wantsMaps: Bool = false
   ) throws -> (output: Tensor, maps: [Attention.Map]) {
-    let length = input.shape[1]
+    let (batch, length) = (input.shape[0], input.shape[1])
     let past = cache?.length ?? 0
     guard cache == nil || hasExactCache else {
       throw ModelError(
@@ -71,38 +122,67 @@ public final class TransformerDecoder {
     if let cache, past + length > cache.capacity {
       throw ModelError("the cache holds \(cache.capacity) positions, but \(past + length) are needed")
     }
-    let step = try positions ?? .arange(past, past + length, device: input.device).unsqueeze(0)
-    let all: (positions: Tensor, padding: Tensor?) =
-      try cache?.extended(positions: step, padding: padding) ?? (step, padding)
-    let mask = try AttentionMask.causal(
-      queries: length, keys: past + length, padding: all.padding,
-      bias: alibi?.bias(queries: step, keys: all.positions), dtype: input.dtype, device: input.device)
-    let tables = try rotary?.tables(
-      positions: step, lengths: all.positions.amax([1], keepDim: true) + 1, dtype: input.dtype)
+    let device = input.device
+    let dtype = try AttentionHeads.dtype(for: input)
+    let all: (positions: Tensor?, padding: Tensor?) =
+      try cache?.extended(positions: positions, padding: padding, count: length, device: device)
+      ?? (positions, padding)
+    let (mask, tables) = try positionDependence(
+      positions, of: all, past: past, length: length, dtype: dtype, device: device)
+    let contexts = try self.contexts(context, cache: cache)
 
+    let step = Layer.Step(mask: mask, rotary: tables, training: training, wantsMaps: wantsMaps)
     var x = input
     var maps: [Attention.Map] = []
     for (index, layer) in layers.enumerated() {
-      let normed = try layer.selfNorm(x)
-      let own = try layer.selfAttention.keysAndValues(normed, rotary: tables)
-      let (attended, map) = try layer.selfAttention.attend(
-        layer.selfAttention.queries(normed, rotary: tables), try cache?.append(own, layer: index) ?? own,
-        mask: mask,
-        training: training, wantsMap: wantsMaps)
-      if let map { maps.append(map) }
-      x = try x + attended
-      if let (norm, attention) = layer.cross {
-        let (attended, map) = try attention.attend(
-          attention.queries(norm(x), rotary: nil),
-          self.context(context, of: attention, layer: index, cache: cache),
-          mask: .none, training: training, wantsMap: wantsMaps)
-        if let map { maps.append(map) }
-        x = try x + attended
+      let context = contexts.isEmpty ? nil : contexts[index]
+      if training && checkpointsActivations {
+        x = try checkpoint([x] + (context.map { [$0.keys, $0.values] } ?? [])) { inputs in
+          let context = inputs.count > 1 ? KeysAndValues(keys: inputs[1], values: inputs[2]) : nil
+          return try layer(inputs[0], step, context: context, held: nil).output
+        }
+        continue
       }
-      x = try x + layer.feedForward(layer.feedForwardNorm(x), training: training)
+      let held = try cache.map {
+        (
+          place: try $0.place(
+            for: length, layer: index, batch: batch, heads: heads, dtype: dtype, device: device),
+          all: try $0.held(with: length, layer: index)
+        )
+      }
+      let (output, layerMaps) = try layer(x, step, context: context, held: held)
+      x = output
+      maps += layerMaps
     }
     cache?.advance(by: length, positions: all.positions, padding: all.padding)
     return (try finalNorm(x), maps)
+  }
+
+  /// What self-attention adds to its logits and turns its heads by.
+  private func positionDependence(
+    _ step: Tensor?, of all: (positions: Tensor?, padding: Tensor?), past: Int, length: Int, dtype: DType,
+    device: Device
+  ) throws -> (mask: AttentionMask, tables: RotaryXpos.Tables?) {
+    let keys = past + length
+    guard let positions = all.positions else {
+      let tables = try rotary?.tables(from: past, length: length, dtype: dtype)
+      if length == 1, let row = try alibi?.lastRow(keys: keys) {
+        return (AttentionMask(additive: row, isCausal: false), tables)
+      }
+      let counted = try Tensor.arange(0, keys, device: device).unsqueeze(0)
+      let mask = try AttentionMask.causal(
+        queries: length, keys: keys, padding: nil,
+        bias: alibi?.bias(queries: counted.narrow(1, start: past, length: length), keys: counted),
+        dtype: dtype, device: device)
+      return (mask, tables)
+    }
+    let own = try step ?? positions.narrow(1, start: past, length: length)
+    let mask = try AttentionMask.causal(
+      queries: length, keys: keys, padding: all.padding, bias: alibi?.bias(queries: own, keys: positions),
+      dtype: dtype, device: device)
+    let tables = try rotary?.tables(
+      positions: own, lengths: positions.amax([1], keepDim: true) + 1, dtype: dtype)
+    return (mask, tables)
   }
 
   /// - Parameters:
@@ -114,15 +194,16 @@ public final class TransformerDecoder {
     try forward(x, context: context, positions: nil, padding: nil, cache: cache).output
   }
 
-  private func context(_ context: Tensor?, of attention: Attention, layer: Int, cache: DecoderCache?) throws
-    -> KeysAndValues
-  {
-    if let cache, layer < cache.crossAttention.count { return cache.crossAttention[layer] }
+  /// Keys and values of the context for each layer; none without cross-attention.
+  private func contexts(_ context: Tensor?, cache: DecoderCache?) throws -> [KeysAndValues] {
+    guard let crossKeysAndValues else { return [] }
+    if let cache, !cache.crossAttention.isEmpty { return cache.crossAttention }
     guard let context else {
       throw ModelError("cross_attend is true, so the decoder needs a context: give the encoder's output")
     }
-    let computed = try attention.keysAndValues(context, rotary: nil)
-    cache?.crossAttention.append(computed)
+    let computed = try Attention.keysAndValues(
+      context, crossKeysAndValues, of: layers.compactMap(\.cross?.attention))
+    cache?.crossAttention = computed
     return computed
   }
 }

@@ -5,12 +5,25 @@ import Torch
 public final class TransformerEncoder {
   private let layers: [Layer]
   private let finalNorm: LayerNorm
+  /// As in `GPT4MultiModal`.
+  var checkpointsActivations = false
 
   private struct Layer {
     let attentionNorm: LayerNorm
     let attention: Attention
     let feedForwardNorm: LayerNorm
     let feedForward: FeedForward
+
+    func callAsFunction(_ x: Tensor, training: Bool, wantsMap: Bool = false) throws -> (
+      output: Tensor, map: Attention.Map?
+    ) {
+      let (queries, own) = try attention.queriesKeysAndValues(attentionNorm(x))
+      let attended = try attention.attend(
+        queries, own, mask: .none, residual: x, training: training, wantsMap: wantsMap)
+      let output = try feedForward(
+        feedForwardNorm(attended.output), residual: attended.output, training: training)
+      return (output, attended.map)
+    }
   }
 
   public init(
@@ -27,6 +40,14 @@ public final class TransformerEncoder {
         feedForward: try FeedForward(feedForward / 1, dim: dim, dropout: ffDropout))
     }
     finalNorm = try LayerNorm(path / "final_norm", width: dim)
+  }
+
+  /// Packs the weights for a precision.
+  func prepareForInference(_ precision: Precision) throws {
+    for layer in layers {
+      try layer.attention.prepareForInference(precision)
+      try layer.feedForward.prepareForInference(precision)
+    }
   }
 
   /// - Parameter x: [batch, length, dim]
@@ -46,13 +67,13 @@ public final class TransformerEncoder {
     var x = input
     var maps: [Attention.Map] = []
     for layer in layers {
-      let normed = try layer.attentionNorm(x)
-      let (attended, map) = try layer.attention.attend(
-        layer.attention.queries(normed, rotary: nil), layer.attention.keysAndValues(normed, rotary: nil),
-        mask: .none, training: training, wantsMap: wantsMaps)
+      if training && checkpointsActivations {
+        x = try checkpoint([x]) { try layer($0[0], training: true).output }
+        continue
+      }
+      let (output, map) = try layer(x, training: training, wantsMap: wantsMaps)
+      x = output
       if let map { maps.append(map) }
-      x = try x + attended
-      x = try x + layer.feedForward(layer.feedForwardNorm(x), training: training)
     }
     return (try finalNorm(x), maps)
   }

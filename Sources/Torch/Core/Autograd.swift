@@ -39,3 +39,16 @@ public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Re
   defer { ct_set_grad_mode(before) }
   return try body()
 }
+
+/// Runs `body` with LibTorch's automatic mixed precision: matrix products and attention compute in `dtype`, what needs
+/// float32 does not, and parameters stay what they are.
+/// - Parameter dtype: nil to compute in the tensors' own dtypes
+public func withAutocast<Result>(_ dtype: DType?, on device: Device, _ body: () throws -> Result) throws
+  -> Result
+{
+  let before = ct_autocast(device.kind.rawValue)
+  try check(ct_set_autocast(device.kind.rawValue, dtype?.rawValue ?? -1), "autocast", ["\(device)"])
+  let result = Swift.Result { try body() }
+  try check(ct_set_autocast(device.kind.rawValue, before), "autocast", ["\(device)"])
+  return try result.get()
+}

@@ -10,6 +10,8 @@ public enum Argument: Sendable {
   case ints([Int])
   case double(Double)
   case doubles([Double])
+  /// For a schema's `Scalar?[]`.
+  case optionalDoubles([Double])
   case bool(Bool)
   case string(String)
   case device(Device)
@@ -44,6 +46,11 @@ public final class Operator: @unchecked Sendable {
     } catch {
       handle = .failure(error as? TorchError ?? TorchError("\(error)", operatorName: name))
     }
+  }
+
+  /// Whether this LibTorch has it; an operator that it lacks throws when called.
+  public var isAvailable: Bool {
+    if case .success = handle { true } else { false }
   }
 
   /// Calls an operator that returns one tensor.
@@ -93,7 +100,7 @@ extension Argument {
     case .tensors(let list): list.count
     case .optionalTensors(let list): list.count
     case .ints(let list): list.count
-    case .doubles(let list): list.count
+    case .doubles(let list), .optionalDoubles(let list): list.count
     case .string(let text): text.utf8.count / MemoryLayout<Int>.size + 1
     default: 0
     }
@@ -135,6 +142,9 @@ extension Argument {
     case .doubles(let list):
       value.tag = CT_NUMBERS
       store(list) { $0 }
+    case .optionalDoubles(let list):
+      value.tag = CT_OPTIONAL_NUMBERS
+      store(list) { $0 }
     case .bool(let flag):
       value.tag = CT_BOOLEAN
       value.integer = flag ? 1 : 0
@@ -170,7 +180,7 @@ extension Argument: CustomStringConvertible {
     case .int(let value): "\(value)"
     case .ints(let values): "\(values)"
     case .double(let value): "\(value)"
-    case .doubles(let values): "\(values)"
+    case .doubles(let values), .optionalDoubles(let values): "\(values)"
     case .bool(let value): "\(value)"
     case .string(let value): "\"\(value)\""
     case .device(let value): "\(value)"

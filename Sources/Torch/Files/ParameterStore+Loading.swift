@@ -23,34 +23,90 @@ extension LoadReport: CustomStringConvertible {
 }
 
 extension ParameterStore {
-  /// Puts tensors in the place of parameters of the same names, without a copy where dtype and device fit.
+  /// Puts tensors in the place of parameters of the same names, without a copy where dtype and device fit. A quantised
+  /// weight is an int8 tensor beside one of its name with `_scale` behind it and, in 4 bits, one with `_zero`.
   /// - Parameter strict: refuse weights that do not fit exactly; else load what fits
   /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor.
   public func load(_ tensors: [String: Tensor], strict: Bool = true) throws -> LoadReport {
+    var tensors = tensors
+    let quantized = try Self.takeQuantizedWeights(from: &tensors)
     var report = LoadReport()
     for parameter in parameters {
-      guard let tensor = tensors[parameter.name] else {
+      guard let shape = quantized[parameter.name]?.values.shape ?? tensors[parameter.name]?.shape else {
         report.missing.append(parameter.name)
         continue
       }
-      if tensor.shape != parameter.shape {
-        report.misshapen.append("\(parameter.name) \(tensor.shape) instead of \(parameter.shape)")
+      if shape != parameter.shape {
+        report.misshapen.append("\(parameter.name) \(shape) instead of \(parameter.shape)")
       }
     }
     let known = Set(parameters.map(\.name))
-    report.unexpected = tensors.keys.filter { !known.contains($0) }.sorted()
+    report.unexpected = (Array(tensors.keys) + Array(quantized.keys)).filter { !known.contains($0) }.sorted()
     guard !strict || report.isComplete else {
       throw TorchError("the weights do not fit the model: \(report)")
     }
     for parameter in parameters {
-      guard let tensor = tensors[parameter.name], tensor.shape == parameter.shape else { continue }
-      try parameter.replace(with: tensor.to(dtype: parameter.value.dtype).to(device: device).contiguous())
+      if let weight = quantized[parameter.name], weight.values.shape == parameter.shape {
+        try parameter.replace(with: weight)
+      } else if let tensor = tensors[parameter.name], tensor.shape == parameter.shape {
+        try parameter.replace(with: tensor.to(dtype: parameter.value.dtype).to(device: device).contiguous())
+      }
     }
     return report
   }
 
+  private static let scaleSuffix = "_scale"
+  private static let zeroSuffix = "_zero"
+
+  private static func takeQuantizedWeights(from tensors: inout [String: Tensor]) throws -> [String:
+    QuantizedWeight]
+  {
+    var quantized: [String: QuantizedWeight] = [:]
+    for (name, values) in tensors where tensors[name + scaleSuffix] != nil {
+      guard let scales = tensors.removeValue(forKey: name + scaleSuffix) else { continue }
+      let zeros = tensors.removeValue(forKey: name + zeroSuffix)
+      tensors[name] = nil
+      do {
+        quantized[name] = try QuantizedWeight(
+          stored: values, scales: scales.to(dtype: .float32), zeros: zeros?.to(dtype: .float32))
+      } catch let error as TorchError {
+        throw TorchError("the weights do not fit the model: \(name): \(error.message)")
+      }
+    }
+    return quantized
+  }
+
   /// All parameters and buffers under their names, outside of recorded gradients.
-  public func tensors() throws -> [(String, Tensor)] {
-    try parameters.map { ($0.name, try $0.value.detach()) }
+  /// - Parameter dtype: that of trainable parameters; as they are when nil
+  /// - Throws: `TorchError` once the model was prepared for inference.
+  public func tensors(dtype: DType? = nil) throws -> [(String, Tensor)] {
+    try parameters.map { parameter in
+      let value = try checked(parameter).value.detach()
+      return (parameter.name, try parameter.isTrainable ? value.to(dtype: dtype ?? value.dtype) : value)
+    }
+  }
+
+  /// As `tensors`, with the weights of linear layers quantised where a precision asks for it, as `load` reads them.
+  public func tensors(_ precision: Precision) throws -> [(String, Tensor)] {
+    guard let scheme = precision.quantization else { return try tensors(dtype: precision.dtype) }
+    return try parameters.flatMap { parameter -> [(String, Tensor)] in
+      let value = try checked(parameter).value.detach()
+      let name = parameter.name
+      guard parameter.isLinearWeight, precision.quantizes(parameter.shape) else {
+        return [(name, try parameter.isTrainable ? value.to(dtype: precision.dtype) : value)]
+      }
+      let quantized = try QuantizedWeight(value, scheme)
+      return [(name, try quantized.stored()), (name + Self.scaleSuffix, quantized.scales)]
+        + (quantized.zeros.map { [(name + Self.zeroSuffix, $0)] } ?? [])
+    }
+  }
+
+  private func checked(_ parameter: Parameter) throws -> Parameter {
+    guard !parameter.isReleased else {
+      throw TorchError(
+        "the model was prepared for inference, which packs its weights: save or train it before, or load it again"
+      )
+    }
+    return parameter
   }
 }

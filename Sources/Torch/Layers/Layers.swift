@@ -1,16 +1,74 @@
+/// What a linear layer does to each of its outputs; raw values are oneDNN's names.
+public enum Activation: String, Sendable {
+  case none
+  case gelu
+}
+
 /// `y = x Wᵀ + b`, weight [outputs, inputs], bias [outputs]; drawn uniformly within 1/√inputs as in PyTorch.
 public final class Linear {
   public let weight: Parameter
   public let bias: Parameter?
+  private var packed: PackedLinear?
 
   public init(_ path: ParameterPath, inputs: Int, outputs: Int, bias: Bool = true) throws {
     weight = try path.parameter("weight", shape: [outputs, inputs], .linearWeight(fanIn: inputs))
+    weight.isLinearWeight = true
     self.bias = bias ? try path.parameter("bias", shape: [outputs], .linearBias(fanIn: inputs)) : nil
   }
 
-  /// - Parameter x: [..., inputs]
+  /// `activation(x Wᵀ + b) + residual`
+  /// - Parameters:
+  ///   - x: [..., inputs]; float32 is taken by a layer of 16 bits too
+  ///   - residual: [..., outputs]
   /// - Returns: [..., outputs]
-  public func callAsFunction(_ x: Tensor) throws -> Tensor { try x.linear(weight.value, bias: bias?.value) }
+  public func callAsFunction(_ x: Tensor, activation: Activation = .none, residual: Tensor? = nil) throws
+    -> Tensor
+  {
+    if let packed { return try packed(x, activation: activation, residual: residual) }
+    let dtype = try weight.value.dtype
+    let x = try dtype.size < 4 ? x.to(dtype: dtype) : x
+    var y = try x.linear(weight.value, bias: bias?.value)
+    if activation == .gelu { y = try y.gelu() }
+    return try residual.map { try $0 + y } ?? y
+  }
+
+  /// Packs the weight for a precision and lets go of it.
+  public func prepareForInference(_ precision: Precision) throws {
+    packed = try .packing([self], precision)
+  }
+
+  /// Bytes of weight that a call reads.
+  public var byteCount: Int { packed?.byteCount ?? weight.byteCount }
+}
+
+extension PackedLinear {
+  /// Packs the layers' weights and lets go of them.
+  static func packing(_ layers: [Linear], _ precision: Precision) throws -> PackedLinear {
+    let packed = try PackedLinear(layers, precision)
+    for parameter in layers.flatMap({ [$0.weight, $0.bias].compactMap { $0 } }) { parameter.release() }
+    return packed
+  }
+}
+
+/// Linear layers of the same input, none with a bias, computed in one matrix product.
+public final class JoinedLinear {
+  public let layers: [Linear]
+  private var packed: PackedLinear?
+
+  public init(_ layers: [Linear]) { self.layers = layers }
+
+  /// - Parameter x: [..., inputs]
+  /// - Returns: the layers' outputs after each other, [..., sum of outputs]
+  public func callAsFunction(_ x: Tensor) throws -> Tensor {
+    if let packed { return try packed(x, activation: .none, residual: nil) }
+    return try x.linear(Tensor.cat(layers.map(\.weight.value)))
+  }
+
+  public func prepareForInference(_ precision: Precision) throws {
+    packed = try .packing(layers, precision)
+  }
+
+  public var byteCount: Int { packed?.byteCount ?? layers.reduce(0) { $0 + $1.byteCount } }
 }
 
 /// `y = (x - mean) / √(variance + eps) · weight + bias` over the last dimension; weight 1 and bias 0 at first.

@@ -3,24 +3,58 @@ public final class Parameter {
   /// The path by which its layer was built, such as `decoder.to_logits.weight`.
   public let name: String
   public let isTrainable: Bool
+  public let shape: [Int]
+  /// Empty once the parameter was packed for inference.
   public private(set) var value: Tensor
+  /// What a quantised file holds of it, until it is packed.
+  private(set) var quantizedValue: QuantizedWeight?
+  /// Whether it is a linear layer's weight, [outputs, inputs].
+  var isLinearWeight = false
+  /// Whether a layer prepared for inference holds it in a form of its own.
+  public private(set) var isReleased = false
 
   init(name: String, value: Tensor, isTrainable: Bool) {
     self.name = name
     self.value = value
     self.isTrainable = isTrainable
+    shape = value.shape
   }
 
-  public var shape: [Int] { value.shape }
+  /// The number of elements.
+  public var count: Int { shape.reduce(1, *) }
+  /// Bytes of memory that its elements take.
+  var byteCount: Int { count * ((try? value.dtype.size) ?? 0) }
 
   /// Puts another tensor of the same shape in place, such as one read from a file.
   public func replace(with tensor: Tensor) throws {
-    guard tensor.shape == value.shape else {
-      throw TorchError("\(name) has shape \(value.shape), but the tensor given has \(tensor.shape)")
+    guard tensor.shape == shape else {
+      throw TorchError("\(name) has shape \(shape), but the tensor given has \(tensor.shape)")
     }
     let requiresGrad = value.requiresGrad
     value = tensor
+    quantizedValue = nil
     if requiresGrad { try tensor.requiresGrad_() }
+  }
+
+  /// Puts a quantised weight in place, which a layer packs next.
+  func replace(with quantized: QuantizedWeight) throws {
+    quantizedValue = quantized
+    value = try Tensor(uninitialized: [0])
+  }
+
+  /// Lets go of the elements, which a packed layer holds now.
+  func release() {
+    isReleased = true
+    quantizedValue = nil
+    if let empty = try? Tensor(uninitialized: [0], device: value.device) { value = empty }
+  }
+
+  /// [outputs, inputs]
+  func dense() throws -> Tensor { try quantizedValue?.dequantized() ?? value }
+
+  func quantized(_ scheme: QuantizedWeight.Scheme) throws -> QuantizedWeight {
+    if let quantizedValue, quantizedValue.scheme == scheme { return quantizedValue }
+    return try QuantizedWeight(dense(), scheme)
   }
 }
 
@@ -76,7 +110,7 @@ public final class ParameterStore {
   public var trainable: [Parameter] { parameters.filter(\.isTrainable) }
 
   /// The number of trainable elements.
-  public var count: Int { trainable.reduce(0) { $0 + $1.value.count } }
+  public var count: Int { trainable.reduce(0) { $0 + $1.count } }
 
   fileprivate func add(_ name: String, shape: [Int], initializer: Initializer) throws -> Parameter {
     let value = try Tensor(uninitialized: shape, dtype: dtype, device: device)

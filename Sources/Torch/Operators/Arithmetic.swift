@@ -21,6 +21,7 @@ private enum Op {
   static let cos = Operator("aten::cos")
   static let tanh = Operator("aten::tanh")
   static let sigmoid = Operator("aten::sigmoid")
+  static let round = Operator("aten::round")
   static let clamp = Operator("aten::clamp")
   static let maximum = Operator("aten::maximum")
   static let minimum = Operator("aten::minimum")
@@ -64,6 +65,8 @@ extension Tensor {
   public func tanh() throws -> Tensor { try Op.tanh(.tensor(self)) }
   public func sigmoid() throws -> Tensor { try Op.sigmoid(.tensor(self)) }
 
+  /// To the nearest whole number, halves to the even one.
+  public func round() throws -> Tensor { try Op.round(.tensor(self)) }
   public func clamp(min: Double? = nil, max: Double? = nil) throws -> Tensor {
     try Op.clamp(.tensor(self), .optional(min), .optional(max))
   }

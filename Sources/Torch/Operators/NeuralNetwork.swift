@@ -1,5 +1,5 @@
 private enum Op {
-  static let linear = Operator("aten::linear")
+  static let linear = Operator("gpt4mm::linear")
   static let layerNorm = Operator("aten::layer_norm")
   static let embedding = Operator("aten::embedding")
   static let gelu = Operator("aten::gelu")

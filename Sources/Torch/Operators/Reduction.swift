@@ -3,6 +3,7 @@ private enum Op {
   static let mean = Operator("aten::mean", overload: "dim")
   static let amax = Operator("aten::amax")
   static let amin = Operator("aten::amin")
+  static let maxDim = Operator("aten::max", overload: "dim")
   static let argmax = Operator("aten::argmax")
   static let any = Operator("aten::any")
   static let all = Operator("aten::all")
@@ -33,6 +34,12 @@ extension Tensor {
 
   public func amin(_ dims: [Int] = [], keepDim: Bool = false) throws -> Tensor {
     try Op.amin(.tensor(self), .ints(dims), .bool(keepDim))
+  }
+
+  /// The largest elements of `dim`, and where each is first, int64.
+  public func max(_ dim: Int, keepDim: Bool = false) throws -> (values: Tensor, indices: Tensor) {
+    let results = try Op.maxDim.call([.tensor(self), .int(dim), .bool(keepDim)], capacity: 2)
+    return (results[0], results[1])
   }
 
   /// The index of the largest element, int64.

@@ -29,6 +29,11 @@ enum Shared {
     }
   }
 
+  /// JSON that `JSONDecoder` reads back.
+  static func plain(_ value: some Encodable) throws -> String {
+    String(decoding: try JSONEncoder().encode(value), as: UTF8.self)
+  }
+
   static func encode(_ value: some Encodable, pretty: Bool = false) throws -> String {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase

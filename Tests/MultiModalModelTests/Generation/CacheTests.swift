@@ -50,7 +50,7 @@ import Torch
     for prompts in [[[1, 5, 3], [2, 4, 9]], [[1], [2, 4, 9, 11]]] {
       let session = DecodingSession(model, context: context, texts: prompts, overflow: .error)
       for step in 0..<5 {
-        let logits = try session.logits().array(of: Float.self)
+        let logits = try session.logits().logits.array(of: Float.self)
         for row in 0..<2 {
           let alone = try expected(model, img, row: row, session.texts[row])
           let difference = zip(logits[row * 20..<(row + 1) * 20], alone).map { abs($0 - $1) }.max() ?? 0
@@ -82,7 +82,7 @@ import Torch
     _ = try session.logits()
     try session.reorder([1, 1])
     session.append([3, 6])
-    let logits = try session.logits().array(of: Float.self)
+    let logits = try session.logits().logits.array(of: Float.self)
     for (row, text) in [[2, 4, 9, 8, 3], [2, 4, 9, 8, 6]].enumerated() {
       let alone = try expected(model, img, row: 1, text)
       #expect(zip(logits[row * 20..<(row + 1) * 20], alone).allSatisfy { abs($0 - $1) < 2e-5 })
@@ -130,7 +130,7 @@ import Torch
     for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
     let context = try withoutGradients { try model.encode(smallImages(1)) }
     let session = DecodingSession(model, context: context, texts: [[1, 2]], overflow: .error)
-    let logits = try session.logits()
+    let logits = try session.logits().logits
     #expect(!logits.requiresGrad)
   }
 

@@ -1,0 +1,175 @@
+"""One of the contenders that gpt4mm is compared with, as a process of its own that bench.py drives (protocol.py)."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from protocol import Worker
+
+Run = Callable[[], Any]
+Arrays = dict[str, np.ndarray]
+OUTPUTS = {"forward": "logits", "encode": "embeddings"}
+NEW_TOKENS = 64
+CHECKED_STEPS = 5
+WARM_UP = 5
+
+
+def onnxruntime(work: str, precision: str, onnx: Path, inputs: Arrays, threads: int) -> tuple[Run, Arrays]:
+    import onnxruntime as ort
+
+    if precision != "float32":
+        raise ValueError("ONNX Runtime's CPU provider computes in float32")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    output = session.run(None, inputs)[0]
+    # inputs and output stay where they are: nothing is copied or allocated in a run
+    binding = session.io_binding()
+    for name, value in inputs.items():
+        binding.bind_cpu_input(name, value)
+    binding.bind_ortvalue_output(OUTPUTS[work], ort.OrtValue.ortvalue_from_numpy(np.empty_like(output)))
+
+    return lambda: session.run_with_iobinding(binding), {OUTPUTS[work]: output}
+
+
+def openvino(work: str, precision: str, onnx: Path, inputs: Arrays, threads: int) -> tuple[Run, Arrays]:
+    import openvino as ov
+
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads),
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+    }
+    compiled = ov.Core().compile_model(str(onnx), "CPU", hints)
+    request = compiled.create_infer_request()
+    output = np.array(request.infer(inputs)[compiled.output(0)])
+    # inputs and output stay where they are: nothing is copied or allocated in a run
+    for name, value in inputs.items():
+        request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+
+    def run() -> None:
+        request.start_async()
+        request.wait()
+
+    return run, {OUTPUTS[work]: output}
+
+
+def torch_inference(
+    work: str, precision: str, model_folder: Path, inputs: Arrays, compiled: bool
+) -> tuple[Run, Arrays]:
+    import torch
+
+    from zetascale import EncoderAlone, load_zetascale
+
+    model = load_zetascale(model_folder)
+    module = model if work == "forward" else EncoderAlone(model).eval()
+    arguments = tuple(torch.from_numpy(value) for value in inputs.values())
+    with torch.no_grad():
+        if compiled:
+            # exported first, so that one graph is compiled instead of the pieces between zetascale's context managers
+            module = torch.compile(torch.export.export(module, arguments).module())
+
+    @(torch.no_grad() if compiled else torch.inference_mode())  # inference mode has compiled code made anew
+    @torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+    def run() -> torch.Tensor:
+        return module(*arguments)
+
+    return run, {OUTPUTS[work]: run().float().numpy()}
+
+
+def torch_generation(model_folder: Path, inputs: Arrays) -> tuple[Run, Arrays]:
+    import torch
+
+    from zetascale import load_zetascale
+
+    model = load_zetascale(model_folder)
+    img, prompt = torch.from_numpy(inputs["img"]), torch.from_numpy(inputs["text"])
+
+    @torch.inference_mode()
+    def generate() -> torch.Tensor:
+        """zetascale keeps nothing between tokens: the whole model sees the picture and the text so far."""
+        text = prompt
+        for _ in range(NEW_TOKENS):
+            text = torch.cat([text, model(img, text)[:, -1].argmax(-1, keepdim=True)], dim=1)
+        return text[:, prompt.shape[1] :]
+
+    return generate, {"tokens": generate().numpy()}
+
+
+def torch_training(
+    precision: str, model_folder: Path, inputs: Arrays, compiled: bool, fused: bool
+) -> tuple[Run, Arrays]:
+    import torch
+    import torch.nn.functional as F
+
+    from zetascale import load_zetascale
+
+    img, text = torch.from_numpy(inputs["img"]), torch.from_numpy(inputs["text"])
+    model = load_zetascale(model_folder).train()
+    module = torch.compile(torch.export.export(model, (img, text)).module()) if compiled else model
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, weight_decay=0.01, fused=fused or None)
+
+    def step() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = module(img, text)
+        loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), text[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    losses = [step().item() for _ in range(CHECKED_STEPS)]
+    return step, {"losses": np.array(losses, dtype=np.float32)}
+
+
+def prepare(options: argparse.Namespace, inputs: Arrays) -> tuple[Run, Arrays]:
+    onnx = options.onnx / f"{options.work}.onnx"
+    if options.peer == "onnxruntime":
+        return onnxruntime(options.work, options.precision, onnx, inputs, options.threads)
+    if options.peer == "openvino":
+        return openvino(options.work, options.precision, onnx, inputs, options.threads)
+
+    import torch
+
+    torch.set_num_threads(options.threads)
+    torch.set_num_interop_threads(1)
+    compiled, fused = options.peer == "compile", options.peer == "zetascale-fused"
+    if options.work == "train":
+        return torch_training(options.precision, options.model, inputs, compiled, fused)
+    if options.work == "generate":
+        return torch_generation(options.model, inputs)
+    return torch_inference(options.work, options.precision, options.model, inputs, compiled)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--peer", required=True, choices=["zetascale", "zetascale-fused", "compile", "onnxruntime", "openvino"])
+    parser.add_argument("--work", required=True, choices=["forward", "encode", "generate", "train"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--model", required=True, type=Path, help="model folder with zetascale's weights")
+    parser.add_argument("--input", required=True, type=Path, help="safetensors file with img and text")
+    parser.add_argument("--onnx", required=True, type=Path, help="folder with forward.onnx and encode.onnx")
+    parser.add_argument("--threads", required=True, type=int)
+    parser.add_argument("--output", required=True, type=Path, help="safetensors file to write what was computed to")
+    options = parser.parse_args()
+
+    worker = Worker()
+    stored = load_file(options.input)
+    # kept until the end: runtimes read them where they are
+    inputs = {name: stored[name] for name in (("img",) if options.work == "encode" else ("img", "text"))}
+    run, outputs = prepare(options, inputs)
+    save_file({name: np.ascontiguousarray(value) for name, value in outputs.items()}, options.output)
+    if options.work in OUTPUTS:
+        for _ in range(WARM_UP):
+            run()
+    worker.serve(run)
+
+
+if __name__ == "__main__":
+    main()

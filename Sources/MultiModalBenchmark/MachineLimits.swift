@@ -1,0 +1,55 @@
+import Foundation
+import Torch
+
+/// What this machine can do at best, as measured with the same kernels that the model uses.
+public struct MachineLimits: Sendable, Codable {
+  /// Multiplications and additions of the best matrix product of each kind, in 10⁹ per second.
+  public let matmulGigaflops: [String: Double]
+  /// Reading memory that no cache holds, in 10⁹ bytes per second.
+  public let memoryReadGigabytesPerSecond: Double
+
+  /// Measures; takes a few seconds.
+  public static func measure() throws -> MachineLimits {
+    try withoutGradients {
+      var rates: [String: Double] = [:]
+      for precision in [Precision.float32, .bfloat16, .int8] {
+        rates[precision.rawValue] = try matmulRate(precision) / 1e9
+      }
+      return MachineLimits(
+        matmulGigaflops: rates, memoryReadGigabytesPerSecond: try memoryReadRate() / 1e9)
+    }
+  }
+
+  private static func matmulRate(_ precision: Precision) throws -> Double {
+    var best = 0.0
+    for (rows, inputs, outputs) in [(64, 3072, 512), (512, 512, 2048), (512, 2048, 2048)] {
+      let store = ParameterStore(contents: .random(try Generator(seed: 0)))
+      let layer = try Linear(store.root, inputs: inputs, outputs: outputs, bias: false)
+      try layer.prepareForInference(precision)
+      let x = try Tensor.randn([rows, inputs]).to(dtype: precision.dtype)
+      let seconds = try Stopwatch.best(of: 20) { _ = try layer(x) }
+      best = max(best, 2 * Double(rows * inputs * outputs) / seconds)
+    }
+    return best
+  }
+
+  private static func memoryReadRate() throws -> Double {
+    let bytes = 512 << 20
+    let words = try Tensor.ones([bytes / 4])
+    return Double(bytes) / (try Stopwatch.best(of: 10) { _ = try words.sum() })
+  }
+}
+
+/// Times in seconds.
+public enum Stopwatch {
+  public static func seconds(_ body: () throws -> Void) rethrows -> Double {
+    let began = ContinuousClock.now
+    try body()
+    return (ContinuousClock.now - began) / .seconds(1)
+  }
+
+  static func best(of runs: Int, _ body: () throws -> Void) rethrows -> Double {
+    for _ in 0..<3 { try body() }
+    return try (0..<runs).map { _ in try seconds(body) }.min() ?? 0
+  }
+}

@@ -1,0 +1,146 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import MultiModalTraining
+import Torch
+
+/// What can be timed.
+public enum Work: String, Sendable, CaseIterable, Codable {
+  /// Logits of pictures and texts.
+  case forward
+  /// The encoder's output of pictures.
+  case encode
+  /// `Setting.newTokens` tokens, greedily, from a picture and one token on.
+  case generate
+  /// One token more with the cache, as `generate` computes it.
+  case decode
+  /// Forward, backward and AdamW.
+  case train
+}
+
+/// The sizes of a piece of work.
+public struct Setting: Sendable {
+  public var precision = Precision.float32
+  public var batch = 1
+  /// Tokens of a text.
+  public var textLength = 50
+  /// Height and width of the pictures; the model's own when nil.
+  public var imageSize: Int?
+  public var newTokens = 64
+  /// While training.
+  public var activationCheckpointing = false
+
+  public init() {}
+}
+
+/// A model with inputs, ready to be timed. Inputs are drawn with a seed, or given.
+public final class Workload {
+  /// Floating-point operations of the matrix products of one run.
+  public let flops: Double
+  /// Bytes of weights that one run reads at least; those of a decoder's step for `decode`.
+  public let weightBytes: Int
+  /// Bytes of all the model's weights in its precision.
+  public let totalWeightBytes: Int
+  let work: Work
+  private let setting: Setting
+  private let model: GPT4MultiModal
+  private let img: Tensor
+  private let text: Tensor
+  private let training: TrainingStep?
+  private var stream: TokenStream.Iterator?
+  private var streamed = 0
+
+  /// - Parameter inputs: `img` and `text` as `gpt4mm forward` takes them, repeated to fill the batch; drawn where missing
+  /// - Throws: `ModelError` for sizes that the model cannot take.
+  public init(
+    _ work: Work, _ setting: Setting, folder: ModelFolder, inputs: [String: Tensor] = [:],
+    device: Device = .cpu
+  ) throws {
+    let configuration = try folder.configuration()
+    let isTraining = work == .train
+    guard !isTraining || Self.trains(in: setting.precision) else {
+      throw ModelError("training computes in float32 or bfloat16, not in \(setting.precision.rawValue)")
+    }
+    self.work = work
+    self.setting = setting
+    model = try folder.model(precision: isTraining ? nil : setting.precision, device: device)
+    let size = setting.imageSize ?? configuration.imageSize
+    let generator = try Generator(seed: 0)
+    func repeated(_ given: Tensor?, _ make: () throws -> Tensor) throws -> Tensor {
+      let one = try given ?? make()
+      let rows = Array(one.shape.dropFirst())
+      return try (one.shape[0] == setting.batch ? one : one.expand([setting.batch] + rows)).contiguous()
+        .to(device: device)
+    }
+    img = try repeated(inputs["img"]) { try .rand([1, 3, size, size], generator: generator) }
+    text = try repeated(inputs["text"]) {
+      let drawn = try Tensor.rand([1, setting.textLength], generator: generator)
+      return try (drawn * Double(configuration.numTokens)).to(dtype: .int64)
+    }
+    if isTraining {
+      for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+      let optimizer = try AdamW(
+        groups: [AdamW.Group(parameters: model.parameters.trainable, weightDecay: 0.01)])
+      model.checkpointsActivations = setting.activationCheckpointing
+      training = TrainingStep(
+        model, optimizer, precision: setting.precision == .bfloat16 ? .bfloat16 : .float32, clipNorm: nil,
+        device: device)
+    } else {
+      training = nil
+    }
+    let cost = WorkCost(
+      configuration, patches: (img.shape[img.shape[1] == 3 ? 2 : 1] / configuration.patchSize))
+    flops = cost.flops(work, setting, textLength: text.shape[1])
+    totalWeightBytes = cost.weightBytes(setting.precision)
+    weightBytes = work == .decode ? cost.decoderStepBytes(setting.precision) : totalWeightBytes
+  }
+
+  /// Does the work once.
+  /// - Returns: what it computed, by the names that implementations are compared by
+  @discardableResult
+  public func run() throws -> [String: Tensor] {
+    switch work {
+    case .forward:
+      return try withoutGradients { ["logits": try model(img, text)] }
+    case .encode:
+      return try withoutGradients { ["embeddings": try model.encode(img)] }
+    case .generate:
+      var options = GenerationOptions()
+      options.maxNewTokens = setting.newTokens
+      let texts = try model.generate(img: img, prompts: prompts, options: options)
+      return [
+        "tokens": try Tensor(texts.flatMap { $0[0].tokens }, shape: [setting.batch, setting.newTokens])
+      ]
+    case .decode:
+      var tokens: [Int] = []
+      for _ in 0..<setting.batch { tokens.append(try nextToken()) }
+      return ["tokens": try Tensor(tokens)]
+    case .train:
+      guard let training else { return [:] }
+      let length = text.shape[1] - 1
+      let batch = Batch(
+        images: img, text: text, mask: nil, targets: try text.narrow(1, start: 1, length: length),
+        targetCount: setting.batch * length)
+      return ["losses": try Tensor([Float(training([batch], learningRate: 1e-4).loss)])]
+    }
+  }
+
+  /// What a run needs but does not count: a text to go on with.
+  public func prepareRun() throws {
+    guard work == .decode, stream == nil || streamed == setting.newTokens else { return }
+    var options = GenerationOptions()
+    options.maxNewTokens = setting.newTokens + 1
+    stream = try model.stream(img: img, prompts: prompts, options: options).makeAsyncIterator()
+    streamed = 0
+    for _ in 0..<setting.batch { _ = try nextToken() }
+    streamed = 0
+  }
+
+  private var prompts: [[Int]] { Array(repeating: [1], count: setting.batch) }
+
+  private func nextToken() throws -> Int {
+    streamed += 1
+    guard let token = try stream?.advance() else { throw ModelError("the text ended early") }
+    return token.id
+  }
+}

@@ -1,0 +1,57 @@
+import Torch
+
+private let headsOperator = Operator("gpt4mm::heads")
+
+/// What a projection gives for several parts (queries, keys, values) is split into their heads here.
+struct AttentionHeads {
+  let heads: Int
+  /// L2-normalises queries and keys: `x / max(‖x‖, 1e-12)`.
+  let normalizes: Bool
+
+  /// The dtype in which attention is computed: on a CPU always in single precision, because LibTorch's kernels take two
+  /// to three times as long in bfloat16.
+  static func dtype(for x: Tensor) throws -> DType {
+    let dtype = try x.dtype
+    return x.device == .cpu && dtype != .float64 ? .float32 : dtype
+  }
+
+  /// - Parameters:
+  ///   - projected: [batch, length, parts · heads · 64]
+  ///   - parts: how many; queries and keys come first
+  ///   - normalized: how many of them are queries or keys
+  ///   - tables: what turns each part; none when empty
+  ///   - targets: where each part is written when there is a place already
+  /// - Returns: for each part [batch, heads, length, 64]
+  func split(
+    _ projected: Tensor, parts: Int, normalized: Int, tables: [RotaryXpos.Table?] = [],
+    into targets: [Tensor?] = []
+  ) throws -> [Tensor] {
+    let shape = projected.shape
+    let tables = tables.isEmpty ? Array(repeating: nil, count: parts) : tables
+    let targets = targets.isEmpty ? Array(repeating: nil, count: parts) : targets
+    let dtype = try Self.dtype(for: projected)
+    let isPlain = !normalizes && tables.allSatisfy { $0 == nil } && targets.allSatisfy { $0 == nil }
+    // The operator has no gradients, and where nothing is to be done views are enough.
+    if projected.device == .cpu, dtype == .float32, !projected.requiresGrad,
+      try !isPlain || projected.dtype != .float32
+    {
+      let size = [shape[0], heads, shape[1], Configuration.headDim]
+      let results = try targets.map { try $0 ?? Tensor(uninitialized: size) }
+      try headsOperator.call(
+        [
+          .tensor(projected), .int(normalizes ? normalized : 0), .optionalTensors(tables.map { $0?.cos }),
+          .optionalTensors(tables.map { $0?.sin }), .tensors(results),
+        ], capacity: 0)
+      return results
+    }
+    let split = try projected.reshape([shape[0], shape[1], parts, heads, Configuration.headDim])
+      .permute([2, 0, 3, 1, 4])
+    return try (0..<parts).map { part in
+      var x = try split.select(0, part)
+      if normalizes && part < normalized { x = try x / x.norm([-1], keepDim: true).clamp(min: 1e-12) }
+      if let table = tables[part] { x = try table.turn(x) }
+      guard let target = targets[part] else { return x }
+      return try target.copy_(x)
+    }
+  }
+}

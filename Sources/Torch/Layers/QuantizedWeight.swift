@@ -1,0 +1,105 @@
+/// A linear layer's weight in few bits: `weight ≈ values · scales + zeros`.
+public struct QuantizedWeight: Sendable {
+  public enum Scheme: String, Sendable {
+    /// From -127 to 127, one scale per output (row).
+    case int8
+    /// From -8 to 7, one scale and one zero point per `groupSize` weights of a row.
+    case int4
+  }
+
+  /// How many neighbours in a row share a scale in `int4`.
+  public static let groupSize = 32
+
+  public let scheme: Scheme
+  /// int8 [outputs, inputs]
+  public let values: Tensor
+  /// float32 [outputs, 1] in `int8`, [outputs, inputs / groupSize] in `int4`
+  public let scales: Tensor
+  /// float32, in the shape of `scales`; zero in `int8`
+  public let zeros: Tensor?
+
+  /// Rounds a weight to the nearest values.
+  /// - Parameter weight: [outputs, inputs]; in `int4` inputs must be a multiple of `groupSize`
+  public init(_ weight: Tensor, _ scheme: Scheme) throws {
+    let weight = try weight.detach().to(dtype: .float32)
+    self.scheme = scheme
+    switch scheme {
+    case .int8:
+      let largest = try weight.abs().amax([1], keepDim: true)
+      scales = try Self.rounded(largest / 127)
+      zeros = nil
+      values = try (weight / scales).round().clamp(min: -127, max: 127).to(dtype: .int8)
+    case .int4:
+      let shape = weight.shape
+      let groups = try weight.reshape([shape[0], shape[1] / Self.groupSize, Self.groupSize])
+      let low = try groups.amin([2])
+      let high = try groups.amax([2])
+      scales = try Self.rounded((high - low) / 15)
+      let zeros = try (low + scales * 8).to(dtype: .bfloat16).to(dtype: .float32)
+      self.zeros = zeros
+      let steps = try ((groups - zeros.unsqueeze(2)) / scales.unsqueeze(2)).round().clamp(min: -8, max: 7)
+      values = try steps.reshape(shape).to(dtype: .int8)
+    }
+  }
+
+  /// LibTorch's kernels take scales in bfloat16, so the values are computed with what remains of them there.
+  private static func rounded(_ scales: Tensor) throws -> Tensor {
+    try scales.clamp(min: 1e-12).to(dtype: .bfloat16).to(dtype: .float32)
+  }
+
+  private init(_ scheme: Scheme, values: Tensor, scales: Tensor, zeros: Tensor?) {
+    self.scheme = scheme
+    self.values = values
+    self.scales = scales
+    self.zeros = zeros
+  }
+
+  /// From what a file holds.
+  /// - Parameter stored: int8 [outputs, inputs]; with `zeros` uint8 [outputs, inputs / 2], see `stored()`
+  /// - Throws: `TorchError` when the parts do not fit together.
+  init(stored: Tensor, scales: Tensor, zeros: Tensor?) throws {
+    let shape = stored.shape
+    let isInt4 = zeros != nil
+    let inputs = isInt4 ? 2 * (shape.last ?? 0) : 0
+    guard shape.count == 2, try stored.dtype == (isInt4 ? .uint8 : .int8),
+      scales.shape == [shape[0], isInt4 ? inputs / Self.groupSize : 1], inputs % Self.groupSize == 0,
+      zeros?.shape ?? scales.shape == scales.shape
+    else {
+      throw TorchError("\(stored.summary) with scales \(scales.summary) is no quantised weight")
+    }
+    guard isInt4 else {
+      self.init(.int8, values: stored, scales: scales, zeros: nil)
+      return
+    }
+    let bytes = try stored.to(dtype: .int32)
+    let high = try bytes.floorDivide(16)
+    let pair = try Tensor.stack([bytes - high * 16, high], dim: 2).reshape([shape[0], inputs])
+    self.init(.int4, values: try (pair - 8).to(dtype: .int8), scales: scales, zeros: zeros)
+  }
+
+  /// `values` as a file holds them: int8, or two neighbours of 4 bits in a uint8, the first in the lower half, 8 added
+  /// to each.
+  func stored() throws -> Tensor {
+    guard scheme == .int4 else { return values }
+    let pairs = try (values.to(dtype: .int32) + 8).reshape([values.shape[0], -1, 2])
+    return try (pairs.select(2, 0) + pairs.select(2, 1) * 16).to(dtype: .uint8)
+  }
+
+  /// float32 [outputs, inputs]
+  public func dequantized() throws -> Tensor {
+    let wide = try values.to(dtype: .float32)
+    guard let zeros else { return try wide * scales }
+    let shape = values.shape
+    return try (wide.reshape([shape[0], -1, Self.groupSize]) * scales.unsqueeze(2) + zeros.unsqueeze(2))
+      .reshape(shape)
+  }
+
+  /// Several layers' weights under each other.
+  static func cat(_ weights: [QuantizedWeight]) throws -> QuantizedWeight {
+    guard let first = weights.first else { throw TorchError("no weights to join") }
+    guard weights.count > 1 else { return first }
+    return QuantizedWeight(
+      first.scheme, values: try .cat(weights.map(\.values)), scales: try .cat(weights.map(\.scales)),
+      zeros: first.zeros == nil ? nil : try .cat(weights.compactMap(\.zeros)))
+  }
+}

@@ -1,0 +1,168 @@
+import Foundation
+import MultiModalBenchmark
+import MultiModalModel
+import MultiModalPipeline
+import Torch
+
+extension Command {
+  static let bench = Command(
+    name: "bench", summary: "Time a model on this machine, beside what the machine could do at best.",
+    options: [
+      Option("model", "DIR", default: "Models/emoji", "the model folder"),
+      Option(
+        "work", "LIST", default: "forward,encode,generate,decode,train",
+        "what to time; also limits (the machine alone) and start (from the process's start to the first token)"
+      ),
+      Option(
+        "precision", "LIST", default: "float32,bfloat16,int8,int8_weight_only",
+        "what to compute in; also int4_weight_only"),
+      Option("batch", "N", default: "1", "pictures and texts at once"),
+      Option("text-length", "N", default: "50", "tokens of a text for forward and train"),
+      Option("image-size", "N", "height and width of the pictures (default: the model's)"),
+      Option("new-tokens", "N", default: "64", "tokens to generate"),
+      Option("runs", "N", default: "20", "timed runs of each, after two that do not count"),
+      Option("activation-checkpointing", "train with less memory and more time"),
+      Option("input", "FILE", "a safetensors file with img and text to compute with, for --paced"),
+      Option("output", "FILE", "the safetensors file to write what was computed to, for --paced"),
+      Option(
+        "paced", "time one work in one precision, so many runs for each number read from standard input"),
+      Shared.device, Shared.threads, Shared.json,
+      Option(
+        "first-token", "TIME:PICTURE", "what --work start runs, with the time at which it started the process"
+      ),
+    ],
+    details:
+      "Times are of whole calls as a program makes them. A share is what the machine's limit (its best matrix product, or "
+      + "for decode reading the weights once) is of the shortest time.",
+    examples: [
+      "gpt4mm bench --model Models/emoji",
+      "gpt4mm bench --model DIR --work decode --precision int8_weight_only",
+    ]
+  ) { arguments in
+    if let start = arguments.string("first-token")?.split(separator: ":", maxSplits: 1), start.count == 2,
+      let began = Double(start[0])
+    {
+      let model = try url(arguments.required("model"))
+      let startUp = try await StartUp.run(model: model, began: began, picture: url(String(start[1])))
+      return Terminal.print(try Shared.plain(startUp))
+    }
+    if arguments.flag("paced") { return try runPaced(arguments) }
+    let device = try Shared.machine(arguments)
+    let names = try list(arguments.required("work"))
+    let works = try names.filter { $0 != "limits" && $0 != "start" }
+      .map { try choice($0, "work", Work.self, besides: ["limits", "start"]) }
+    let precisions = try list(arguments.required("precision")).map {
+      try choice($0, "precision", Precision.self)
+    }
+    let runs = try positive(arguments, "runs")
+    let model = try arguments.required("model")
+    let limits = device == .cpu && names != ["start"] ? try MachineLimits.measure() : nil
+    var report = Report(limits: limits)
+    if names.contains("start") {
+      let program = Bundle.main.executablePath ?? CommandLine.arguments[0]
+      report.start = try StartUp.measure(command: [program, "bench", "--model", model, "--first-token"])
+    }
+    let folder = try ModelFolder(url(model))
+    for work in works {
+      for precision in precisions where work != .train || Workload.trains(in: precision) {
+        var setting = try setting(arguments)
+        setting.precision = precision
+        let result = try BenchmarkResult.measure(
+          work, setting, folder: folder, runs: runs, limits: limits, device: device)
+        report.results.append(result)
+        if !arguments.flag("json") { Terminal.print(result.line) }
+      }
+    }
+    Terminal.print(arguments.flag("json") ? try Shared.encode(report, pretty: true) : report.summary)
+  }
+
+  /// Speaks with a program that times several implementations in turn: a line of JSON when ready, one with the seconds of
+  /// so many runs for each number read, and one with the peak of memory at the end.
+  private static func runPaced(_ arguments: Arguments) throws {
+    let device = try Shared.machine(arguments)
+    let work = try choice(arguments.required("work"), "work", Work.self)
+    var setting = try setting(arguments)
+    setting.precision = try choice(arguments.required("precision"), "precision", Precision.self)
+    let inputs = try arguments.string("input").map { try Safetensors.read(url($0)).tensors } ?? [:]
+    let workload = try Workload(
+      work, setting, folder: ModelFolder(url(arguments.required("model"))), inputs: inputs, device: device)
+    let results = try workload.firstResults()
+    if let output = arguments.string("output") {
+      try Safetensors.write(results.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, to: url(output))
+    }
+    _ = try workload.times(runs: 2)
+    Terminal.print(
+      try Shared.encode(
+        Ready(
+          ready: true, flops: workload.flops, weightBytes: workload.weightBytes,
+          weightBytesTotal: workload.totalWeightBytes)))
+    while let line = readLine() {
+      guard let runs = Int(line), (1...1_000_000).contains(runs) else {
+        throw UsageError("standard input must hold whole numbers from 1 on, got '\(line)'")
+      }
+      Terminal.print(try Shared.encode(Times(seconds: try workload.times(runs: runs))))
+    }
+    Terminal.print(try Shared.encode(Peak(peakMemoryBytes: ProcessMemory.peakBytes)))
+  }
+
+  private struct Ready: Encodable {
+    let ready: Bool
+    let flops: Double
+    let weightBytes: Int
+    let weightBytesTotal: Int
+  }
+
+  private struct Times: Encodable { let seconds: [Double] }
+
+  private struct Peak: Encodable { let peakMemoryBytes: Int? }
+
+  private struct Report: Encodable {
+    let limits: MachineLimits?
+    var start: StartUp?
+    var results: [BenchmarkResult] = []
+
+    /// The limits and the start; results are printed as they come.
+    var summary: String {
+      var lines: [String] = []
+      if let start { lines += start.stages.map { String(format: "  %-44@ %7.3f s", $0.name, $0.seconds) } }
+      if let start { lines.append(String(format: "start to first token: %.3f s", start.totalSeconds)) }
+      if let limits {
+        let rates = limits.matmulGigaflops.sorted { $0.value < $1.value }
+          .map { String(format: "%@ %.0f", $0.key, $0.value) }.joined(separator: ", ")
+        lines.append("matrix products, GFLOP/s: \(rates)")
+        lines.append(String(format: "reading memory, GB/s: %.1f", limits.memoryReadGigabytesPerSecond))
+      }
+      return lines.joined(separator: "\n")
+    }
+  }
+
+  private static func setting(_ arguments: Arguments) throws -> Setting {
+    var setting = Setting()
+    setting.batch = try positive(arguments, "batch")
+    setting.textLength = try positive(arguments, "text-length")
+    setting.imageSize = arguments.string("image-size") == nil ? nil : try positive(arguments, "image-size")
+    setting.newTokens = try positive(arguments, "new-tokens")
+    setting.activationCheckpointing = arguments.flag("activation-checkpointing")
+    return setting
+  }
+
+  private static func list(_ text: String) -> [String] {
+    text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+  }
+
+  private static func choice<Choice: RawRepresentable & CaseIterable>(
+    _ name: String, _ option: String, _ type: Choice.Type, besides others: [String] = []
+  ) throws -> Choice where Choice.RawValue == String {
+    guard let choice = Choice(rawValue: name) else {
+      throw UsageError.unknown("--\(option)", name, among: Choice.allCases.map(\.rawValue) + others)
+    }
+    return choice
+  }
+
+  private static func positive(_ arguments: Arguments, _ name: String) throws -> Int {
+    guard let number = try arguments.int(name), (1...1_000_000).contains(number) else {
+      throw UsageError("--\(name) must be from 1 to 1000000, got '\(arguments.string(name) ?? "")'")
+    }
+    return number
+  }
+}
