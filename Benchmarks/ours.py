@@ -24,9 +24,9 @@ def call(gpt4mm: Path, work: str, *options: Any) -> dict[str, Any]:
         raise BenchError(f"gpt4mm bench --work {work} printed no JSON: {finished.stdout[:200]}") from None
 
 
-def limits(gpt4mm: Path, threads: int) -> dict[str, Any]:
+def limits(gpt4mm: Path, model: Path, threads: int) -> dict[str, Any]:
     """What the machine can do: memory_read_gigabytes_per_second and matmul_gigaflops by precision."""
-    return call(gpt4mm, "limits", "--threads", threads)["limits"]
+    return call(gpt4mm, "limits", "--model", model, "--threads", threads)["limits"]
 
 
 def mean_limits(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -47,11 +47,13 @@ def _zetascale(work: str, **more) -> Contender:
     return Contender("zetascale", "zetascale", work, **more)
 
 
+SHORT = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
+
+
 def _forward(precision: str, *bars: Bar, peers: tuple[Contender, ...]) -> Row:
     ours = _ours("forward", precision)
     return Row(
-        f"forward-{ {'float32': 'fp32', 'bfloat16': 'bf16'}.get(precision, precision) }",
-        f"One picture of 256 x 256 and 50 tokens to logits, {precision}",
+        f"forward-{SHORT[precision]}", f"One picture of 256 x 256 and 50 tokens to logits, {precision}",
         (ours, *peers), (*bars, MemoryBar(ours.name, factor=1.25, plus=150_000_000)),
         reference=_zetascale("forward"))
 
@@ -127,5 +129,5 @@ ROWS = (
     _train("train-fp32", "float32", 0.85),
     _train("train-bf16", "bfloat16", 0.45),
 )
-START = "start"  # not a comparison: see report.py and bench.py
+START = "start"  # no comparison, but stages of gpt4mm alone
 NAMES = tuple(row.name for row in ROWS) + (START,)

@@ -130,7 +130,7 @@ def main() -> int:
     report: dict[str, Any] = {"machine": machine.describe(options.threads), "curves": {}}
     wanted = curves(options.quick)
     counts = {options.threads, *next(curve.values for curve in wanted if curve.name == "threads")}
-    limits = {count: ours.limits(gpt4mm, count) for count in sorted(counts)}
+    limits = {count: ours.limits(gpt4mm, model, count) for count in sorted(counts)}
     for curve in wanted:
         points = measure(curve, gpt4mm, model, options.threads, 3 if options.quick else 10)
         draw_times(curve, points, limits, options.threads, options.out / f"time-against-{curve.name}.png")

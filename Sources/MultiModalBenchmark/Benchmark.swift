@@ -76,7 +76,7 @@ extension Precision {
   var matmul: Precision {
     switch self {
     case .float32, .bfloat16, .int8: self
-    case .int8WeightOnly, .int4WeightOnly: .bfloat16
+    case .int8WeightOnly, .int4WeightOnly: .float32
     }
   }
 }

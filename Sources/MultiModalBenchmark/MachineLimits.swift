@@ -26,7 +26,7 @@ public struct MachineLimits: Sendable, Codable {
       let store = ParameterStore(contents: .random(try Generator(seed: 0)))
       let layer = try Linear(store.root, inputs: inputs, outputs: outputs, bias: false)
       try layer.prepareForInference(precision)
-      let x = try Tensor.randn([rows, inputs]).to(dtype: precision.dtype)
+      let x = try Tensor.randn([rows, inputs])
       let seconds = try Stopwatch.best(of: 20) { _ = try layer(x) }
       best = max(best, 2 * Double(rows * inputs * outputs) / seconds)
     }

@@ -81,6 +81,6 @@ struct WorkCost {
     let tables =
       configuration.numTokens * configuration.decoderDim + configuration.maxPatches * configuration.encoderDim
       + (configuration.useAbsPosEmb ? configuration.maxSeqLen * configuration.decoderDim : 0)
-    return bytes(matrices, precision) + tables * precision.dtype.size
+    return bytes(matrices, precision) + tables * precision.storageDType.size
   }
 }

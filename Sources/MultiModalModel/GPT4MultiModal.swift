@@ -112,8 +112,8 @@ public final class GPT4MultiModal {
       try encoder.prepareForInference(precision)
       try encoderToDecoder?.prepareForInference(precision)
       try decoder.prepareForInference(precision)
-      for parameter in parameters.trainable where !parameter.isReleased {
-        try parameter.replace(with: parameter.value.detach().to(dtype: precision.dtype))
+      for parameter in parameters.trainable where !parameter.isReleased && parameter.shape.count != 2 {
+        try parameter.replace(with: parameter.value.detach().to(dtype: precision.dtype(on: parameters.device)))
       }
     }
     self.precision = precision

@@ -38,6 +38,8 @@ public final class Transformer {
     try layers.prepareForInference(
       precision,
       positions: configuration.maxSeqLen + (configuration.crossAttend ? 0 : configuration.maxPatches))
+    try tokens.prepareForInference(precision)
+    try positions?.prepareForInference(precision)
     try toLogits.prepareForInference(precision)
   }
 

@@ -2,4 +2,7 @@ import Foundation
 
 signal(SIGPIPE, SIG_IGN)
 let interruption = Interruption()
-exit(await Program.run(Array(CommandLine.arguments.dropFirst()), interruption: interruption))
+// Without running exit handlers: they would take down what tasks in the background still use.
+let code = await Program.run(Array(CommandLine.arguments.dropFirst()), interruption: interruption)
+fflush(nil)
+_exit(code)

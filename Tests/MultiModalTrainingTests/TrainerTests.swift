@@ -197,7 +197,7 @@ import Torch
         == Array(repeating: ignored, count: prompt.count) + text + short
         + Array(repeating: ignored, count: length - 1 - short.count))
     #expect(
-      try batch.mask.array(of: Bool.self)
+      try batch.mask?.array(of: Bool.self)
         == Array(repeating: true, count: length)
         + (0..<length).map { $0 < 1 + short.count })
   }

@@ -1,5 +1,7 @@
 import Torch
 
+private let attentionOperator = Operator("gpt4mm::attention")
+
 /// Multi-head attention: `softmax(q kᵀ · scale + mask) v`, heads of 64 elements each whatever the model's width.
 ///
 /// Weights, all without bias: `to_q`, `to_k`, `to_v` [heads · 64, dim] and `to_out` [dim, heads · 64].
@@ -92,6 +94,14 @@ public final class Attention {
     training: Bool = false, wantsMap: Bool = false
   ) throws -> (output: Tensor, map: Map?) {
     let dropout = training ? dropout : 0
+    if usesFusedKernel && !wantsMap, query.device == .cpu, try query.dtype == .float32,
+      !query.requiresGrad && !context.keys.requiresGrad
+    {
+      let merged = try attentionOperator(
+        .tensor(query), .tensor(context.keys), .tensor(context.values), mask.additive.map { .tensor($0) } ?? .none,
+        .bool(mask.isCausal), .double(scale))
+      return (try toOut(merged, residual: residual), nil)
+    }
     let attended: Tensor
     var map: Map?
     if usesFusedKernel && !wantsMap {

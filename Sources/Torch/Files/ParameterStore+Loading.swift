@@ -88,12 +88,12 @@ extension ParameterStore {
 
   /// As `tensors`, with the weights of linear layers quantised where a precision asks for it, as `load` reads them.
   public func tensors(_ precision: Precision) throws -> [(String, Tensor)] {
-    guard let scheme = precision.quantization else { return try tensors(dtype: precision.dtype) }
+    guard let scheme = precision.quantization else { return try tensors(dtype: precision.storageDType) }
     return try parameters.flatMap { parameter -> [(String, Tensor)] in
       let value = try checked(parameter).value.detach()
       let name = parameter.name
       guard parameter.isLinearWeight, precision.quantizes(parameter.shape) else {
-        return [(name, try parameter.isTrainable ? value.to(dtype: precision.dtype) : value)]
+        return [(name, try parameter.isTrainable ? value.to(dtype: precision.storageDType) : value)]
       }
       let quantized = try QuantizedWeight(value, scheme)
       return [(name, try quantized.stored()), (name + Self.scaleSuffix, quantized.scales)]

@@ -1,5 +1,5 @@
-/// What a linear layer does to each of its outputs; raw values are oneDNN's names.
-public enum Activation: String, Sendable {
+/// What a linear layer does to each of its outputs.
+public enum Activation: Sendable {
   case none
   case gelu
 }
@@ -36,9 +36,6 @@ public final class Linear {
   public func prepareForInference(_ precision: Precision) throws {
     packed = try .packing([self], precision)
   }
-
-  /// Bytes of weight that a call reads.
-  public var byteCount: Int { packed?.byteCount ?? weight.byteCount }
 }
 
 extension PackedLinear {
@@ -67,8 +64,6 @@ public final class JoinedLinear {
   public func prepareForInference(_ precision: Precision) throws {
     packed = try .packing(layers, precision)
   }
-
-  public var byteCount: Int { packed?.byteCount ?? layers.reduce(0) { $0 + $1.byteCount } }
 }
 
 /// `y = (x - mean) / √(variance + eps) · weight + bias` over the last dimension; weight 1 and bias 0 at first.
@@ -91,6 +86,7 @@ public final class LayerNorm {
 /// A table of vectors, weight [count, width].
 public final class Embedding {
   public let weight: Parameter
+  private var precision: Precision?
 
   public init(_ path: ParameterPath, count: Int, width: Int, initializer: Initializer = .normal(std: 1))
     throws
@@ -100,5 +96,14 @@ public final class Embedding {
 
   /// - Parameter indices: int64 [...], each below `count`
   /// - Returns: [..., width]
-  public func callAsFunction(_ indices: Tensor) throws -> Tensor { try indices.embedding(weight.value) }
+  public func callAsFunction(_ indices: Tensor) throws -> Tensor {
+    let rows = try indices.embedding(weight.value)
+    return try precision.map { try rows.to(dtype: $0.dtype(on: rows.device)) } ?? rows
+  }
+
+  /// Keeps the table in the precision's dtype for storage.
+  public func prepareForInference(_ precision: Precision) throws {
+    try weight.replace(with: weight.value.detach().to(dtype: precision.storageDType))
+    self.precision = precision
+  }
 }

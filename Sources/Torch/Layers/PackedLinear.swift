@@ -1,136 +1,106 @@
 private enum Op {
-  static let reorder = Operator("mkldnn::_reorder_linear_weight")
-  static let pointwise = Operator("mkldnn::_linear_pointwise")
-  static let pointwiseBinary = Operator("mkldnn::_linear_pointwise", overload: "binary")
-  static let quantize = Operator("gpt4mm::quantize")
-  static let prepackInt8 = Operator("onednn::qlinear_prepack")
-  static let int8 = Operator("onednn::qlinear_pointwise", overload: "tensor")
-  static let int8Binary = Operator("onednn::qlinear_pointwise", overload: "binary_tensor")
-  static let int8WeightOnly = Operator("aten::_weight_int8pack_mm")
+  static let packed = Operator("gpt4mm::packed_linear")
   static let packInt4 = Operator("aten::_convert_weight_to_int4pack_for_cpu")
-  static let int4WeightOnly = Operator("aten::_weight_int4pack_mm_for_cpu")
+  static let int4 = Operator("aten::_weight_int4pack_mm_for_cpu")
 }
 
 /// A linear layer's weight in the layout that its kernel reads fastest, for inference.
 struct PackedLinear: Sendable {
   private enum Weight: Sendable {
-    /// [outputs, inputs]
+    /// [outputs, inputs], where there is no kernel for packed weights
     case plain(Tensor)
-    /// oneDNN's blocks
-    case oneDNN(Tensor)
-    /// oneDNN's blocks of int8, scales float32 [outputs], zero points int64 [outputs]
-    case int8(Tensor, scales: Tensor, zeroPoints: Tensor)
-    /// int8 [outputs, inputs], scales bfloat16 [outputs]
-    case int8WeightOnly(Tensor, scales: Tensor)
+    /// Sixteen outputs beside each other, [outputs / 16, inputs / group, 16 · group]; for quantised weights their scales
+    /// and, where activations are quantised too, the sums of their values, float32 [outputs] both
+    case packed(Tensor, scales: Tensor?, sums: Tensor?)
     /// LibTorch's blocks of 4 bits, scales and zero points bfloat16 [groups, outputs, 2]
-    case int4WeightOnly(Tensor, scalesAndZeros: Tensor)
+    case int4(Tensor, scalesAndZeros: Tensor)
   }
 
   private let weight: Weight
+  private let precision: Precision
   private let bias: Tensor?
   private let outputs: Int
-  private let dtype: DType
-  /// Bytes that one call reads of it.
-  let byteCount: Int
 
   /// - Parameters:
   ///   - layers: of the same input; computed as one with their outputs after each other
   init(_ layers: [Linear], _ precision: Precision) throws {
     let shapes = layers.map(\.weight.shape)
-    let inputs = shapes.first?[1] ?? 0
     outputs = shapes.reduce(0) { $0 + $1[0] }
-    dtype = precision.dtype
     let device = layers.first?.weight.value.device ?? .cpu
-    guard precision.quantization == nil || device == .cpu else {
-      throw TorchError("\(precision.rawValue) computes on the CPU only: choose bfloat16 on \(device)")
-    }
-    let scheme = shapes.allSatisfy(precision.quantizes) ? precision.quantization : nil
-    var biases: [Tensor] = []
-    for layer in layers {
-      guard let bias = layer.bias else { continue }
-      biases.append(try bias.value.detach().to(dtype: precision == .int8 ? .float32 : precision.dtype))
-    }
+    let dtype = precision.dtype(on: device)
+    let biases = try layers.compactMap { try $0.bias?.value.detach().to(dtype: dtype) }
     bias = biases.isEmpty ? nil : try Tensor.cat(biases)
-    guard let scheme else {
-      let dense = try layers.map { try $0.weight.dense().detach().to(dtype: precision.dtype) }
-      let joined = dense.count == 1 ? dense[0] : try Tensor.cat(dense)
-      let reorders = device == .cpu && Op.reorder.isAvailable
-      weight = reorders ? .oneDNN(try Op.reorder(.tensor(joined))) : .plain(joined)
-      byteCount = outputs * inputs * precision.dtype.size
+    guard device == .cpu else {
+      guard precision.quantization == nil else {
+        throw TorchError("\(precision.rawValue) computes on the CPU only: choose bfloat16 on \(device)")
+      }
+      self.precision = precision
+      weight = .plain(try Self.joined(layers, dtype))
       return
     }
+    guard let scheme = precision.quantization, shapes.allSatisfy(precision.quantizes) else {
+      self.precision = precision == .float32 ? .float32 : .bfloat16
+      let dense = try Self.joined(layers, self.precision.storageDType)
+      weight = .packed(
+        try Self.interleaved(dense, group: self.precision == .float32 ? 1 : 2), scales: nil, sums: nil)
+      return
+    }
+    self.precision = precision
     let quantized = try QuantizedWeight.cat(layers.map { try $0.weight.quantized(scheme) })
-    switch precision {
-    case .int8:
-      weight = .int8(
-        try Op.prepackInt8(.tensor(quantized.values), .none), scales: try quantized.scales.reshape([outputs]),
-        zeroPoints: try .zeros([outputs], dtype: .int64))
-      byteCount = outputs * inputs
-    case .int8WeightOnly:
-      weight = .int8WeightOnly(
-        try quantized.values.contiguous(),
-        scales: try quantized.scales.reshape([outputs]).to(dtype: .bfloat16))
-      byteCount = outputs * inputs
-    default:
+    if scheme == .int4 {
       let values = try (quantized.values.to(dtype: .int32) + 8).to(dtype: .int32)
       let parts = [quantized.scales, quantized.zeros ?? quantized.scales]
-      weight = .int4WeightOnly(
+      weight = .int4(
         try Op.packInt4(.tensor(values), .int(1)),
         scalesAndZeros: try Tensor.stack(parts, dim: 2).transpose(0, 1).contiguous().to(dtype: .bfloat16))
-      byteCount = outputs * inputs / 2 + outputs * (inputs / QuantizedWeight.groupSize) * 4
+    } else {
+      let isDynamic = precision == .int8
+      weight = .packed(
+        try Self.interleaved(quantized.values, group: isDynamic ? 4 : 1),
+        scales: try quantized.scales.reshape([outputs]),
+        sums: isDynamic ? try quantized.values.sum([1]).to(dtype: .float32) : nil)
     }
+  }
+
+  private static func joined(_ layers: [Linear], _ dtype: DType) throws -> Tensor {
+    let dense = try layers.map { try $0.weight.dense().detach().to(dtype: dtype) }
+    return dense.count == 1 ? dense[0] : try Tensor.cat(dense)
+  }
+
+  /// [outputs, inputs] to [outputs / 16, inputs / group, 16 · group], filled up with zeros.
+  private static func interleaved(_ values: Tensor, group: Int) throws -> Tensor {
+    let shape = values.shape
+    let blocks = (shape[0] + 15) / 16
+    let steps = (shape[1] + group - 1) / group
+    var filled = values
+    if shape != [16 * blocks, group * steps] {
+      filled = try .zeros([16 * blocks, group * steps], dtype: values.dtype)
+      try filled.narrow(0, start: 0, length: shape[0]).narrow(1, start: 0, length: shape[1]).copy_(values)
+    }
+    return try filled.reshape([blocks, 16, steps, group]).transpose(1, 2).contiguous()
+      .reshape([blocks, steps, 16 * group])
   }
 
   /// `activation(x Wᵀ + b) + residual`
-  /// - Parameter x: [..., inputs]
+  /// - Parameter input: [..., inputs]
   /// - Returns: [..., outputs] in the precision's dtype
   func callAsFunction(_ input: Tensor, activation: Activation, residual: Tensor?) throws -> Tensor {
-    let x = try input.to(dtype: dtype)
     switch weight {
-    case .oneDNN(let weight):
-      if let residual, activation == .none {
-        return try Op.pointwiseBinary(
-          .tensor(x), .tensor(residual), .tensor(weight), .optional(bias), .string("add"))
-      }
-      let result = try Op.pointwise(
-        .tensor(x), .tensor(weight), .optional(bias), .string(activation.rawValue), .optionalDoubles([]),
-        .string("none"))
-      return try residual.map { try result + $0 } ?? result
-    case .int8(let weight, let scales, let zeroPoints):
-      let quantized = try Op.quantize.call([.tensor(x)], capacity: 3)
-      let dtype = Argument.dtype(dtype)
-      if let residual, activation == .none {
-        return try Op.int8Binary(
-          .tensor(quantized[0]), .tensor(quantized[1]), .tensor(quantized[2]), .tensor(weight),
-          .tensor(scales),
-          .tensor(zeroPoints), .tensor(residual), .optional(bias), .double(1), .int(0), dtype, .double(1),
-          .int(0),
-          .string("add"), .double(1), .string("none"), .optionalDoubles([]), .string(""))
-      }
-      let result = try Op.int8(
-        .tensor(quantized[0]), .tensor(quantized[1]), .tensor(quantized[2]), .tensor(weight), .tensor(scales),
-        .tensor(zeroPoints), .optional(bias), .double(1), .int(0), dtype, .string(activation.rawValue),
-        .optionalDoubles([]), .string("none"))
-      return try residual.map { try result + $0 } ?? result
+    case .packed(let weight, let scales, let sums):
+      return try Op.packed(
+        .tensor(input.to(dtype: .float32)), .tensor(weight), .string(precision.rawValue), .int(outputs),
+        .optional(scales), .optional(sums), .optional(bias), .bool(activation == .gelu), .optional(residual))
     case .plain(let weight):
-      return try finish(x.linear(weight), activation, residual)
-    case .int8WeightOnly(let weight, let scales):
+      return try finish(input.to(dtype: weight.dtype).linear(weight), activation, residual)
+    case .int4(let weight, let scalesAndZeros):
+      // LibTorch's kernel is fast in bfloat16 alone, and takes matrices only.
+      let shape = input.shape
+      let rows = try input.reshape([-1, shape[shape.count - 1]]).to(dtype: .bfloat16)
+      let product = try Op.int4(
+        .tensor(rows), .tensor(weight), .int(QuantizedWeight.groupSize), .tensor(scalesAndZeros))
       return try finish(
-        rows(x) { try Op.int8WeightOnly(.tensor($0), .tensor(weight), .tensor(scales)) }, activation, residual
-      )
-    case .int4WeightOnly(let weight, let scalesAndZeros):
-      return try finish(
-        rows(x) {
-          try Op.int4WeightOnly(
-            .tensor($0), .tensor(weight), .int(QuantizedWeight.groupSize), .tensor(scalesAndZeros))
-        }, activation, residual)
+        product.to(dtype: .float32).reshape(shape.dropLast() + [outputs]), activation, residual)
     }
-  }
-
-  /// For kernels that take matrices only.
-  private func rows(_ x: Tensor, _ body: (Tensor) throws -> Tensor) throws -> Tensor {
-    let shape = x.shape
-    return try body(x.reshape([-1, shape[shape.count - 1]])).reshape(shape.dropLast() + [outputs])
   }
 
   /// What the kernel left to do.

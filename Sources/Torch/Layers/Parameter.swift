@@ -22,8 +22,6 @@ public final class Parameter {
 
   /// The number of elements.
   public var count: Int { shape.reduce(1, *) }
-  /// Bytes of memory that its elements take.
-  var byteCount: Int { count * ((try? value.dtype.size) ?? 0) }
 
   /// Puts another tensor of the same shape in place, such as one read from a file.
   public func replace(with tensor: Tensor) throws {

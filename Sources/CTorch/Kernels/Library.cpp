@@ -1,0 +1,18 @@
+#include "Library.h"
+
+TORCH_LIBRARY(gpt4mm, library) {
+  library.def("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor");
+  library.def(
+      "heads(Tensor projected, int normalized, Tensor?[] cosines, Tensor?[] sines, Tensor(a!)[] results) -> ()");
+  library.def(
+      "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, bool is_causal, float scale) -> Tensor");
+  library.def(
+      "packed_linear(Tensor x, Tensor weight, str precision, int outputs, Tensor? scales, Tensor? sums, Tensor? bias, "
+      "bool gelu, Tensor? residual) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(gpt4mm, CPU, library) {
+  library.impl("heads", gpt4mm::heads);
+  library.impl("attention", gpt4mm::attention);
+  library.impl("packed_linear", gpt4mm::packed_linear);
+}

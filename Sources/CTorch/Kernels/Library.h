@@ -1,0 +1,24 @@
+#pragma once
+
+// Operators that LibTorch lacks or is slow at, registered with its dispatcher under the namespace gpt4mm, so that they are
+// called like any other. Each is here because a benchmark showed the gap: docs/performance.md.
+
+#include <ATen/core/Tensor.h>
+#include <torch/library.h>
+
+namespace gpt4mm {
+
+void heads(
+    const at::Tensor &projected, int64_t normalized, const c10::List<std::optional<at::Tensor>> &cosines,
+    const c10::List<std::optional<at::Tensor>> &sines, at::TensorList results);
+
+at::Tensor attention(
+    const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &mask,
+    bool is_causal, double scale);
+
+at::Tensor packed_linear(
+    const at::Tensor &x, const at::Tensor &weight, c10::string_view precision, int64_t outputs,
+    const std::optional<at::Tensor> &scales, const std::optional<at::Tensor> &sums,
+    const std::optional<at::Tensor> &bias, bool gelu, const std::optional<at::Tensor> &residual);
+
+}  // namespace gpt4mm
