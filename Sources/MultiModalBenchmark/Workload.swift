@@ -77,6 +77,7 @@ public final class Workload {
       let drawn = try Tensor.rand([1, setting.textLength], generator: generator)
       return try (drawn * Double(configuration.numTokens)).to(dtype: .int64)
     }
+    prompts = try text.narrow(1, start: 0, length: 1).array(of: Int.self).map { [$0] }
     if isTraining {
       for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
       let optimizer = try AdamW(
@@ -136,7 +137,8 @@ public final class Workload {
     streamed = 0
   }
 
-  private var prompts: [[Int]] { Array(repeating: [1], count: setting.batch) }
+  /// The first token of each text.
+  private let prompts: [[Int]]
 
   private func nextToken() throws -> Int {
     streamed += 1

@@ -113,7 +113,8 @@ public final class GPT4MultiModal {
       try encoderToDecoder?.prepareForInference(precision)
       try decoder.prepareForInference(precision)
       for parameter in parameters.trainable where !parameter.isReleased && parameter.shape.count != 2 {
-        try parameter.replace(with: parameter.value.detach().to(dtype: precision.dtype(on: parameters.device)))
+        try parameter.replace(
+          with: parameter.value.detach().to(dtype: precision.dtype(on: parameters.device)))
       }
     }
     self.precision = precision

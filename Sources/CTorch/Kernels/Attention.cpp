@@ -20,6 +20,8 @@ struct Block {
   /// Query i sees keys before `visible + i`.
   int64_t visible;
   float scale;
+  /// The score is lowered by this for each position between query and key; the first query's position.
+  float slope, first_query;
   float *scores;  // [queries, padded]
   int64_t padded;
   float *result;
@@ -35,10 +37,14 @@ Tensor rows_of(const Tensor &x) { return x.stride(-1) == 1 ? x : x.contiguous();
 
 /// Attention in float32 over [batch, heads, length, 64], without gradients: for the short texts and few patches of this
 /// model, where LibTorch's kernel spends most of its time around its matrix products.
+/// - Parameters:
+///   - mask: added to the scores, broadcastable to [batch, heads, queries, keys]
+///   - slopes: ALiBi's, one per head: the score falls by so much for each position between query and key, where the
+///     queries are the last of the keys
 /// - Returns: [batch, queries, heads · 64]
 Tensor gpt4mm::attention(
-    const Tensor &query, const Tensor &key, const Tensor &value, const std::optional<Tensor> &mask, bool is_causal,
-    double scale) {
+    const Tensor &query, const Tensor &key, const Tensor &value, const std::optional<Tensor> &mask,
+    const std::optional<Tensor> &slopes, bool is_causal, double scale) {
   for (auto &x : {query, key, value})
     TORCH_CHECK(
         x.dim() == 4 && x.size(3) == width && x.scalar_type() == at::kFloat && x.size(0) == query.size(0) &&
@@ -52,6 +58,9 @@ Tensor gpt4mm::attention(
     TORCH_CHECK(mask->scalar_type() == at::kFloat, "the mask must be float32, to be added");
     added = rows_of(mask->expand({batch, heads, queries, keys}));
   }
+  TORCH_CHECK(
+      !slopes || (slopes->numel() == heads && slopes->scalar_type() == at::kFloat), "slopes must be float32, one per head");
+  const Tensor falls = slopes ? slopes->contiguous() : Tensor();
   auto result = at::empty({batch, queries, heads * width}, query.options());
   auto target = result.data_ptr<float>();
   const int64_t padded = (keys + chunk - 1) / chunk * chunk;
@@ -79,6 +88,8 @@ Tensor gpt4mm::attention(
       work.keys = is_causal ? std::min(keys, keys - queries + first + work.queries) : keys;
       work.visible = is_causal ? keys - queries + first + 1 : keys;
       work.scale = static_cast<float>(scale);
+      work.slope = falls.defined() ? falls.const_data_ptr<float>()[head] : 0;
+      work.first_query = static_cast<float>(keys - queries + first);
       work.scores = scores.data();
       work.padded = padded;
       work.result = target + (b * queries + first) * heads * width + head * width;

@@ -5,7 +5,9 @@ TORCH_LIBRARY(gpt4mm, library) {
   library.def(
       "heads(Tensor projected, int normalized, Tensor?[] cosines, Tensor?[] sines, Tensor(a!)[] results) -> ()");
   library.def(
-      "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, bool is_causal, float scale) -> Tensor");
+      "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? slopes, bool is_causal, float scale) -> "
+      "Tensor");
+  library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> Tensor");
   library.def(
       "packed_linear(Tensor x, Tensor weight, str precision, int outputs, Tensor? scales, Tensor? sums, Tensor? bias, "
       "bool gelu, Tensor? residual) -> Tensor");
@@ -14,5 +16,6 @@ TORCH_LIBRARY(gpt4mm, library) {
 TORCH_LIBRARY_IMPL(gpt4mm, CPU, library) {
   library.impl("heads", gpt4mm::heads);
   library.impl("attention", gpt4mm::attention);
+  library.impl("layer_norm", gpt4mm::layer_norm);
   library.impl("packed_linear", gpt4mm::packed_linear);
 }

@@ -12,9 +12,11 @@ void heads(
     const at::Tensor &projected, int64_t normalized, const c10::List<std::optional<at::Tensor>> &cosines,
     const c10::List<std::optional<at::Tensor>> &sines, at::TensorList results);
 
+at::Tensor layer_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, double eps);
+
 at::Tensor attention(
     const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &mask,
-    bool is_causal, double scale);
+    const std::optional<at::Tensor> &slopes, bool is_causal, double scale);
 
 at::Tensor packed_linear(
     const at::Tensor &x, const at::Tensor &weight, c10::string_view precision, int64_t outputs,

@@ -25,10 +25,10 @@ struct PackedProduct {
   bool gelu;
 };
 
-/// How many of the rows that are left make the next panel: at most eight, and all panels as even as can be.
-inline int64_t panel_rows(int64_t left) {
-  const int64_t panels = (left + 7) / 8;
-  return (left + panels - 1) / panels;
+/// Rows are multiplied in panels of at most eight, all as even as can be: where one begins.
+inline int64_t first_row(int64_t panel, int64_t rows) {
+  const int64_t panels = (rows + 7) / 8;
+  return rows * panel / panels;
 }
 
 }  // namespace
@@ -51,43 +51,44 @@ Layout layout(c10::string_view precision) {
   TORCH_CHECK(false, "there is no packed weight of the precision ", precision);
 }
 
-/// Rows as the kernel reads them.
-struct Rows {
+/// All rows as the kernel reads them: panels of at most eight, [steps, 8] each, or a single row as it is.
+struct Panels {
   const uint32_t *data;
-  std::unique_ptr<uint32_t[]> panels;
+  std::unique_ptr<uint32_t[]> converted;
   std::unique_ptr<float[]> scales, zeros;
 
-  Rows(const float *x, int64_t rows, int64_t inputs, int64_t steps, PackedKind kind)
+  Panels(const float *x, int64_t rows, int64_t inputs, int64_t steps, PackedKind kind)
       : data(reinterpret_cast<const uint32_t *>(x)) {
-    const bool isFloat = kind == PackedKind::float32 || kind == PackedKind::int8_weight_only;
-    if (isFloat && rows == 1) return;
-    std::unique_ptr<uint32_t[]> converted;
-    if (!isFloat) {
-      converted.reset(new uint32_t[rows * steps]);
-      if (kind == PackedKind::int8) {
-        scales.reset(new float[rows]);
-        zeros.reset(new float[rows]);
-      }
-      for (int64_t m = 0; m < rows; m++) {
-        auto row = converted.get() + m * steps;
-        row[steps - 1] = 0;
-        if (kind == PackedKind::bfloat16)
-          KERNEL(to_bfloat16)(x + m * inputs, inputs, reinterpret_cast<uint16_t *>(row));
-        else
-          KERNEL(quantize_row)
-          (x + m * inputs, inputs, reinterpret_cast<uint8_t *>(row), &scales[m], &zeros[m]);
-      }
-      data = converted.get();
+    const bool is_float = kind == PackedKind::float32 || kind == PackedKind::int8_weight_only;
+    if (is_float && rows == 1) return;
+    const int64_t count = (rows + 7) / 8;
+    converted.reset(new uint32_t[rows == 1 ? steps : count * 8 * steps]);
+    data = converted.get();
+    if (kind == PackedKind::int8) {
+      scales.reset(new float[rows]);
+      zeros.reset(new float[rows]);
     }
-    if (rows == 1) {
-      panels = std::move(converted);
-      return;
-    }
-    panels.reset(new uint32_t[(rows + 7) / 8 * 8 * steps]);
-    auto panel = panels.get();
-    for (int64_t m = 0; m < rows; m += panel_rows(rows - m), panel += 8 * steps)
-      KERNEL(transpose_panel)(data + m * steps, panel_rows(rows - m), steps, panel);
-    data = panels.get();
+    gpt4mm::parallel_for(count, std::max<int64_t>(1, 32768 / (8 * inputs)), [&](int64_t begin, int64_t end) {
+      std::unique_ptr<uint32_t[]> rounded(is_float || rows == 1 ? nullptr : new uint32_t[8 * steps]);
+      for (int64_t panel = begin; panel < end; panel++) {
+        const int64_t first = first_row(panel, rows), height = first_row(panel + 1, rows) - first;
+        auto target = rows == 1 ? converted.get() : rounded.get();
+        for (int64_t r = 0; r < height && !is_float; r++) {
+          auto from = x + (first + r) * inputs;
+          auto to = target + r * steps;
+          to[steps - 1] = 0;
+          if (kind == PackedKind::bfloat16)
+            KERNEL(to_bfloat16)(from, inputs, reinterpret_cast<uint16_t *>(to));
+          else
+            KERNEL(quantize_row)
+            (from, inputs, reinterpret_cast<uint8_t *>(to), &scales[first + r], &zeros[first + r]);
+        }
+        if (rows > 1)
+          KERNEL(transpose_panel)
+          (is_float ? reinterpret_cast<const uint32_t *>(x) + first * inputs : target, height, steps,
+           converted.get() + panel * 8 * steps);
+      }
+    });
   }
 };
 
@@ -127,30 +128,25 @@ Tensor gpt4mm::packed_linear(
   TORCH_CHECK(sum.defined() == (packed.kind == PackedKind::int8), "int8 alone needs the sums of its weights");
   auto result = at::empty(shape, x.options());
   const int64_t rows = x.numel() / inputs;
-  // As many rows at once as stay in a core's cache.
-  const int64_t most_rows = 64;
+  const Panels panels(source.const_data_ptr<float>(), rows, inputs, steps, packed.kind);
+  PackedProduct product;
+  product.kind = packed.kind;
+  product.weight = weight.const_data_ptr();
+  product.x = panels.data;
+  product.rows = rows;
+  product.steps = steps;
+  product.outputs = outputs;
+  product.scales = pointer(scale);
+  product.sums = pointer(sum);
+  product.row_scales = panels.scales.get();
+  product.zeros = panels.zeros.get();
+  product.bias = pointer(constant);
+  product.residual = pointer(added);
+  product.result = result.data_ptr<float>();
+  product.gelu = gelu;
   const int64_t block_bytes = steps * lanes * packed.group * packed.bytes;
-  gpt4mm::parallel_for(weight.size(0), std::max<int64_t>(1, 65536 / block_bytes), [&](int64_t begin, int64_t end) {
-    for (int64_t row = 0; row < rows; row += most_rows) {
-      const int64_t count = std::min(most_rows, rows - row);
-      const Rows panel(source.const_data_ptr<float>() + row * inputs, count, inputs, steps, packed.kind);
-      PackedProduct product;
-      product.kind = packed.kind;
-      product.weight = weight.const_data_ptr();
-      product.x = panel.data;
-      product.rows = count;
-      product.steps = steps;
-      product.outputs = outputs;
-      product.scales = pointer(scale);
-      product.sums = pointer(sum);
-      product.row_scales = panel.scales.get();
-      product.zeros = panel.zeros.get();
-      product.bias = pointer(constant);
-      product.residual = added.defined() ? pointer(added) + row * outputs : nullptr;
-      product.result = result.data_ptr<float>() + row * outputs;
-      product.gelu = gelu;
-      KERNEL(multiply_packed)(product, begin, end);
-    }
-  });
+  gpt4mm::parallel_for(
+      weight.size(0), std::max<int64_t>(1, 65536 / block_bytes),
+      [&](int64_t begin, int64_t end) { KERNEL(multiply_packed)(product, begin, end); });
   return result;
 }

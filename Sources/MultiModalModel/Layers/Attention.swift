@@ -94,12 +94,13 @@ public final class Attention {
     training: Bool = false, wantsMap: Bool = false
   ) throws -> (output: Tensor, map: Map?) {
     let dropout = training ? dropout : 0
-    if usesFusedKernel && !wantsMap, query.device == .cpu, try query.dtype == .float32,
+    if usesFusedKernel && !wantsMap && dropout == 0, query.device == .cpu, try query.dtype == .float32,
       !query.requiresGrad && !context.keys.requiresGrad
     {
       let merged = try attentionOperator(
-        .tensor(query), .tensor(context.keys), .tensor(context.values), mask.additive.map { .tensor($0) } ?? .none,
-        .bool(mask.isCausal), .double(scale))
+        .tensor(query), .tensor(context.keys), .tensor(context.values),
+        mask.additive.map { .tensor($0) } ?? .none,
+        mask.slopes.map { .tensor($0) } ?? .none, .bool(mask.isCausal), .double(scale))
       return (try toOut(merged, residual: residual), nil)
     }
     let attended: Tensor

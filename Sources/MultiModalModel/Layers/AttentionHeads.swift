@@ -46,8 +46,8 @@ struct AttentionHeads {
     }
     let split = try projected.reshape([shape[0], shape[1], parts, heads, Configuration.headDim])
       .permute([2, 0, 3, 1, 4])
-    return try (0..<parts).map { part in
-      var x = try split.select(0, part)
+    return try split.unbind(0).enumerated().map { part, x in
+      var x = x
       if normalizes && part < normalized { x = try x / x.norm([-1], keepDim: true).clamp(min: 1e-12) }
       if let table = tables[part] { x = try table.turn(x) }
       guard let target = targets[part] else { return x }

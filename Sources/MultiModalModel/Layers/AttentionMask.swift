@@ -6,6 +6,8 @@ struct AttentionMask {
   let additive: Tensor?
   /// The plain causal mask of as many queries as keys, for kernels that know it.
   let isCausal: Bool
+  /// ALiBi's, one per head, for the kernel that computes the bias itself.
+  var slopes: Tensor?
 
   static let none = AttentionMask(additive: nil, isCausal: false)
 

@@ -9,9 +9,7 @@ import Torch
 /// Attention with linear biases (Press et al., 2022): `-slopeₕ · |key - query|` is added to the logits of head h.
 struct Alibi {
   /// float32 [1, heads, 1, 1]; zero for heads beyond the first `alibiHeads`.
-  private let slopes: Tensor
-  /// For one query after up to so many keys, [1, heads, 1, keys]; made by `prepareForInference`.
-  private var row: Tensor?
+  let slopes: Tensor
 
   init(alibiHeads: Int, heads: Int, device: Device) throws {
     let values = Self.slopes(alibiHeads) + Array(repeating: 0, count: heads - alibiHeads)
@@ -29,17 +27,6 @@ struct Alibi {
     guard lower < n else { return series(n) }
     return series(lower)
       + series(2 * lower).enumerated().filter { $0.offset % 2 == 0 }.map(\.element).prefix(n - lower)
-  }
-
-  mutating func prepareForInference(positions: Int) throws {
-    let keys = try Tensor.arange(0, positions, device: slopes.device).unsqueeze(0)
-    row = try bias(queries: keys.narrow(1, start: positions - 1, length: 1), keys: keys)
-  }
-
-  /// The bias of the last of `keys` positions that follow each other; nil where it was not prepared.
-  func lastRow(keys: Int) throws -> Tensor? {
-    guard let row, keys <= row.shape[3] else { return nil }
-    return try row.narrow(3, start: row.shape[3] - keys, length: keys)
   }
 
   /// - Parameters:

@@ -11,6 +11,9 @@ public final class TransformerDecoder {
   private var rotary: RotaryXpos?
   private var alibi: Alibi?
   private let heads: Int
+  private let usesFusedKernel: Bool
+  /// Whether attention knows the causal mask and ALiBi's slopes by itself.
+  private var hasPreparedAttention = false
   private let hasExactCache: Bool
   /// As in `GPT4MultiModal`.
   var checkpointsActivations = false
@@ -60,6 +63,7 @@ public final class TransformerDecoder {
     let dim = configuration.decoderDim
     let heads = configuration.decoderHeads
     self.heads = heads
+    usesFusedKernel = configuration.attnFlash
     func attention(_ path: ParameterPath) throws -> Attention {
       try Attention(
         path, dim: dim, heads: heads, qkNorm: configuration.normalizesQueriesAndKeys,
@@ -92,14 +96,18 @@ public final class TransformerDecoder {
   /// Packs the weights for a precision, and computes what depends on positions alone.
   /// - Parameter positions: how many to compute it for
   func prepareForInference(_ precision: Precision, positions: Int) throws {
+    try finalNorm.prepareForInference(precision)
     for layer in layers {
+      for norm in [layer.selfNorm, layer.cross?.norm, layer.feedForwardNorm] {
+        try norm?.prepareForInference(precision)
+      }
       try layer.selfAttention.prepareForInference(precision)
       try layer.cross?.attention.prepareQueriesForInference(precision)
       try layer.feedForward.prepareForInference(precision)
     }
     try crossKeysAndValues?.prepareForInference(precision)
     try rotary?.prepareForInference(positions: positions)
-    try alibi?.prepareForInference(positions: positions)
+    hasPreparedAttention = usesFusedKernel && finalNorm.weight.value.device == .cpu
   }
 
   /// - Parameters:
@@ -128,7 +136,8 @@ public final class TransformerDecoder {
       try cache?.extended(positions: positions, padding: padding, count: length, device: device)
       ?? (positions, padding)
     let (mask, tables) = try positionDependence(
-      positions, of: all, past: past, length: length, dtype: dtype, device: device)
+      positions, of: all, past: past, length: length, dtype: dtype, device: device,
+      keepsToTensors: training || wantsMaps)
     let contexts = try self.contexts(context, cache: cache)
 
     let step = Layer.Step(mask: mask, rotary: tables, training: training, wantsMaps: wantsMaps)
@@ -159,15 +168,16 @@ public final class TransformerDecoder {
   }
 
   /// What self-attention adds to its logits and turns its heads by.
+  /// - Parameter keepsToTensors: says everything as tensors, which every way of computing attention takes
   private func positionDependence(
     _ step: Tensor?, of all: (positions: Tensor?, padding: Tensor?), past: Int, length: Int, dtype: DType,
-    device: Device
+    device: Device, keepsToTensors: Bool
   ) throws -> (mask: AttentionMask, tables: RotaryXpos.Tables?) {
     let keys = past + length
     guard let positions = all.positions else {
       let tables = try rotary?.tables(from: past, length: length, dtype: dtype)
-      if length == 1, let row = try alibi?.lastRow(keys: keys) {
-        return (AttentionMask(additive: row, isCausal: false), tables)
+      if hasPreparedAttention && !keepsToTensors {
+        return (AttentionMask(additive: nil, isCausal: length > 1, slopes: alibi?.slopes), tables)
       }
       let counted = try Tensor.arange(0, keys, device: device).unsqueeze(0)
       let mask = try AttentionMask.causal(

@@ -44,7 +44,10 @@ public final class TransformerEncoder {
 
   /// Packs the weights for a precision.
   func prepareForInference(_ precision: Precision) throws {
+    try finalNorm.prepareForInference(precision)
     for layer in layers {
+      try layer.attentionNorm.prepareForInference(precision)
+      try layer.feedForwardNorm.prepareForInference(precision)
       try layer.attention.prepareForInference(precision)
       try layer.feedForward.prepareForInference(precision)
     }

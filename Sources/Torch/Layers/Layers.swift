@@ -1,3 +1,5 @@
+private let preparedNorm = Operator("gpt4mm::layer_norm")
+
 /// What a linear layer does to each of its outputs.
 public enum Activation: Sendable {
   case none
@@ -71,6 +73,7 @@ public final class LayerNorm {
   public let weight: Parameter
   public let bias: Parameter
   public let eps: Double
+  private var isPrepared = false
 
   public init(_ path: ParameterPath, width: Int, eps: Double = 1e-5) throws {
     weight = try path.parameter("weight", shape: [width], .constant(1))
@@ -79,7 +82,19 @@ public final class LayerNorm {
   }
 
   public func callAsFunction(_ x: Tensor) throws -> Tensor {
-    try x.layerNorm(weight: weight.value, bias: bias.value, eps: eps)
+    guard isPrepared, try x.dtype == .float32 else {
+      return try x.layerNorm(weight: weight.value, bias: bias.value, eps: eps)
+    }
+    return try preparedNorm(.tensor(x), .tensor(weight.value), .tensor(bias.value), .double(eps))
+  }
+
+  /// Puts weight and bias in the precision's dtype.
+  public func prepareForInference(_ precision: Precision) throws {
+    let device = weight.value.device
+    for parameter in [weight, bias] {
+      try parameter.replace(with: parameter.value.detach().to(dtype: precision.dtype(on: device)))
+    }
+    isPrepared = device == .cpu
   }
 }
 

@@ -9,6 +9,7 @@ private enum Op {
   static let cat = Operator("aten::cat")
   static let stack = Operator("aten::stack")
   static let split = Operator("aten::split_with_sizes")
+  static let unbind = Operator("aten::unbind", overload: "int")
   static let narrow = Operator("aten::narrow")
   static let select = Operator("aten::select", overload: "int")
   static let slice = Operator("aten::slice", overload: "Tensor")
@@ -45,6 +46,11 @@ extension Tensor {
 
   public func split(_ sizes: [Int], dim: Int) throws -> [Tensor] {
     try Op.split.call([.tensor(self), .ints(sizes), .int(dim)], capacity: sizes.count)
+  }
+
+  /// Every entry of `dim`, which disappears; shares memory.
+  public func unbind(_ dim: Int) throws -> [Tensor] {
+    try Op.unbind.call([.tensor(self), .int(dim)], capacity: shape[dim])
   }
 
   /// `length` entries of `dim` from `start` on, sharing memory.
