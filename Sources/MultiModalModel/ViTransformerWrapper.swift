@@ -30,7 +30,9 @@ public final class ViTransformerWrapper {
 
   /// Packs the weights for a precision.
   func prepareForInference(_ precision: Precision) throws {
+    try patchNorm.prepareForInference(precision)
     try patchProjection.prepareForInference(precision)
+    try embeddingNorm.prepareForInference(precision)
     try layers.prepareForInference(precision)
   }
 
@@ -49,7 +51,7 @@ public final class ViTransformerWrapper {
 
   private func embed(_ img: Tensor, training: Bool) throws -> Tensor {
     let patches = try patches(of: channelsFirst(img))
-    var x = try embeddingNorm(patchProjection(patchNorm(patches)))
+    var x = try embeddingNorm(patchProjection(patches, norm: patchNorm))
     x = try x + positions.value.narrow(1, start: 0, length: patches.shape[1])
     if training && configuration.embDropout > 0 { x = try x.dropout(configuration.embDropout) }
     return x

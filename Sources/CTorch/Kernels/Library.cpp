@@ -9,8 +9,8 @@ TORCH_LIBRARY(gpt4mm, library) {
       "Tensor");
   library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> Tensor");
   library.def(
-      "packed_linear(Tensor x, Tensor weight, str precision, int outputs, Tensor? scales, Tensor? sums, Tensor? bias, "
-      "bool gelu, Tensor? residual) -> Tensor");
+      "packed_linear(Tensor x, Tensor? norm_weight, Tensor? norm_bias, float eps, Tensor weight, str precision, "
+      "int outputs, Tensor? scales, Tensor? sums, Tensor? bias, bool gelu, Tensor? residual) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(gpt4mm, CPU, library) {

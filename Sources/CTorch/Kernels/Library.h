@@ -19,7 +19,8 @@ at::Tensor attention(
     const std::optional<at::Tensor> &slopes, bool is_causal, double scale);
 
 at::Tensor packed_linear(
-    const at::Tensor &x, const at::Tensor &weight, c10::string_view precision, int64_t outputs,
+    const at::Tensor &x, const std::optional<at::Tensor> &norm_weight, const std::optional<at::Tensor> &norm_bias,
+    double eps, const at::Tensor &weight, c10::string_view precision, int64_t outputs,
     const std::optional<at::Tensor> &scales, const std::optional<at::Tensor> &sums,
     const std::optional<at::Tensor> &bias, bool gelu, const std::optional<at::Tensor> &residual);
 

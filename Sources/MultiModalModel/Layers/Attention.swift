@@ -63,19 +63,22 @@ public final class Attention {
     ).output
   }
 
-  /// What self-attention needs of `x`, [batch, heads, length, 64] each.
+  /// What self-attention needs of `norm(x)`, [batch, heads, length, 64] each.
   /// - Parameter target: where keys and values are written when there is a place already
-  func queriesKeysAndValues(_ x: Tensor, rotary: RotaryXpos.Tables? = nil, into target: KeysAndValues? = nil)
-    throws -> (queries: Tensor, own: KeysAndValues)
-  {
+  func queriesKeysAndValues(
+    _ x: Tensor, norm: LayerNorm? = nil, rotary: RotaryXpos.Tables? = nil, into target: KeysAndValues? = nil
+  ) throws -> (queries: Tensor, own: KeysAndValues) {
     let parts = try heads.split(
-      toAll(x), parts: 3, normalized: 2, tables: rotary.map { [$0.query, $0.key, $0.value] } ?? [],
+      toAll(x, norm: norm), parts: 3, normalized: 2,
+      tables: rotary.map { [$0.query, $0.key, $0.value] } ?? [],
       into: target.map { [nil, $0.keys, $0.values] } ?? [])
     return (parts[0], KeysAndValues(keys: parts[1], values: parts[2]))
   }
 
-  /// What cross-attention needs of `x`, [batch, heads, length, 64].
-  func queries(_ x: Tensor) throws -> Tensor { try heads.split(toQuery(x), parts: 1, normalized: 1)[0] }
+  /// What cross-attention needs of `norm(x)`, [batch, heads, length, 64].
+  func queries(_ x: Tensor, norm: LayerNorm? = nil) throws -> Tensor {
+    try heads.split(toQuery(x, norm: norm), parts: 1, normalized: 1)[0]
+  }
 
   /// Keys and values of one context for several attentions at once.
   /// - Parameter joined: the layers' `toKey` one after the other, then their `toValue`

@@ -12,11 +12,11 @@ final class FeedForward {
     self.dropout = dropout
   }
 
-  /// - Parameter residual: added to the output
-  func callAsFunction(_ x: Tensor, residual: Tensor, training: Bool) throws -> Tensor {
-    var hidden = try projectIn(x, activation: .gelu)
+  /// `x + FeedForward(norm(x))`
+  func callAsFunction(_ x: Tensor, norm: LayerNorm, training: Bool) throws -> Tensor {
+    var hidden = try projectIn(x, norm: norm, activation: .gelu)
     if training && dropout > 0 { hidden = try hidden.dropout(dropout) }
-    return try projectOut(hidden, residual: residual)
+    return try projectOut(hidden, residual: x)
   }
 
   func prepareForInference(_ precision: Precision) throws {

@@ -40,18 +40,19 @@ public final class TransformerDecoder {
       _ x: Tensor, _ step: Step, context: KeysAndValues?, held: (place: KeysAndValues, all: KeysAndValues)?
     ) throws -> (output: Tensor, maps: [Attention.Map]) {
       let (queries, own) = try selfAttention.queriesKeysAndValues(
-        selfNorm(x), rotary: step.rotary, into: held?.place)
+        x, norm: selfNorm, rotary: step.rotary, into: held?.place)
       var (x, map) = try selfAttention.attend(
         queries, held?.all ?? own, mask: step.mask, residual: x, training: step.training,
         wantsMap: step.wantsMaps)
       var maps = [map]
       if let cross, let context {
         (x, map) = try cross.attention.attend(
-          cross.attention.queries(cross.norm(x)), context, mask: .none, residual: x, training: step.training,
+          cross.attention.queries(x, norm: cross.norm), context, mask: .none, residual: x,
+          training: step.training,
           wantsMap: step.wantsMaps)
         maps.append(map)
       }
-      x = try feedForward(feedForwardNorm(x), residual: x, training: step.training)
+      x = try feedForward(x, norm: feedForwardNorm, training: step.training)
       return (x, maps.compactMap { $0 })
     }
   }

@@ -17,11 +17,10 @@ public final class TransformerEncoder {
     func callAsFunction(_ x: Tensor, training: Bool, wantsMap: Bool = false) throws -> (
       output: Tensor, map: Attention.Map?
     ) {
-      let (queries, own) = try attention.queriesKeysAndValues(attentionNorm(x))
+      let (queries, own) = try attention.queriesKeysAndValues(x, norm: attentionNorm)
       let attended = try attention.attend(
         queries, own, mask: .none, residual: x, training: training, wantsMap: wantsMap)
-      let output = try feedForward(
-        feedForwardNorm(attended.output), residual: attended.output, training: training)
+      let output = try feedForward(attended.output, norm: feedForwardNorm, training: training)
       return (output, attended.map)
     }
   }

@@ -18,18 +18,20 @@ public final class Linear {
     self.bias = bias ? try path.parameter("bias", shape: [outputs], .linearBias(fanIn: inputs)) : nil
   }
 
-  /// `activation(x Wᵀ + b) + residual`
+  /// `activation(norm(x) Wᵀ + b) + residual`
   /// - Parameters:
   ///   - x: [..., inputs]; float32 is taken by a layer of 16 bits too
+  ///   - norm: what x goes through first; prepared with the layer, both are computed in one
   ///   - residual: [..., outputs]
   /// - Returns: [..., outputs]
-  public func callAsFunction(_ x: Tensor, activation: Activation = .none, residual: Tensor? = nil) throws
-    -> Tensor
-  {
-    if let packed { return try packed(x, activation: activation, residual: residual) }
+  public func callAsFunction(
+    _ x: Tensor, norm: LayerNorm? = nil, activation: Activation = .none, residual: Tensor? = nil
+  ) throws -> Tensor {
+    if let packed { return try packed(x, norm: norm, activation: activation, residual: residual) }
+    let normed = try norm?(x) ?? x
     let dtype = try weight.value.dtype
-    let x = try dtype.size < 4 ? x.to(dtype: dtype) : x
-    var y = try x.linear(weight.value, bias: bias?.value)
+    let input = try dtype.size < 4 ? normed.to(dtype: dtype) : normed
+    var y = try input.linear(weight.value, bias: bias?.value)
     if activation == .gelu { y = try y.gelu() }
     return try residual.map { try $0 + y } ?? y
   }
@@ -58,9 +60,9 @@ public final class JoinedLinear {
 
   /// - Parameter x: [..., inputs]
   /// - Returns: the layers' outputs after each other, [..., sum of outputs]
-  public func callAsFunction(_ x: Tensor) throws -> Tensor {
-    if let packed { return try packed(x, activation: .none, residual: nil) }
-    return try x.linear(Tensor.cat(layers.map(\.weight.value)))
+  public func callAsFunction(_ x: Tensor, norm: LayerNorm? = nil) throws -> Tensor {
+    if let packed { return try packed(x, norm: norm) }
+    return try (norm?(x) ?? x).linear(Tensor.cat(layers.map(\.weight.value)))
   }
 
   public func prepareForInference(_ precision: Precision) throws {

@@ -81,16 +81,21 @@ struct PackedLinear: Sendable {
       .reshape([blocks, steps, 16 * group])
   }
 
-  /// `activation(x Wᵀ + b) + residual`
+  /// `activation(norm(x) Wᵀ + b) + residual`
   /// - Parameter input: [..., inputs]
   /// - Returns: [..., outputs] in the precision's dtype
-  func callAsFunction(_ input: Tensor, activation: Activation, residual: Tensor?) throws -> Tensor {
-    switch weight {
-    case .packed(let weight, let scales, let sums):
+  func callAsFunction(
+    _ x: Tensor, norm: LayerNorm? = nil, activation: Activation = .none, residual: Tensor? = nil
+  ) throws -> Tensor {
+    if case .packed(let weight, let scales, let sums) = weight {
       return try Op.packed(
-        .tensor(input.to(dtype: .float32)), .tensor(weight), .string(precision.rawValue), .int(outputs),
+        .tensor(x.to(dtype: .float32)), .optional(norm?.weight.value), .optional(norm?.bias.value),
+        .double(norm?.eps ?? 0), .tensor(weight), .string(precision.rawValue), .int(outputs),
         .optional(scales), .optional(sums), .optional(bias), .bool(activation == .gelu), .optional(residual))
-    case .plain(let weight):
+    }
+    let input = try norm?(x) ?? x
+    switch weight {
+    case .packed(let weight, _, _), .plain(let weight):
       return try finish(input.to(dtype: weight.dtype).linear(weight), activation, residual)
     case .int4(let weight, let scalesAndZeros):
       // LibTorch's kernel is fast in bfloat16 alone, and takes matrices only.
