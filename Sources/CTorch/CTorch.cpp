@@ -20,6 +20,10 @@
 #include <cstring>
 #include <string>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace {
 
 std::atomic<int64_t> live_tensors{0};
@@ -399,6 +403,14 @@ int32_t ct_threads(void) {
 
 CTError ct_set_threads(int32_t count) {
   return guarded([&] { at::set_num_threads(count); });
+}
+
+void ct_keep_memory(bool keep) {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, keep ? 32 << 20 : 128 << 10);
+  mallopt(M_TRIM_THRESHOLD, keep ? 64 << 20 : 128 << 10);
+  if (!keep) malloc_trim(0);
+#endif
 }
 
 int32_t ct_device_count(int32_t device) {

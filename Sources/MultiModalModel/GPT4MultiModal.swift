@@ -108,17 +108,19 @@ public final class GPT4MultiModal {
     guard self.precision == nil else {
       throw ModelError("the model is prepared for inference already: load it again for another precision")
     }
-    try withoutGradients {
-      try encoder.prepareForInference(precision)
-      try encoderToDecoder?.prepareForInference(precision)
-      try decoder.prepareForInference(precision)
-      for parameter in parameters.trainable where !parameter.isReleased && parameter.shape.count != 2 {
-        try parameter.replace(
-          with: parameter.value.detach().to(dtype: precision.dtype(on: parameters.device)))
-      }
-    }
+    try LibTorch.withoutKeepingMemory { try withoutGradients { try pack(precision) } }
     self.precision = precision
     isTraining = false
+  }
+
+  private func pack(_ precision: Precision) throws {
+    try decoder.prepareForInference(precision)
+    try encoder.prepareForInference(precision)
+    try encoderToDecoder?.prepareForInference(precision)
+    for parameter in parameters.trainable where !parameter.isReleased && parameter.shape.count != 2 {
+      try parameter.replace(
+        with: parameter.value.detach().to(dtype: precision.dtype(on: parameters.device)))
+    }
   }
 
   /// What the decoder attends to, [batch, patches, decoderDim].

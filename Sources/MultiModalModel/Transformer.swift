@@ -35,12 +35,13 @@ public final class Transformer {
 
   /// Packs the weights for a precision, and computes what depends on positions alone.
   func prepareForInference(_ precision: Precision) throws {
-    try layers.prepareForInference(
-      precision,
-      positions: configuration.maxSeqLen + (configuration.crossAttend ? 0 : configuration.maxPatches))
+    // The largest first, while little else is in memory.
     try tokens.prepareForInference(precision)
     try positions?.prepareForInference(precision)
     try toLogits.prepareForInference(precision)
+    try layers.prepareForInference(
+      precision,
+      positions: configuration.maxSeqLen + (configuration.crossAttend ? 0 : configuration.maxPatches))
   }
 
   /// - Parameters:

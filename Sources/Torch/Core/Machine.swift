@@ -20,4 +20,12 @@ public enum LibTorch {
     }
     try check(ct_set_threads(Int32(count)), "set_num_threads")
   }
+
+  /// Runs `body`, which makes and drops large tensors once, without keeping their memory for later ones: where the C library
+  /// is glibc, they come from the system directly and return to it. Concerns the whole process for as long as it takes.
+  public static func withoutKeepingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
+    ct_keep_memory(false)
+    defer { ct_keep_memory(true) }
+    return try body()
+  }
 }

@@ -31,9 +31,14 @@ final class MappedFile: @unchecked Sendable {
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
   /// A tensor over the bytes from `offset` on; copied where the offset does not suit the dtype.
-  func tensor(at offset: Int, shape: [Int], strides: [Int]? = nil, dtype: DType) throws -> Tensor {
+  /// - Parameter isAlone: no other tensor lies over these bytes, so they leave memory with it
+  func tensor(at offset: Int, shape: [Int], strides: [Int]? = nil, dtype: DType, isAlone: Bool = false) throws
+    -> Tensor
+  {
     if offset % dtype.size == 0 {
-      return try Tensor(memory: base + offset, shape: shape, strides: strides, dtype: dtype, owner: self)
+      let owner: AnyObject & Sendable =
+        isAlone ? Region(self, offset..<offset + shape.reduce(1, *) * dtype.size) : self
+      return try Tensor(memory: base + offset, shape: shape, strides: strides, dtype: dtype, owner: owner)
     }
     let size = shape.reduce(1, *) * dtype.size
     let copy = try Tensor(uninitialized: shape, dtype: dtype)
@@ -41,5 +46,23 @@ final class MappedFile: @unchecked Sendable {
       $0.copyMemory(from: UnsafeRawBufferPointer(start: base + offset, count: size))
     }
     return copy
+  }
+
+  /// Some bytes of a file, which the system may forget once nobody needs them: it can read them again.
+  private final class Region: Sendable {
+    private let file: MappedFile
+    private let range: Range<Int>
+
+    init(_ file: MappedFile, _ range: Range<Int>) {
+      self.file = file
+      self.range = range
+    }
+
+    deinit {
+      let page = sysconf(Int32(_SC_PAGESIZE))
+      let first = (range.lowerBound + page - 1) / page * page
+      let last = range.upperBound / page * page
+      if first < last { madvise(file.base + first, last - first, MADV_DONTNEED) }
+    }
   }
 }

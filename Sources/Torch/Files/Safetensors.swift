@@ -35,7 +35,7 @@ public enum Safetensors {
     for entry in entries {
       do {
         tensors[entry.name] = try file.tensor(
-          at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype)
+          at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype, isAlone: true)
       } catch let error as TorchError {
         throw FileError(
           "\(url.path) is not a sound safetensors file: tensor \"\(entry.name)\": \(error.message)")

@@ -58,7 +58,7 @@ struct PackedLinear: Sendable {
       weight = .packed(
         try Self.interleaved(quantized.values, group: isDynamic ? 4 : 1),
         scales: try quantized.scales.reshape([outputs]),
-        sums: isDynamic ? try quantized.values.sum([1]).to(dtype: .float32) : nil)
+        sums: isDynamic ? try quantized.sums() : nil)
     }
   }
 

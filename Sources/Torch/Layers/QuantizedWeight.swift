@@ -21,24 +21,29 @@ public struct QuantizedWeight: Sendable {
   /// Rounds a weight to the nearest values.
   /// - Parameter weight: [outputs, inputs]; in `int4` inputs must be a multiple of `groupSize`
   public init(_ weight: Tensor, _ scheme: Scheme) throws {
-    let weight = try weight.detach().to(dtype: .float32)
-    self.scheme = scheme
+    // Some rows at a time, so that what is computed on the way stays small.
+    let outputs = weight.shape[0]
+    let parts = try stride(from: 0, to: outputs, by: 1024).map { start in
+      try Self(rows: weight.detach().narrow(0, start: start, length: min(1024, outputs - start)), scheme)
+    }
+    self = try .cat(parts)
+  }
+
+  private init(rows: Tensor, _ scheme: Scheme) throws {
+    let weight = try rows.to(dtype: .float32)
     switch scheme {
     case .int8:
-      let largest = try weight.abs().amax([1], keepDim: true)
-      scales = try Self.rounded(largest / 127)
-      zeros = nil
-      values = try (weight / scales).round().clamp(min: -127, max: 127).to(dtype: .int8)
+      let scales = try Self.rounded(weight.abs().amax([1], keepDim: true) / 127)
+      let values = try (weight / scales).round().clamp(min: -127, max: 127).to(dtype: .int8)
+      self.init(.int8, values: values, scales: scales, zeros: nil)
     case .int4:
       let shape = weight.shape
       let groups = try weight.reshape([shape[0], shape[1] / Self.groupSize, Self.groupSize])
       let low = try groups.amin([2])
-      let high = try groups.amax([2])
-      scales = try Self.rounded((high - low) / 15)
+      let scales = try Self.rounded((groups.amax([2]) - low) / 15)
       let zeros = try (low + scales * 8).to(dtype: .bfloat16).to(dtype: .float32)
-      self.zeros = zeros
       let steps = try ((groups - zeros.unsqueeze(2)) / scales.unsqueeze(2)).round().clamp(min: -8, max: 7)
-      values = try steps.reshape(shape).to(dtype: .int8)
+      self.init(.int4, values: try steps.reshape(shape).to(dtype: .int8), scales: scales, zeros: zeros)
     }
   }
 
@@ -92,6 +97,16 @@ public struct QuantizedWeight: Sendable {
     let shape = values.shape
     return try (wide.reshape([shape[0], -1, Self.groupSize]) * scales.unsqueeze(2) + zeros.unsqueeze(2))
       .reshape(shape)
+  }
+
+  /// The sum of each output's values, float32 [outputs].
+  func sums() throws -> Tensor {
+    // Some rows at a time: sums of int8 go through int64.
+    let outputs = values.shape[0]
+    return try .cat(
+      stride(from: 0, to: outputs, by: 1024).map {
+        try values.narrow(0, start: $0, length: min(1024, outputs - $0)).to(dtype: .float32).sum([1])
+      })
   }
 
   /// Several layers' weights under each other.
