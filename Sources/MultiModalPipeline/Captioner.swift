@@ -43,12 +43,13 @@ public actor Captioner {
   private let model: GPT4MultiModal
   private let device: Device
 
+  /// - Parameter precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
   /// - Throws: an error in the user's words when the folder lacks a part or its parts do not fit together.
-  public init(contentsOf url: URL, device: Device = .cpu) throws {
+  public init(contentsOf url: URL, precision: Precision? = nil, device: Device = .cpu) throws {
     let folder = try ModelFolder(url)
     tokenizer = try folder.tokenizer()
     processor = try folder.processor()
-    model = try folder.model(device: device)
+    model = try folder.model(precision: precision ?? folder.precision() ?? .float32, device: device)
     self.device = device
     let configuration = model.configuration
     guard tokenizer.vocabularySize == configuration.numTokens else {

@@ -59,10 +59,11 @@ public struct ModelFolder: Sendable {
     dtype: DType = .float32
   ) throws -> GPT4MultiModal {
     let contents = try WeightFile.read(url)
-    let model = try load(contents, .uninitialized, compatibility, device, dtype, strict: true).model
-    if let precision = try precision ?? Self.precision(of: contents, in: url) {
-      try model.prepareForInference(precision)
-    }
+    let precision = try precision ?? Self.precision(of: contents, in: url)
+    let model = try load(
+      contents, .uninitialized, compatibility, device, dtype, strict: true, keepsDType: precision != nil
+    ).model
+    if let precision { try model.prepareForInference(precision) }
     return model
   }
 
@@ -116,12 +117,12 @@ public struct ModelFolder: Sendable {
   private func load(
     _ weights: Safetensors.Contents, _ contents: ParameterStore.Contents,
     _ compatibility: Configuration.Compatibility?, _ device: Device,
-    _ dtype: DType, strict: Bool
+    _ dtype: DType, strict: Bool, keepsDType: Bool = false
   ) throws -> (model: GPT4MultiModal, report: LoadReport) {
     var configuration = try configuration()
     if let compatibility { configuration.compatibility = compatibility }
     let model = try GPT4MultiModal(configuration, contents: contents, dtype: dtype, device: device)
-    return (model, try model.parameters.load(weights.tensors, strict: strict))
+    return (model, try model.parameters.load(weights.tensors, strict: strict, keepsDType: keepsDType))
   }
 
   public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }

@@ -25,9 +25,11 @@ extension LoadReport: CustomStringConvertible {
 extension ParameterStore {
   /// Puts tensors in the place of parameters of the same names, without a copy where dtype and device fit. A quantised
   /// weight is an int8 tensor beside one of its name with `_scale` behind it and, in 4 bits, one with `_zero`.
-  /// - Parameter strict: refuse weights that do not fit exactly; else load what fits
+  /// - Parameters:
+  ///   - strict: refuse weights that do not fit exactly; else load what fits
+  ///   - keepsDType: leave tensors in the dtype they have, for a model that is prepared for inference next
   /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor.
-  public func load(_ tensors: [String: Tensor], strict: Bool = true) throws -> LoadReport {
+  public func load(_ tensors: [String: Tensor], strict: Bool = true, keepsDType: Bool = false) throws -> LoadReport {
     var tensors = tensors
     let quantized = try Self.takeQuantizedWeights(from: &tensors)
     var report = LoadReport()
@@ -49,7 +51,9 @@ extension ParameterStore {
       if let weight = quantized[parameter.name], weight.values.shape == parameter.shape {
         try parameter.replace(with: weight)
       } else if let tensor = tensors[parameter.name], tensor.shape == parameter.shape {
-        try parameter.replace(with: tensor.to(dtype: parameter.value.dtype).to(device: device).contiguous())
+        let keeps = try keepsDType && parameter.isTrainable && tensor.dtype.isFloatingPoint
+        let fitting = try keeps ? tensor : tensor.to(dtype: parameter.value.dtype)
+        try parameter.replace(with: fitting.to(device: device).contiguous())
       }
     }
     return report

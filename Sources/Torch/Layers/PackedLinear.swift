@@ -48,10 +48,9 @@ struct PackedLinear: Sendable {
     self.precision = precision
     let quantized = try QuantizedWeight.cat(layers.map { try $0.weight.quantized(scheme) })
     if scheme == .int4 {
-      let values = try (quantized.values.to(dtype: .int32) + 8).to(dtype: .int32)
       let parts = [quantized.scales, quantized.zeros ?? quantized.scales]
       weight = .int4(
-        try Op.packInt4(.tensor(values), .int(1)),
+        try Self.packedInt4(quantized.values),
         scalesAndZeros: try Tensor.stack(parts, dim: 2).transpose(0, 1).contiguous().to(dtype: .bfloat16))
     } else {
       let isDynamic = precision == .int8
@@ -65,6 +64,16 @@ struct PackedLinear: Sendable {
   private static func joined(_ layers: [Linear], _ dtype: DType) throws -> Tensor {
     let dense = try layers.map { try $0.weight.dense().detach().to(dtype: dtype) }
     return dense.count == 1 ? dense[0] : try Tensor.cat(dense)
+  }
+
+  /// Values from -8 to 7 in LibTorch's blocks of 4 bits, at most 64 outputs each.
+  private static func packedInt4(_ values: Tensor) throws -> Tensor {
+    let outputs = values.shape[0]
+    return try .cat(
+      stride(from: 0, to: outputs, by: 1024).map {
+        let rows = try values.narrow(0, start: $0, length: min(1024, outputs - $0)).to(dtype: .int32)
+        return try Op.packInt4(.tensor(rows + 8), .int(1))
+      })
   }
 
   /// [outputs, inputs] to [outputs / 16, inputs / group, 16 · group], filled up with zeros.

@@ -21,10 +21,9 @@ public struct QuantizedWeight: Sendable {
   /// Rounds a weight to the nearest values.
   /// - Parameter weight: [outputs, inputs]; in `int4` inputs must be a multiple of `groupSize`
   public init(_ weight: Tensor, _ scheme: Scheme) throws {
-    // Some rows at a time, so that what is computed on the way stays small.
-    let outputs = weight.shape[0]
-    let parts = try stride(from: 0, to: outputs, by: 1024).map { start in
-      try Self(rows: weight.detach().narrow(0, start: start, length: min(1024, outputs - start)), scheme)
+    let weight = try weight.detach()
+    let parts = try Self.pieces(of: weight.shape).map {
+      try Self(rows: weight.narrow(0, start: $0.lowerBound, length: $0.count), scheme)
     }
     self = try .cat(parts)
   }
@@ -101,12 +100,16 @@ public struct QuantizedWeight: Sendable {
 
   /// The sum of each output's values, float32 [outputs].
   func sums() throws -> Tensor {
-    // Some rows at a time: sums of int8 go through int64.
-    let outputs = values.shape[0]
-    return try .cat(
-      stride(from: 0, to: outputs, by: 1024).map {
-        try values.narrow(0, start: $0, length: min(1024, outputs - $0)).to(dtype: .float32).sum([1])
+    try .cat(
+      Self.pieces(of: values.shape).map {
+        try values.narrow(0, start: $0.lowerBound, length: $0.count).to(dtype: .float32).sum([1])
       })
+  }
+
+  /// Some rows at a time, so that what is computed on the way stays small.
+  private static func pieces(of shape: [Int]) -> [Range<Int>] {
+    let rows = max(1, 131_072 / max(1, shape[1]))
+    return stride(from: 0, to: shape[0], by: rows).map { $0..<min($0 + rows, shape[0]) }
   }
 
   /// Several layers' weights under each other.

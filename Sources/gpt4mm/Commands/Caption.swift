@@ -25,7 +25,7 @@ extension Command {
       Option("stop", "TEXT", "end a text before this string; may be given several times"),
       Option("sliding-window", "drop the older half of a text that outgrows the model instead of refusing"),
       Option("seed", "N", default: "0", "the same seed draws the same texts"),
-      Shared.device, Shared.threads, Shared.json,
+      Shared.precision, Shared.device, Shared.threads, Shared.json,
       Option("quiet", "print no time taken"),
     ],
     details: "Reads JPEG, PNG, WebP, GIF, TIFF, HEIC and AVIF; '-' reads a picture from standard input.",
@@ -38,7 +38,8 @@ extension Command {
     let request = try captionRequest(arguments)
     let device = try Shared.machine(arguments)
     let began = ContinuousClock.now
-    let captioner = try Captioner(contentsOf: url(arguments.required("model")), device: device)
+    let captioner = try Captioner(
+      contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
     let loaded = ContinuousClock.now
     var failure: (any Error)?
     for path in arguments.positional {

@@ -11,7 +11,7 @@ extension Command {
       Option("data", "DIR", "a folder with pictures and a metadata.jsonl"),
       Option("beams", "N", default: "1", "search with N beams"),
       Option("output", "FILE", "write each picture's true and generated text as JSON lines"),
-      Shared.device, Shared.threads, Shared.json,
+      Shared.precision, Shared.device, Shared.threads, Shared.json,
     ], examples: ["gpt4mm evaluate --model Models/emoji --data runs/emoji-data/test-views"]
   ) { arguments in
     var request = Captioner.Request()
@@ -19,7 +19,8 @@ extension Command {
     try Shared.check(request.options)
     let folder = try ImageFolder(url(arguments.required("data")))
     let device = try Shared.machine(arguments)
-    let captioner = try Captioner(contentsOf: url(arguments.required("model")), device: device)
+    let captioner = try Captioner(
+      contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
     var bar = ProgressBar()
     let evaluation = try await Evaluation.run(captioner, on: folder, request: request) { done, count in
       bar.update(done, of: count, details: "captioned")

@@ -11,7 +11,7 @@ extension Command {
       Option("output", "FILE", "the safetensors file to write, with logits"),
       Option(
         "compatibility", "NAME", "documented or zetascale: the behaviour, instead of what config.json says"),
-      Shared.device, Shared.threads,
+      Shared.precision, Shared.device, Shared.threads,
     ],
     details:
       "img is [batch, height, width, 3] or [batch, 3, height, width], text is [batch, length], logits is "
@@ -32,7 +32,8 @@ extension Command {
       }
       return try tensor.to(device: device)
     }
-    let model = try folder.model(compatibility: compatibility, device: device)
+    let model = try folder.model(
+      precision: Shared.precision(arguments), compatibility: compatibility, device: device)
     let logits = try withoutGradients {
       try model(tensor("img"), tensor("text"), mask: tensors["mask"].map { try $0.to(device: device) })
     }

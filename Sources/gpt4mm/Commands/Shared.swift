@@ -8,6 +8,13 @@ enum Shared {
   static let threads = Option("threads", "N", "threads per operator (default: one per core)")
   static let json = Option("json", "print JSON")
 
+  static let precision = Option(
+    "precision", "NAME",
+    "compute in float32, bfloat16, int8, int8_weight_only or int4_weight_only (default: what the folder was quantised "
+      + "for, or float32)")
+
+  static func precision(_ arguments: Arguments) throws -> Precision? { try arguments.choice("precision") }
+
   /// Applies `--threads` and gives `--device`.
   static func machine(_ arguments: Arguments) throws -> Device {
     if let threads = try arguments.int("threads") {
