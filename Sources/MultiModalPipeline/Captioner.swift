@@ -43,6 +43,10 @@ public actor Captioner {
   private let model: GPT4MultiModal
   private let device: Device
 
+  public nonisolated var unownedExecutor: UnownedSerialExecutor {
+    ComputeThread.shared.asUnownedSerialExecutor()
+  }
+
   /// - Parameter precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
   /// - Throws: an error in the user's words when the folder lacks a part or its parts do not fit together.
   public init(contentsOf url: URL, precision: Precision? = nil, device: Device = .cpu) throws {

@@ -1,5 +1,7 @@
 import Foundation
+import MultiModalModel
 import MultiModalPipeline
+import Torch
 
 /// How well a model's texts agree with those of an image folder.
 public struct Evaluation: Sendable {
@@ -40,5 +42,30 @@ public struct Evaluation: Sendable {
     return Evaluation(
       metrics: TextMetrics(generated: results.map(\.generated), expected: results.map(\.expected)),
       results: results)
+  }
+
+  /// The mean cross-entropy per token of a folder's texts.
+  /// - Parameters:
+  ///   - precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
+  ///   - report: gets the pictures done and in all
+  public static func loss(
+    of model: ModelFolder, on folder: ImageFolder, precision: Precision? = nil, device: Device = .cpu,
+    batchSize: Int = 16, report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  ) throws -> Double {
+    let network = try model.model(precision: precision ?? model.precision() ?? .float32, device: device)
+    let loader = try BatchLoader(
+      folder, tokenizer: model.tokenizer(), processor: model.processor(), augmentation: nil,
+      maxSeqLen: network.configuration.maxSeqLen, batchSize: batchSize, seed: 0)
+    var total = 0.0
+    var tokens = 0
+    for range in loader.batchesInOrder() {
+      let batch = try loader.batch(of: range)
+      let loss = try withoutGradients { try TrainingStep.loss(network, batch, device: device) }
+      total += Double(try loss.item(Float.self)) * Double(batch.targetCount)
+      tokens += batch.targetCount
+      try Task.checkCancellation()
+      report(range.upperBound, folder.samples.count)
+    }
+    return total / Double(tokens)
   }
 }

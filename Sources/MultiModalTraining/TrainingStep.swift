@@ -55,13 +55,16 @@ public struct TrainingStep {
 
   /// The mean cross-entropy of a batch's targets.
   public func loss(_ batch: Batch) throws -> Tensor {
-    let images = try batch.images.to(device: device)
-    let text = try batch.text.to(device: device)
-    // Padding comes after all that counts, so causal attention never sees it, unless positions depend on the length.
-    let mask = model.configuration.hasExactCache ? nil : try batch.mask?.to(device: device)
-    let targets = try batch.targets.to(device: device)
-    return try withAutocast(precision == .bfloat16 ? .bfloat16 : nil, on: device) {
-      try model.loss(img: images, text: text, mask: mask, targets: targets)
+    try withAutocast(precision == .bfloat16 ? .bfloat16 : nil, on: device) {
+      try Self.loss(model, batch, device: device)
     }
+  }
+
+  static func loss(_ model: GPT4MultiModal, _ batch: Batch, device: Device) throws -> Tensor {
+    // Padding comes after all that counts, so causal attention never sees it, unless positions depend on the length.
+    let mask = model.configuration.hasExactCache ? nil : batch.mask
+    return try model.loss(
+      img: batch.images.to(device: device), text: batch.text.to(device: device),
+      mask: mask?.to(device: device), targets: batch.targets.to(device: device))
   }
 }

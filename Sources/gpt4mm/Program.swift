@@ -32,7 +32,7 @@ final class Interruption: Sendable {
   }
 
   func run(_ command: Command, _ arguments: Arguments) async throws {
-    let running = Task { try await command.run(arguments) }
+    let running = Task(executorPreference: ComputeThread.shared) { try await command.run(arguments) }
     if command.savesWhenInterrupted { task.withLock { $0 = running } }
     try await running.value
   }

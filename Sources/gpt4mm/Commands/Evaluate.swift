@@ -11,6 +11,7 @@ extension Command {
       Option("data", "DIR", "a folder with pictures and a metadata.jsonl"),
       Option("beams", "N", default: "1", "search with N beams"),
       Option("output", "FILE", "write each picture's true and generated text as JSON lines"),
+      Option("loss", "also the mean cross-entropy per token of the folder's texts"),
       Shared.precision, Shared.device, Shared.threads, Shared.json,
     ], examples: ["gpt4mm evaluate --model Models/emoji --data runs/emoji-data/test-views"]
   ) { arguments in
@@ -31,12 +32,34 @@ extension Command {
       try AtomicFile.write(Data(lines.utf8), to: url(path))
     }
     let metrics = evaluation.metrics
+    var loss: Double?
+    if arguments.flag("loss") {
+      loss = try Evaluation.loss(
+        of: ModelFolder(url(arguments.required("model"))), on: folder, precision: Shared.precision(arguments),
+        device: device
+      ) { done, count in bar.update(done, of: count, details: "compared") }
+      bar.pause()
+    }
     Terminal.print(
       arguments.flag("json")
-        ? try Shared.encode(metrics)
+        ? try Shared.encode(Report(metrics: metrics, loss: loss))
         : String(
           format: "%d pictures: exact match %.1f %%, token F1 %.1f %%", metrics.count,
-          100 * metrics.exactMatch,
-          100 * metrics.tokenF1))
+          100 * metrics.exactMatch, 100 * metrics.tokenF1)
+          + (loss.map { String(format: ", loss %.4f", $0) } ?? ""))
+  }
+
+  /// The metrics, and the loss where it was asked for, beside each other.
+  private struct Report: Encodable {
+    let metrics: TextMetrics
+    let loss: Double?
+
+    enum CodingKeys: String, CodingKey { case loss }
+
+    func encode(to encoder: any Encoder) throws {
+      try metrics.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encodeIfPresent(loss, forKey: .loss)
+    }
   }
 }
