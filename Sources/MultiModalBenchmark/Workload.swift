@@ -50,7 +50,8 @@ public final class Workload {
   private var stream: TokenStream.Iterator?
   private var streamed = 0
 
-  /// - Parameter inputs: `img` and `text` as `gpt4mm forward` takes them, repeated to fill the batch; drawn where missing
+  /// - Parameter inputs: `img` and `text` as `gpt4mm forward` takes them, one row of which is repeated to fill the batch; drawn where
+  ///   missing
   /// - Throws: `ModelError` for sizes that the model cannot take.
   public init(
     _ work: Work, _ setting: Setting, folder: ModelFolder, inputs: [String: Tensor] = [:],
@@ -61,6 +62,8 @@ public final class Workload {
     guard !isTraining || Self.trains(in: setting.precision) else {
       throw ModelError("training computes in float32 or bfloat16, not in \(setting.precision.rawValue)")
     }
+    var setting = setting
+    if let rows = inputs["text"]?.shape.first, rows > 1 { setting.batch = rows }
     self.work = work
     self.setting = setting
     model = try folder.model(precision: isTraining ? nil : setting.precision, device: device)
