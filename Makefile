@@ -8,7 +8,7 @@ ENVIRONMENT = environment=$$(scripts/setup --print-env) && eval "$$environment"
 RUN_PATH = -Xlinker -rpath -Xlinker "$$LIBTORCH_LIB"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test format format-check clean
+.PHONY: help setup build demo test bench format format-check clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -32,6 +32,11 @@ test: setup ## test the set-up, then build in debug mode and run every test
 	@echo "Building and running the Swift tests"
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
 	@$(ENVIRONMENT) && swift test --disable-xctest --no-parallel $(RUN_PATH)
+
+bench: build ## compare with zetascale, torch.compile, ONNX Runtime and OpenVINO on this machine (10 minutes, 6 GB of peers)
+	@Benchmarks/setup
+	@Benchmarks/.peers/bin/python Benchmarks/bench.py --gpt4mm .build/release/gpt4mm \
+	  --json Benchmarks/results/bench.json --picture Benchmarks/results/bench.png
 
 format: ## rewrite the Swift sources in the project's format
 	@echo "Formatting $(SWIFT_SOURCES)"

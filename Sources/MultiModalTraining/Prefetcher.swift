@@ -1,23 +1,27 @@
-/// Makes the next element of a sequence on another thread while the current one is used, and none beyond the last.
+/// Makes the next elements of a sequence on other threads while the current one is used, and none beyond the last.
 struct Prefetcher<Element: Sendable> {
   private let make: @Sendable (Int) throws -> Element
   private var remaining: Range<Int>
-  private var pending: Task<Element, any Error>?
+  private var pending: [Task<Element, any Error>] = []
 
-  /// - Parameter make: gives the element of an index
-  init(_ indices: Range<Int>, make: @escaping @Sendable (Int) throws -> Element) {
+  /// - Parameters:
+  ///   - ahead: how many are made at once
+  ///   - make: gives the element of an index; called from several threads
+  init(_ indices: Range<Int>, ahead: Int = 4, make: @escaping @Sendable (Int) throws -> Element) {
     self.make = make
     remaining = indices
-    begin()
+    for _ in 0..<ahead { begin() }
   }
 
   private mutating func begin() {
-    pending = remaining.popFirst().map { [make] index in Task.detached { try make(index) } }
+    guard let index = remaining.popFirst() else { return }
+    pending.append(Task.detached { [make] in try make(index) })
   }
 
   /// The elements in order; nil after the last.
   mutating func next() async throws -> Element? {
-    guard let element = try await pending?.value else { return nil }
+    guard !pending.isEmpty else { return nil }
+    let element = try await pending.removeFirst().value
     begin()
     return element
   }
@@ -26,7 +30,7 @@ struct Prefetcher<Element: Sendable> {
   /// in use.
   mutating func finish() async {
     remaining = 0..<0
-    _ = await pending?.result
-    pending = nil
+    for task in pending { _ = await task.result }
+    pending = []
   }
 }

@@ -36,6 +36,8 @@ public final class Trainer {
     /// Before clipping.
     public let gradientNorm: Double
     public let samplesPerSecond: Double
+    /// The part of the time that was spent waiting for pictures and texts; near 0 while their loading keeps up.
+    public let waitingShare: Double
   }
 
   private let configuration: TrainingConfiguration
@@ -130,6 +132,12 @@ public final class Trainer {
     schedule = LearningRateSchedule(
       peak: settings.learningRate, minimum: settings.minLearningRate, warmupSteps: settings.warmupSteps,
       steps: settings.epochs * training.stepsPerEpoch / settings.gradientAccumulationSteps)
+    guard schedule.steps > 0 else {
+      throw TrainingError(
+        "gradient_accumulation_steps \(settings.gradientAccumulationSteps) is more than the "
+          + "\(settings.epochs * training.stepsPerEpoch) batches of all epochs: lower it or train for more epochs"
+      )
+    }
     guard (0...schedule.steps).contains(state.step) else {
       throw TrainingError(
         "\(run.path) has a damaged checkpoint: it is at step \(state.step) of \(schedule.steps)")
@@ -168,12 +176,18 @@ public final class Trainer {
     let began = ContinuousClock.now
     let before = state.seconds
     let first = state.step
+    var waited = 0.0
+    func timed<Result>(_ body: () async throws -> Result) async rethrows -> Result {
+      let asked = ContinuousClock.now
+      defer { waited += (ContinuousClock.now - asked) / .seconds(1) }
+      return try await body()
+    }
     var loader = Prefetcher(state.step..<max(state.step, steps)) {
       [training, accumulation = settings.gradientAccumulationSteps] step in
       try (step * accumulation..<(step + 1) * accumulation).map { try training.batch(step: $0) }
     }
     do {
-      while let batches = try await loader.next() {
+      while let batches = try await timed({ try await loader.next() }) {
         let rate = schedule(state.step)
         let (loss, norm) = try step(batches, learningRate: rate)
         guard loss.isFinite, let norm, norm.isFinite else {
@@ -190,8 +204,8 @@ public final class Trainer {
               step: state.step, steps: steps,
               epoch: Double(state.step * settings.gradientAccumulationSteps) / Double(training.stepsPerEpoch),
               loss: loss, learningRate: rate, gradientNorm: norm,
-              samplesPerSecond: Double((state.step - first) * samplesPerStep)
-                / seconds)))
+              samplesPerSecond: Double((state.step - first) * samplesPerStep) / seconds,
+              waitingShare: waited / seconds)))
         if state.step % settings.validationEvery == 0 || state.step == steps { try validate(report) }
         if state.step % settings.checkpointEvery == 0 || state.step == steps || Task.isCancelled {
           try save(report)

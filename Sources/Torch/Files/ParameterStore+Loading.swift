@@ -29,7 +29,9 @@ extension ParameterStore {
   ///   - strict: refuse weights that do not fit exactly; else load what fits
   ///   - keepsDType: leave tensors in the dtype they have, for a model that is prepared for inference next
   /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor.
-  public func load(_ tensors: [String: Tensor], strict: Bool = true, keepsDType: Bool = false) throws -> LoadReport {
+  public func load(_ tensors: [String: Tensor], strict: Bool = true, keepsDType: Bool = false) throws
+    -> LoadReport
+  {
     var tensors = tensors
     let quantized = try Self.takeQuantizedWeights(from: &tensors)
     var report = LoadReport()

@@ -59,6 +59,7 @@ extension Command {
       data: data, run: out, configuration: configuration, resume: resume, device: device)
     var bar = ProgressBar()
     var first = 0
+    var waitingShare = 0.0
     let folder = try await trainer.train { event in
       switch event {
       case .began(let summary):
@@ -74,6 +75,7 @@ extension Command {
           "step": Double(progress.step), "loss": progress.loss, "learning_rate": progress.learningRate,
           "gradient_norm": progress.gradientNorm,
         ])
+        waitingShare = progress.waitingShare
         bar.update(
           progress.step, of: progress.steps,
           details: String(
@@ -88,6 +90,13 @@ extension Command {
       }
     }
     bar.pause()
+    if waitingShare > 0.05 {
+      Terminal.note(
+        String(
+          format:
+            "%.0f %% of the time was spent waiting for pictures: they are read slower than they are learned from",
+          100 * waitingShare))
+    }
     Terminal.print(folder.path)
   }
 }
