@@ -5,6 +5,14 @@
 #include <cstring>
 #include <limits>
 
+namespace gpt4mm {
+
+/// The x86-64 level of this machine: 1, 3, 4, or 5 for the fourth with the dot products of bfloat16 and int8. At most what
+/// LibTorch's own variable ATEN_CPU_CAPABILITY allows: default, avx2 or avx512.
+int x86_64_level();
+
+}  // namespace gpt4mm
+
 // Functions that pass vectors are inlined, so no calling convention is at stake.
 #pragma clang diagnostic ignored "-Wpsabi"
 
@@ -54,19 +62,11 @@ namespace baseline {
 #include KERNELS
 }  // namespace baseline
 
-int x86_64_level() {
-  static const int level =
-      !__builtin_cpu_supports("x86-64-v4")
-          ? __builtin_cpu_supports("x86-64-v3") ? 3 : 1
-          : __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") ? 5 : 4;
-  return level;
-}
-
 #define KERNEL(name)                             \
-  (x86_64_level() == 5   ? x86_64_dot::name      \
-   : x86_64_level() == 4 ? x86_64_v4::name       \
-   : x86_64_level() == 3 ? x86_64_v3::name       \
-                         : baseline::name)
+  (gpt4mm::x86_64_level() == 5   ? x86_64_dot::name      \
+   : gpt4mm::x86_64_level() == 4 ? x86_64_v4::name       \
+   : gpt4mm::x86_64_level() == 3 ? x86_64_v3::name       \
+                                 : baseline::name)
 
 #else
 
