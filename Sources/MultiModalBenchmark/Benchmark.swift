@@ -14,39 +14,44 @@ public struct BenchmarkResult: Sendable, Codable {
   public let medianSeconds: Double
   public let flops: Double
   public let weightBytes: Int
-  /// What the machine's limits allow: arithmetic, or for `decode` reading the weights, whichever takes longer.
-  public let limitSeconds: Double?
+  /// The largest memory that the process took until then.
   public let peakMemoryBytes: Int?
+  /// What the machine's limits allow: arithmetic, or for `decode` reading the weights, whichever takes longer.
+  public private(set) var limitSeconds: Double?
 
   /// Times the work so many times after a warm-up.
   public static func measure(
-    _ work: Work, _ setting: Setting, folder: ModelFolder, runs: Int, limits: MachineLimits?, device: Device
+    _ work: Work, _ setting: Setting, folder: ModelFolder, runs: Int, device: Device
   ) throws -> BenchmarkResult {
     let workload = try Workload(work, setting, folder: folder, device: device)
     let times = try workload.times(runs: runs, warmUp: 2).sorted()
-    let limit = limits.map { limits in
-      let rate = limits.matmulGigaflops[setting.precision.matmul.rawValue] ?? .infinity
-      let arithmetic = workload.flops / (rate * 1e9)
-      guard work == .decode else { return arithmetic }
-      return max(
-        arithmetic, Double(workload.weightBytes) / (limits.memoryReadGigabytesPerSecond * 1e9))
-    }
     return BenchmarkResult(
-      work: work, precision: setting.precision, batch: setting.batch, textLength: setting.textLength,
+      work: work, precision: setting.precision, batch: setting.batch, textLength: workload.textLength,
       threads: LibTorch.threads, runs: runs, minSeconds: times[0], medianSeconds: times[times.count / 2],
-      flops: workload.flops, weightBytes: workload.weightBytes, limitSeconds: limit,
-      peakMemoryBytes: ProcessMemory.peakBytes)
+      flops: workload.flops, weightBytes: workload.weightBytes, peakMemoryBytes: ProcessMemory.peakBytes)
   }
-}
 
-extension BenchmarkResult {
+  /// The result beside what a machine can do.
+  public func compared(with limits: MachineLimits) -> BenchmarkResult {
+    let rate = limits.matmulGigaflops[precision.matmul.rawValue] ?? .infinity
+    let arithmetic = flops / (rate * 1e9)
+    let reading = Double(weightBytes) / (limits.memoryReadGigabytesPerSecond * 1e9)
+    var result = self
+    result.limitSeconds = work == .decode ? max(arithmetic, reading) : arithmetic
+    return result
+  }
+
+  /// The heads of the columns of `line`.
+  public static let heads = "work      precision               best       median  of limit"
+
   /// A row of a table.
   public var line: String {
-    let share = limitSeconds.map { String(format: "%5.0f %% of the limit", 100 * $0 / minSeconds) } ?? ""
-    let memory = peakMemoryBytes.map { String(format: "%6.0f MB", Double($0) / 1e6) } ?? ""
-    return String(
-      format: "%-9@ %-17@ %10.3f ms at best, %10.3f ms median %@ %@", work.rawValue, precision.rawValue,
-      1e3 * minSeconds, 1e3 * medianSeconds, share, memory)
+    func padded(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(0, width - text.count))
+    }
+    let share = limitSeconds.map { String(format: "%8.0f %%", 100 * $0 / minSeconds) } ?? ""
+    return padded(work.rawValue, 10) + padded(precision.rawValue, 17)
+      + String(format: "%9.3f ms %9.3f ms", 1e3 * minSeconds, 1e3 * medianSeconds) + share
   }
 }
 
@@ -87,8 +92,7 @@ public enum ProcessMemory {
   public static var peakBytes: Int? {
     guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
       let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
-      let kibibytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
-        ?? line.split(whereSeparator: { !$0.isNumber }).first.flatMap({ Int($0) })
+      let kibibytes = Int(line.filter(\.isNumber))
     else { return nil }
     return kibibytes * 1024
   }

@@ -34,7 +34,7 @@ struct WorkCost {
 
   private var logitsMatrix: Int { configuration.decoderDim * configuration.numTokens }
 
-  func flops(_ work: Work, _ setting: Setting, textLength: Int) -> Double {
+  func flops(_ work: Work, batch: Int, textLength: Int, newTokens: Int) -> Double {
     let rows = Double(patches)
     let encode =
       2 * rows * Double(encoderMatrices)
@@ -48,14 +48,14 @@ struct WorkCost {
       return length * perToken
     }
     let length = Double(textLength)
-    let batch = Double(setting.batch)
+    let batch = Double(batch)
     switch work {
     case .forward: return batch * (encode + context + decode(length, keys: length))
     case .encode: return batch * encode
     case .generate:
-      let tokens = Double(setting.newTokens)
+      let tokens = Double(newTokens)
       return batch * (encode + context + decode(tokens, keys: tokens / 2))
-    case .decode: return batch * decode(1, keys: Double(setting.newTokens) / 2)
+    case .decode: return batch * decode(1, keys: Double(newTokens) / 2)
     case .train: return 3 * batch * (encode + context + decode(length, keys: length))
     }
   }

@@ -10,7 +10,7 @@ public enum Work: String, Sendable, CaseIterable, Codable {
   case forward
   /// The encoder's output of pictures.
   case encode
-  /// `Setting.newTokens` tokens, greedily, from a picture and one token on.
+  /// So many tokens, greedily, from a picture and one token on.
   case generate
   /// One token more with the cache, as `generate` computes it.
   case decode
@@ -22,11 +22,12 @@ public enum Work: String, Sendable, CaseIterable, Codable {
 public struct Setting: Sendable {
   public var precision = Precision.float32
   public var batch = 1
-  /// Tokens of a text.
-  public var textLength = 50
+  /// Tokens of a text; 50, or as many as the model takes, when nil.
+  public var textLength: Int?
   /// Height and width of the pictures; the model's own when nil.
   public var imageSize: Int?
-  public var newTokens = 64
+  /// Tokens to generate; 64, or as many as the model takes, when nil.
+  public var newTokens: Int?
   /// While training.
   public var activationCheckpointing = false
 
@@ -44,6 +45,9 @@ public final class Workload {
   let work: Work
   private let setting: Setting
   private let model: GPT4MultiModal
+  /// Tokens of each text, and how many are generated.
+  let textLength: Int
+  let newTokens: Int
   private let img: Tensor
   private let text: Tensor
   private let training: TrainingStep?
@@ -76,10 +80,13 @@ public final class Workload {
         .to(device: device)
     }
     img = try repeated(inputs["img"]) { try .rand([1, 3, size, size], generator: generator) }
+    newTokens = setting.newTokens ?? min(64, configuration.maxSeqLen - 1)
+    let wanted = setting.textLength ?? min(50, configuration.maxSeqLen)
     text = try repeated(inputs["text"]) {
-      let drawn = try Tensor.rand([1, setting.textLength], generator: generator)
+      let drawn = try Tensor.rand([1, wanted], generator: generator)
       return try (drawn * Double(configuration.numTokens)).to(dtype: .int64)
     }
+    textLength = text.shape[1]
     prompts = try text.narrow(1, start: 0, length: 1).array(of: Int.self).map { [$0] }
     if isTraining {
       for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
@@ -94,7 +101,7 @@ public final class Workload {
     }
     let cost = WorkCost(
       configuration, patches: (img.shape[img.shape[1] == 3 ? 2 : 1] / configuration.patchSize))
-    flops = cost.flops(work, setting, textLength: text.shape[1])
+    flops = cost.flops(work, batch: setting.batch, textLength: textLength, newTokens: newTokens)
     totalWeightBytes = cost.weightBytes(setting.precision)
     weightBytes = work == .decode ? cost.decoderStepBytes(setting.precision) : totalWeightBytes
   }
@@ -110,10 +117,10 @@ public final class Workload {
       return try withoutGradients { ["embeddings": try model.encode(img)] }
     case .generate:
       var options = GenerationOptions()
-      options.maxNewTokens = setting.newTokens
+      options.maxNewTokens = newTokens
       let texts = try model.generate(img: img, prompts: prompts, options: options)
       return [
-        "tokens": try Tensor(texts.flatMap { $0[0].tokens }, shape: [setting.batch, setting.newTokens])
+        "tokens": try Tensor(texts.flatMap { $0[0].tokens }, shape: [setting.batch, newTokens])
       ]
     case .decode:
       var tokens: [Int] = []
@@ -131,9 +138,9 @@ public final class Workload {
 
   /// What a run needs but does not count: a text to go on with.
   public func prepareRun() throws {
-    guard work == .decode, stream == nil || streamed == setting.newTokens else { return }
+    guard work == .decode, stream == nil || streamed == newTokens else { return }
     var options = GenerationOptions()
-    options.maxNewTokens = setting.newTokens + 1
+    options.maxNewTokens = newTokens + 1
     stream = try model.stream(img: img, prompts: prompts, options: options).makeAsyncIterator()
     streamed = 0
     for _ in 0..<setting.batch { _ = try nextToken() }

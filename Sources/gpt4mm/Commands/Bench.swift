@@ -17,9 +17,10 @@ extension Command {
         "precision", "LIST", default: "float32,bfloat16,int8,int8_weight_only",
         "what to compute in; also int4_weight_only"),
       Option("batch", "N", default: "1", "pictures and texts at once"),
-      Option("text-length", "N", default: "50", "tokens of a text for forward and train"),
+      Option(
+        "text-length", "N", "tokens of a text for forward and train (default: 50, or what the model takes)"),
       Option("image-size", "N", "height and width of the pictures (default: the model's)"),
-      Option("new-tokens", "N", default: "64", "tokens to generate"),
+      Option("new-tokens", "N", "tokens to generate (default: 64, or what the model takes)"),
       Option("runs", "N", default: "20", "timed runs of each, after two that do not count"),
       Option("activation-checkpointing", "train with less memory and more time"),
       Option("input", "FILE", "a safetensors file with img and text to compute with, for --paced"),
@@ -56,8 +57,7 @@ extension Command {
     }
     let runs = try positive(arguments, "runs")
     let model = try arguments.required("model")
-    let limits = device == .cpu && names != ["start"] ? try MachineLimits.measure() : nil
-    var report = Report(limits: limits)
+    var report = Report()
     if names.contains("start") {
       let program = Bundle.main.executablePath ?? CommandLine.arguments[0]
       report.start = try StartUp.measure(command: [program, "bench", "--model", model, "--first-token"])
@@ -65,15 +65,21 @@ extension Command {
     let folder = try ModelFolder(url(model))
     for work in works {
       for precision in precisions where work != .train || Workload.trains(in: precision) {
+        Terminal.note("Timing \(work.rawValue) in \(precision.rawValue)")
         var setting = try setting(arguments)
         setting.precision = precision
-        let result = try BenchmarkResult.measure(
-          work, setting, folder: folder, runs: runs, limits: limits, device: device)
-        report.results.append(result)
-        if !arguments.flag("json") { Terminal.print(result.line) }
+        report.results.append(
+          try BenchmarkResult.measure(work, setting, folder: folder, runs: runs, device: device))
       }
     }
-    Terminal.print(arguments.flag("json") ? try Shared.encode(report, pretty: true) : report.summary)
+    // Last, because it takes more memory than many a model.
+    if device == .cpu && names != ["start"] {
+      Terminal.note("Measuring what the machine can do")
+      let limits = try MachineLimits.measure()
+      report.limits = limits
+      report.results = report.results.map { $0.compared(with: limits) }
+    }
+    Terminal.print(arguments.flag("json") ? try Shared.encode(report, pretty: true) : report.table)
   }
 
   /// Speaks with a program that times several implementations in turn: a line of JSON when ready, one with the seconds of
@@ -117,15 +123,17 @@ extension Command {
   private struct Peak: Encodable { let peakMemoryBytes: Int? }
 
   private struct Report: Encodable {
-    let limits: MachineLimits?
+    var limits: MachineLimits?
     var start: StartUp?
     var results: [BenchmarkResult] = []
 
-    /// The limits and the start; results are printed as they come.
-    var summary: String {
-      var lines: [String] = []
-      if let start { lines += start.stages.map { String(format: "  %-44@ %7.3f s", $0.name, $0.seconds) } }
-      if let start { lines.append(String(format: "start to first token: %.3f s", start.totalSeconds)) }
+    var table: String {
+      var lines = results.isEmpty ? [] : [BenchmarkResult.heads] + results.map(\.line)
+      if let start {
+        lines += start.stages.map { String(format: "%8.3f s  ", $0.seconds) + $0.name }
+        lines.append(
+          String(format: "%8.3f s  ", start.totalSeconds) + "from the process's start to the first token")
+      }
       if let limits {
         let rates = limits.matmulGigaflops.sorted { $0.value < $1.value }
           .map { String(format: "%@ %.0f", $0.key, $0.value) }.joined(separator: ", ")
@@ -139,9 +147,12 @@ extension Command {
   private static func setting(_ arguments: Arguments) throws -> Setting {
     var setting = Setting()
     setting.batch = try positive(arguments, "batch")
-    setting.textLength = try positive(arguments, "text-length")
-    setting.imageSize = arguments.string("image-size") == nil ? nil : try positive(arguments, "image-size")
-    setting.newTokens = try positive(arguments, "new-tokens")
+    func optional(_ name: String) throws -> Int? {
+      arguments.string(name) == nil ? nil : try positive(arguments, name)
+    }
+    setting.textLength = try optional("text-length")
+    setting.imageSize = try optional("image-size")
+    setting.newTokens = try optional("new-tokens")
     setting.activationCheckpointing = arguments.flag("activation-checkpointing")
     return setting
   }
