@@ -36,6 +36,7 @@ public final class AdamW {
   }
 
   private static let fused = Operator("aten::_fused_adamw_")
+  private static let foreachAdd = Operator("aten::_foreach_add_", overload: "Scalar")
 
   public init(groups: [Group], beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8) throws {
     self.groups = groups
@@ -66,7 +67,7 @@ public final class AdamW {
           states.append(state)
         }
         guard !values.isEmpty else { continue }
-        for state in states { try state.step.add_(Tensor(scalar: Float(1)).to(device: state.step.device)) }
+        try Self.foreachAdd.call([.tensors(states.map(\.step)), .double(1)], capacity: 0)
         try Self.fused.call(
           [
             .tensors(values), .tensors(gradients), .tensors(states.map(\.firstMoment)),
