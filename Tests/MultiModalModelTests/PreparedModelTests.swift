@@ -1,0 +1,240 @@
+import Testing
+import Torch
+
+@testable import MultiModalModel
+
+@Suite struct PreparedModelTests {
+  /// What differs in how a model computes.
+  private enum Kind: String, CaseIterable {
+    case documented, withoutCrossAttention, withoutRotary, withoutAlibi, withAbsolutePositions
+    case withoutNormalization, withoutFlash, widthsThatDiffer, zetascale
+
+    func change(_ configuration: inout Configuration) {
+      configuration.encoderDim = 64
+      configuration.decoderDim = 64
+      configuration.encoderHeads = 2
+      switch self {
+      case .documented: break
+      case .withoutCrossAttention: configuration.crossAttend = false
+      case .withoutRotary: configuration.rotaryXpos = false
+      case .withoutAlibi: configuration.alibiPosBias = false
+      case .withAbsolutePositions: configuration.useAbsPosEmb = true
+      case .withoutNormalization: configuration.qkNorm = false
+      case .withoutFlash: configuration.attnFlash = false
+      case .widthsThatDiffer: configuration.encoderDim = 96
+      case .zetascale: configuration.compatibility = .zetascale
+      }
+    }
+  }
+
+  private func model(
+    _ kind: Kind = .documented, _ change: (inout Configuration) -> Void = { _ in }
+  ) throws -> GPT4MultiModal {
+    try smallModel(numTokens: 48) {
+      kind.change(&$0)
+      change(&$0)
+    }
+  }
+
+  private func prepared(_ kind: Kind = .documented, _ precision: Precision = .float32) throws
+    -> GPT4MultiModal
+  {
+    let model = try model(kind)
+    try model.prepareForInference(precision)
+    return model
+  }
+
+  private func texts(_ rows: Int, _ length: Int, seed: UInt64 = 5) throws -> Tensor {
+    try (Tensor.rand([rows, length], generator: Generator(seed: seed)) * 48).to(dtype: .int64)
+  }
+
+  /// The largest difference as a share of the largest number.
+  private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
+    #expect(a.shape == b.shape)
+    return try (a - b).abs().amax().item(Float.self) / b.abs().amax().item(Float.self)
+  }
+
+  /// Which share of the largest logit a precision may change.
+  private func tolerance(_ precision: Precision) -> Float {
+    switch precision {
+    case .float32: 2e-5
+    case .bfloat16: 0.02
+    case .int8, .int8WeightOnly: 0.05
+    case .int4WeightOnly: 0.3
+    }
+  }
+
+  @Test(arguments: Kind.allCases, Precision.allCases)
+  private func aPreparedModelGivesNearlyTheSameLogits(kind: Kind, precision: Precision) throws {
+    let img = try smallImages(2)
+    let text = try texts(2, 9)
+    let mask = try Tensor(
+      [Bool](repeating: true, count: 9) + [false, false] + [Bool](repeating: true, count: 7),
+      shape: [2, 9])
+    let plain = try model(kind)
+    let prepared = try prepared(kind, precision)
+    #expect(prepared.precision == precision && plain.precision == nil)
+    try withoutGradients {
+      let whole = try difference(prepared(img, text), plain(img, text))
+      #expect(whole < tolerance(precision))
+      // Of padding itself there is nothing to compare.
+      let counts = try mask.unsqueeze(2).to(dtype: .float32)
+      let masked = try difference(
+        prepared(img, text, mask: mask) * counts, plain(img, text, mask: mask) * counts)
+      #expect(masked < tolerance(precision))
+      // A precision that changes nothing would not be computed in.
+      if precision != .float32 { #expect(whole > 1e-5) }
+      let wide = try smallImages(2).permute([0, 2, 3, 1]).narrow(1, start: 0, length: 8)
+      #expect(try difference(prepared(wide, text), plain(wide, text)) < tolerance(precision))
+    }
+  }
+
+  @Test(arguments: Kind.allCases)
+  private func whetherGradientsAreRecordedChangesNoLogits(kind: Kind) throws {
+    let model = try model(kind)
+    for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+    let img = try smallImages(1)
+    let text = try texts(1, 9)
+    let before = try model(img, text).detach()
+    try model.prepareForInference()
+    let without = try withoutGradients { try model(img, text) }
+    #expect(try difference(without, before) < 2e-5)
+    let recorded = try model(img, text).detach()
+    #expect(try difference(recorded, before) < 2e-5)
+    let saliency = try model(img.clone().requiresGrad_(), text).detach()
+    #expect(try difference(saliency, before) < 2e-5)
+  }
+
+  @Test(arguments: Kind.allCases.filter { $0 != .zetascale })
+  private func everyCachedStepOfUnequalTextsEqualsTheWholeText(kind: Kind) throws {
+    for precision in [Precision.float32, .bfloat16] {
+      let model = try prepared(kind, precision)
+      let img = try smallImages(3)
+      let prompts = [[3, 9, 2, 30], [7], [1, 47]]
+      try withoutGradients {
+        let context = try model.encode(img)
+        let session = DecodingSession(model, context: context, texts: prompts, overflow: .error)
+        for step in 0..<8 {
+          let logits = try session.logits().logits
+          for (row, text) in session.texts.enumerated() {
+            let one = try img.narrow(0, start: row, length: 1)
+            let whole = try model(one, Tensor(text, shape: [1, text.count])).select(1, text.count - 1)
+            let own = try logits.narrow(0, start: row, length: 1)
+            // In bfloat16 what rounding makes of a difference in the last place is its own.
+            #expect(
+              try difference(own, whole) < (precision == .float32 ? 2e-5 : 0.01), "step \(step), row \(row)")
+          }
+          session.append([step + 1, 2 * step + 5, 40 - step])
+        }
+      }
+    }
+  }
+
+  @Test(arguments: Kind.allCases) private func aPreparedModelGeneratesTheSameTexts(kind: Kind) throws {
+    let img = try smallImages(3)
+    for beams in [1, 3] {
+      var options = GenerationOptions()
+      options.maxNewTokens = 8
+      options.numBeams = beams
+      let prompts = [[3, 9, 2], [7], [1, 47]]
+      func generated(_ model: GPT4MultiModal) throws -> [[Int]] {
+        try model.generate(img: img, prompts: prompts, options: options).map { $0[0].tokens }
+      }
+      #expect(try generated(prepared(kind)) == generated(model(kind)), "\(beams) beams")
+    }
+  }
+
+  @Test func attentionMapsAreThoseOfTheUnpreparedModel() throws {
+    for kind in [Kind.documented, .withoutCrossAttention, .withoutFlash] {
+      let (plain, prepared) = (try model(kind), try prepared(kind))
+      let img = try smallImages(2)
+      let text = try texts(2, 6)
+      try withoutGradients {
+        let (_, maps) = try plain.encoder.withAttentionMaps(img)
+        let (_, preparedMaps) = try prepared.encoder.withAttentionMaps(img)
+        #expect(maps.count == preparedMaps.count && !maps.isEmpty)
+        for (a, b) in zip(preparedMaps, maps) { #expect(try difference(a, b) < 1e-5) }
+        let a = try prepared.decoder.output(text, context: prepared.encode(img), wantsAttentionMaps: true)
+        let b = try plain.decoder.output(text, context: plain.encode(img), wantsAttentionMaps: true)
+        #expect(a.attentionMaps.count == b.attentionMaps.count && !b.attentionMaps.isEmpty)
+        for (a, b) in zip(a.attentionMaps, b.attentionMaps) { #expect(try difference(a, b) < 2e-5) }
+        #expect(try difference(a.logits, b.logits) < 2e-5)
+        #expect(try difference(a.logits, prepared(img, text)) < 2e-5)
+      }
+    }
+  }
+
+  @Test func preparingTwiceIsRefused() throws {
+    let model = try prepared(.documented, .bfloat16)
+    for precision in Precision.allCases {
+      let error = #expect(throws: ModelError.self) { try model.prepareForInference(precision) }
+      #expect(
+        error?.description
+          == "the model is prepared for inference already: load it again for another precision")
+    }
+  }
+
+  @Test(arguments: Precision.allCases) func aPreparedModelCanNeitherBeSavedNorTrained(precision: Precision)
+    throws
+  {
+    let model = try model()
+    for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+    try model.prepareForInference(precision)
+    #expect(throws: TorchError.self) { try model.parameters.tensors() }
+    #expect(throws: TorchError.self) { try model.parameters.tensors(precision) }
+    #expect(model.parameters.trainable.contains { $0.isReleased })
+    let text = try texts(2, 6)
+    model.isTraining = true
+    let loss = try model.loss(img: smallImages(2), text: text)
+    #expect(try loss.item(Float.self).isFinite)
+    #expect(throws: TorchError.self) { try loss.backward() }
+  }
+
+  @Test(arguments: [true, false]) func checkpointedActivationsGiveTheSameGradients(crossAttend: Bool) throws {
+    func step(_ checkpointed: Bool) throws -> (loss: Float, gradients: [[Float]]) {
+      let model = try model {
+        $0.crossAttend = crossAttend
+        $0.ffDropout = 0.2
+        $0.attnDropout = 0.1
+        $0.encoderDepth = 2
+      }
+      for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+      model.isTraining = true
+      model.checkpointsActivations = checkpointed
+      try manualSeed(4)
+      let mask = try Tensor([true, true, true, true, true, true, true, false, false, false], shape: [2, 5])
+      let loss = try model.loss(img: smallImages(2), text: texts(2, 5), mask: mask)
+      try loss.backward()
+      return (
+        try loss.item(),
+        try model.parameters.trainable.map { try #require(try $0.value.grad).array(of: Float.self) }
+      )
+    }
+    let (plain, checkpointed) = (try step(false), try step(true))
+    #expect(abs(plain.loss - checkpointed.loss) < 1e-5)
+    for (a, b) in zip(plain.gradients, checkpointed.gradients) {
+      #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-5 })
+    }
+  }
+
+  @Test(arguments: Precision.allCases) func modelsOfOddSizesCanBePrepared(precision: Precision) throws {
+    for (dim, heads, tokens) in [(7, 1, 3), (1, 1, 2), (33, 2, 17), (40, 1, 33)] {
+      func model() throws -> GPT4MultiModal {
+        try smallModel(numTokens: tokens) {
+          $0.encoderDim = dim
+          $0.decoderDim = dim + 2
+          $0.decoderHeads = heads
+          $0.alibiNumHeads = 1
+          $0.patchSize = 4
+        }
+      }
+      let prepared = try model()
+      try prepared.prepareForInference(precision)
+      let text = try Tensor([0, 1, 1, 0], shape: [2, 2])
+      let (a, b) = try withoutGradients {
+        (try prepared(smallImages(2), text), try model()(smallImages(2), text))
+      }
+      #expect(try difference(a, b) < 2 * tolerance(precision), "dim \(dim)")
+    }
+  }
+}
