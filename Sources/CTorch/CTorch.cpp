@@ -304,29 +304,36 @@ struct CheckpointBody : torch::CustomClassHolder {
 };
 
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
+  static std::vector<at::Tensor> leaves(const std::vector<at::Tensor> &tensors) {
+    std::vector<at::Tensor> result;
+    for (auto &tensor : tensors) result.push_back(tensor.detach().set_requires_grad(tensor.requires_grad()));
+    return result;
+  }
+
   static at::Tensor forward(
       torch::autograd::AutogradContext *context, c10::intrusive_ptr<CheckpointBody> body,
       at::TensorList inputs) {
     context->saved_data["body"] = c10::IValue::make_capsule(body);
     context->save_for_backward(inputs.vec());
-    c10::AutoGradMode none(false);
-    return (*body)(inputs.vec());
+    // Recorded as the second time, so that the same operators run, and forgotten at once.
+    c10::AutoGradMode on(true);
+    return (*body)(leaves(inputs.vec())).detach();
   }
 
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
     auto capsule = context->saved_data["body"].toCapsule();
     auto &body = static_cast<CheckpointBody &>(*capsule);
-    std::vector<at::Tensor> inputs;
-    for (auto &saved : context->get_saved_variables())
-      inputs.push_back(saved.detach().set_requires_grad(saved.requires_grad()));
+    auto inputs = leaves(context->get_saved_variables());
     at::Tensor output;
     {
       c10::AutoGradMode on(true);
-      auto before = ct_autocast(static_cast<int32_t>(body.device));
-      ct_set_autocast(static_cast<int32_t>(body.device), body.autocast);
+      struct Restored {
+        int32_t device, before = ct_autocast(device);
+        ~Restored() { free(ct_set_autocast(device, before)); }
+      } restored{static_cast<int32_t>(body.device)};
+      free(ct_set_autocast(restored.device, body.autocast));
       output = body(inputs);
-      ct_set_autocast(static_cast<int32_t>(body.device), before);
     }
     // Parameters that the body uses are leaves, whose gradients this adds up.
     torch::autograd::backward({output}, {gradients[0]});
@@ -350,7 +357,7 @@ CTError ct_checkpoint(
     for (int64_t i = 0; i < count; i++) tensors.push_back(borrow(inputs[i]));
     held->device = tensors.at(0).device().type();
     held->autocast = ct_autocast(static_cast<int32_t>(held->device));
-    *result = retain(Checkpoint::apply(held, tensors));
+    *result = retain(Checkpoint::apply(held, at::TensorList(tensors)));
   });
 }
 

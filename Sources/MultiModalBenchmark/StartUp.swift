@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 import MultiModalPipeline
 import Torch
 
@@ -45,6 +46,9 @@ public struct StartUp: Sendable, Codable {
       try process.run()
       let data = output.fileHandleForReading.readDataToEndOfFile()
       process.waitUntilExit()
+      guard process.terminationStatus == 0 else {
+        throw ModelError("the process that was started failed, see above")
+      }
       return try JSONDecoder().decode(StartUp.self, from: data)
     }
     guard let best = all.min(by: { $0.totalSeconds < $1.totalSeconds }) else { return StartUp(stages: []) }

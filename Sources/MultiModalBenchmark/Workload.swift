@@ -66,6 +66,12 @@ public final class Workload {
     guard !isTraining || Self.trains(in: setting.precision) else {
       throw ModelError("training computes in float32 or bfloat16, not in \(setting.precision.rawValue)")
     }
+    for (name, rank) in [("img", 4), ("text", 2)] {
+      if let shape = inputs[name]?.shape, shape.count != rank || shape.contains(0) {
+        throw ModelError(
+          "\(name) in the input has shape \(shape), but must have \(rank) dimensions, none of them 0")
+      }
+    }
     var setting = setting
     if let rows = inputs["text"]?.shape.first, rows > 1 { setting.batch = rows }
     self.work = work
@@ -75,6 +81,10 @@ public final class Workload {
     let generator = try Generator(seed: 0)
     func repeated(_ given: Tensor?, _ make: () throws -> Tensor) throws -> Tensor {
       let one = try given ?? make()
+      guard one.shape[0] == 1 || one.shape[0] == setting.batch else {
+        throw ModelError(
+          "the input has \(one.shape[0]) rows, but the batch is \(setting.batch): they must be equal")
+      }
       let rows = Array(one.shape.dropFirst())
       return try (one.shape[0] == setting.batch ? one : one.expand([setting.batch] + rows)).contiguous()
         .to(device: device)
@@ -138,7 +148,7 @@ public final class Workload {
 
   /// What a run needs but does not count: a text to go on with.
   public func prepareRun() throws {
-    guard work == .decode, stream == nil || streamed == newTokens else { return }
+    guard work == .decode, stream == nil || streamed >= newTokens * setting.batch else { return }
     var options = GenerationOptions()
     options.maxNewTokens = newTokens + 1
     stream = try model.stream(img: img, prompts: prompts, options: options).makeAsyncIterator()

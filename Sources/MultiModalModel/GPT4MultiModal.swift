@@ -121,6 +121,8 @@ public final class GPT4MultiModal {
       try parameter.replace(
         with: parameter.value.detach().to(dtype: precision.dtype(on: parameters.device)))
     }
+    // Packed layers have no gradients, so nothing asks for them.
+    for parameter in parameters.trainable { try parameter.value.requiresGrad_(false) }
   }
 
   /// What the decoder attends to, [batch, patches, decoderDim].

@@ -101,7 +101,7 @@ public struct ModelFolder: Sendable {
 
   /// Writes this folder's model to another folder with its weights quantised; what belongs to pictures and text is copied.
   public func quantized(_ precision: Precision, to other: URL) throws {
-    guard other.standardizedFileURL != url.standardizedFileURL else {
+    guard other.resolvingSymlinksInPath().path != url.resolvingSymlinksInPath().path else {
       throw ModelError("\(url.path) is the folder to quantise: choose another to write")
     }
     func part(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name).path) }

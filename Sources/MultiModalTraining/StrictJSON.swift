@@ -19,8 +19,13 @@ enum StrictJSON {
     do {
       return try JSONDecoder().decode(Settings.self, from: JSONSerialization.data(withJSONObject: merged))
     } catch let error as DecodingError {
-      // The text is JSON, as was seen above; what remains is a number that does not fit.
-      if case .dataCorrupted = error {
+      // The text is JSON, as was seen above; what remains is a word that is none of an enumeration's, or a number that
+      // does not fit.
+      if case .dataCorrupted(let context) = error {
+        if context.debugDescription.hasPrefix("Cannot initialize") {
+          let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+          throw TrainingError("\(file): \(path) has a value that is not known")
+        }
         throw TrainingError("\(file): a number is a fraction or too large where a whole number is needed")
       }
       throw TrainingError("\(file): \(error.sentence)")

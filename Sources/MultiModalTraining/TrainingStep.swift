@@ -41,8 +41,9 @@ public struct TrainingStep {
     try optimizer.zeroGrad()
     let counts = batches.map(\.targetCount)
     let total = Double(counts.reduce(0, +))
+    guard !batches.isEmpty else { throw TrainingError("a training step needs at least one batch") }
     var sum = 0.0
-    for (batch, count) in zip(batches, counts) {
+    for (batch, count) in zip(batches, counts) where count > 0 || batches.count == 1 {
       let share = Double(count) / total
       let loss = try self.loss(batch)
       try (batches.count == 1 ? loss : loss * share).backward()

@@ -129,7 +129,7 @@ import Torch
       "--text-length", "9", "--new-tokens", "5", "--runs", "2", "--json",
     ])
     #expect(result.code == 0, "\(result.errors)")
-    #expect(result.errors.isEmpty)
+    #expect(result.errors.contains("Timing decode in int8"))
     let report = try json(result.output)
     let limits = try #require(report["limits"] as? [String: Any])
     let rates = try #require(limits["matmul_gigaflops"] as? [String: Double])

@@ -52,6 +52,7 @@ Tensor gpt4mm::attention(
         "queries, keys and values must be float32 [batch, heads, length, 64]");
   const int64_t batch = query.size(0), heads = query.size(1), queries = query.size(2), keys = key.size(2);
   TORCH_CHECK(value.size(2) == keys && keys > 0, "there must be as many values as keys, and at least one");
+  TORCH_CHECK(!is_causal || queries <= keys, "with a causal mask there must be at least as many keys as queries");
   auto q = rows_of(query), k = rows_of(key), v = rows_of(value);
   Tensor added;
   if (mask) {
@@ -67,7 +68,7 @@ Tensor gpt4mm::attention(
   // As many queries at once as keep the scores in a core's own cache.
   const int64_t rows = std::max(group, std::min<int64_t>(64, 65536 / padded / group * group));
   const int64_t blocks = (queries + rows - 1) / rows;
-  const int64_t cost = 2 * std::min(rows, queries) * keys * width;
+  const int64_t cost = 2 * std::max<int64_t>(1, std::min(rows, queries)) * keys * width;
   gpt4mm::parallel_for(batch * heads * blocks, std::max<int64_t>(1, 200000 / cost), [&](int64_t begin, int64_t end) {
     std::vector<float> scores(std::min(rows, queries) * padded);
     for (int64_t item = begin; item < end; item++) {

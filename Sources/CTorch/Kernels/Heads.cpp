@@ -42,12 +42,16 @@ void gpt4mm::heads(
             result.stride(3) == 1,
         "a result must be float32 [batch, heads, length, width]");
     Part target{result.data_ptr<float>(), result.strides(), {}, {}};
-    if (auto cosine = cosines.get(part), sine = sines.get(part); cosine && sine) {
+    auto cosine = cosines.get(part), sine = sines.get(part);
+    TORCH_CHECK(cosine.has_value() == sine.has_value(), "a part is turned by a cosine and a sine, or not at all");
+    if (cosine) {
+      TORCH_CHECK(cosine->sizes() == sine->sizes(), "cosines and sines must have the same shape");
       target.cosine = cosine->contiguous();
       target.sine = sine->contiguous();
       for (auto &table : {target.cosine, target.sine})
         TORCH_CHECK(
-            table.scalar_type() == at::kFloat && table.dim() == 4 && table.size(2) == length &&
+            table.scalar_type() == at::kFloat && table.dim() == 4 && table.size(1) == 1 && table.size(2) == length &&
+                table.size(3) % 2 == 0 &&
                 (table.size(0) == 1 || table.size(0) == batch) && table.size(3) <= width,
             "a table must be float32 [batch or 1, 1, length, at most the head's width]");
     }

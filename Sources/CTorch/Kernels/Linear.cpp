@@ -25,7 +25,8 @@ bool has_onednn_linear(const Tensor &x, const Tensor &weight) {
   static const bool exists =
       c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value();
   return exists && at::globalContext().userEnabledMkldnn() && x.scalar_type() == at::kFloat &&
-         weight.scalar_type() == at::kFloat && x.numel() > 0;
+         weight.scalar_type() == at::kFloat && x.numel() > 0 &&
+         x.dim() > 0 && weight.dim() == 2;
 }
 
 Tensor linear(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias) {

@@ -138,7 +138,7 @@ public final class TransformerDecoder {
       ?? (positions, padding)
     let (mask, tables) = try positionDependence(
       positions, of: all, past: past, length: length, dtype: dtype, device: device,
-      keepsToTensors: training || wantsMaps)
+      keepsToTensors: training || wantsMaps || input.requiresGrad || context?.requiresGrad == true)
     let contexts = try self.contexts(context, cache: cache)
 
     let step = Layer.Step(mask: mask, rotary: tables, training: training, wantsMaps: wantsMaps)

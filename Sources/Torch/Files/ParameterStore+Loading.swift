@@ -53,6 +53,10 @@ extension ParameterStore {
       if let weight = quantized[parameter.name], weight.values.shape == parameter.shape {
         try parameter.replace(with: weight)
       } else if let tensor = tensors[parameter.name], tensor.shape == parameter.shape {
+        guard try !parameter.isTrainable || tensor.dtype.isFloatingPoint else {
+          throw TorchError(
+            "the weights do not fit the model: \(parameter.name) holds \(try tensor.dtype) without scales")
+        }
         let keeps = try keepsDType && parameter.isTrainable && tensor.dtype.isFloatingPoint
         let fitting = try keeps ? tensor : tensor.to(dtype: parameter.value.dtype)
         try parameter.replace(with: fitting.to(device: device).contiguous())

@@ -45,6 +45,9 @@ public final class Linear {
 extension PackedLinear {
   /// Packs the layers' weights and lets go of them.
   static func packing(_ layers: [Linear], _ precision: Precision) throws -> PackedLinear {
+    guard layers.allSatisfy({ !$0.weight.isReleased }) else {
+      throw TorchError("a layer is prepared for inference already: load it again for another precision")
+    }
     let packed = try PackedLinear(layers, precision)
     for parameter in layers.flatMap({ [$0.weight, $0.bias].compactMap { $0 } }) { parameter.release() }
     return packed

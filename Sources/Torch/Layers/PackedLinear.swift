@@ -19,6 +19,7 @@ struct PackedLinear: Sendable {
   private let weight: Weight
   private let precision: Precision
   private let bias: Tensor?
+  private let inputs: Int
   private let outputs: Int
 
   /// - Parameters:
@@ -26,6 +27,7 @@ struct PackedLinear: Sendable {
   init(_ layers: [Linear], _ precision: Precision) throws {
     let shapes = layers.map(\.weight.shape)
     outputs = shapes.reduce(0) { $0 + $1[0] }
+    inputs = shapes.first?[1] ?? 0
     let device = layers.first?.weight.value.device ?? .cpu
     let dtype = precision.dtype(on: device)
     let biases = try layers.compactMap { try $0.bias?.value.detach().to(dtype: dtype) }
@@ -96,6 +98,9 @@ struct PackedLinear: Sendable {
   func callAsFunction(
     _ x: Tensor, norm: LayerNorm? = nil, activation: Activation = .none, residual: Tensor? = nil
   ) throws -> Tensor {
+    guard x.shape.last == inputs else {
+      throw TorchError("a layer of \(inputs) inputs cannot take \(x.summary)")
+    }
     if case .packed(let weight, let scales, let sums) = weight {
       return try Op.packed(
         .tensor(x.to(dtype: .float32)), .optional(norm?.weight.value), .optional(norm?.bias.value),
@@ -109,7 +114,8 @@ struct PackedLinear: Sendable {
     case .int4(let weight, let scalesAndZeros):
       // LibTorch's kernel is fast in bfloat16 alone, and takes matrices only.
       let shape = input.shape
-      let rows = try input.reshape([-1, shape[shape.count - 1]]).to(dtype: .bfloat16)
+      let rows = try input.reshape([-1, shape[shape.count - 1]]).to(dtype: .bfloat16).contiguous()
+      guard rows.count > 0 else { return try .zeros(shape.dropLast() + [outputs]) }
       let product = try Op.int4(
         .tensor(rows), .tensor(weight), .int(QuantizedWeight.groupSize), .tensor(scalesAndZeros))
       return try finish(

@@ -18,10 +18,11 @@ extension Command {
     var request = Captioner.Request()
     request.options.numBeams = try arguments.int("beams") ?? 1
     try Shared.check(request.options)
+    let precision = try Shared.precision(arguments)
     let folder = try ImageFolder(url(arguments.required("data")))
     let device = try Shared.machine(arguments)
     let captioner = try Captioner(
-      contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
+      contentsOf: url(arguments.required("model")), precision: precision, device: device)
     var bar = ProgressBar()
     let evaluation = try await Evaluation.run(captioner, on: folder, request: request) { done, count in
       bar.update(done, of: count, details: "captioned")
@@ -35,7 +36,7 @@ extension Command {
     var loss: Double?
     if arguments.flag("loss") {
       loss = try Evaluation.loss(
-        of: ModelFolder(url(arguments.required("model"))), on: folder, precision: Shared.precision(arguments),
+        of: ModelFolder(url(arguments.required("model"))), on: folder, precision: precision,
         device: device
       ) { done, count in bar.update(done, of: count, details: "compared") }
       bar.pause()
