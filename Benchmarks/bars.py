@@ -72,20 +72,23 @@ class RatioBar:
 
 
 @dataclass(frozen=True)
-class LimitBar:
-    """At most so many times what the machine allows."""
+class ReadingBar:
+    """At most so many times as long as reading its weights once, at the rate of a contender that only reads memory."""
 
     ours: str
+    reader: str
     at_most: float
 
     def judge(self, results: dict[str, Result]) -> Verdict:
-        bar = f"{self.ours} at most {self.at_most:g} x its limit"
-        ours = results[self.ours]
-        if not ours.seconds or not ours.limit_seconds:
+        bar = f"{self.ours} at most {self.at_most:g} x reading its weights once"
+        ours, reader = results[self.ours], results[self.reader]
+        found = ratios(ours, reader)
+        if found is None or not ours.ready.get("weight_bytes"):
             return Verdict(bar, "not measured", None)
-        by_minimum, by_median = ours.minimum / ours.limit_seconds, ours.median / ours.limit_seconds
+        share = reader.ready["weight_bytes"] / ours.ready["weight_bytes"]
+        by_minimum, by_median = (ratio * share for ratio in found)
         reached = by_minimum <= self.at_most and by_median <= self.at_most
-        return Verdict(bar, f"{by_minimum:.2f} by minimum, {by_median:.2f} by median", reached)
+        return Verdict(bar, f"{by_minimum:.2f} by minimums, {by_median:.2f} by medians", reached)
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,13 @@ def set_differences(row: Row, workers: list[WorkerProcess], work: WorkFolder, op
 def set_limits(row: Row, workers: list[WorkerProcess], limits: dict[str, Any]) -> None:
     """The shortest time that the machine allows for what gpt4mm counts as necessary."""
     flops = next((worker.result.ready["flops"] for worker in workers if "flops" in worker.result.ready), None)
+    reader = next((worker.result for worker in workers if worker.contender.work == "limits"), None)
     for worker in workers:
         weight_bytes = worker.result.ready.get("weight_bytes")
         if row.limit == "compute" and flops:
             worker.result.limit_seconds = flops / (limits["matmul_gigaflops"][worker.contender.precision] * 1e9)
-        elif row.limit == "memory" and weight_bytes:
-            worker.result.limit_seconds = weight_bytes / (limits["memory_read_gigabytes_per_second"] * 1e9)
+        elif reader and reader.seconds and weight_bytes:
+            worker.result.limit_seconds = reader.minimum * weight_bytes / reader.ready["weight_bytes"]
 
 
 def run_row(row: Row, work: WorkFolder, options: argparse.Namespace) -> list[WorkerProcess]:

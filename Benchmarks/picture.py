@@ -16,7 +16,7 @@ plt.rcParams.update({"font.size": 9, "text.color": INK})
 
 
 def _panel(axes: plt.Axes, row: dict[str, Any], most: int) -> None:
-    measured = [contender for contender in row["contenders"] if contender["seconds"]]
+    measured = [c for c in row["contenders"] if c["seconds"] and not c["name"].startswith("reading")]
     times = [contender["median_seconds"] for contender in measured]
     reference = next((c["median_seconds"] for c in measured if c["is_ours"]), times[0])
     colors = [OURS if contender["is_ours"] else OTHER for contender in measured]

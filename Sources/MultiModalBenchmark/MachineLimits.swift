@@ -34,10 +34,20 @@ public struct MachineLimits: Sendable, Codable {
   }
 
   private static func memoryReadRate() throws -> Double {
-    let bytes = 512 << 20
-    let words = try Tensor.ones([bytes / 4])
-    return Double(bytes) / (try Stopwatch.best(of: 10) { _ = try words.sum() })
+    let reading = try MemoryReading()
+    return Double(MemoryReading.bytes) / (try Stopwatch.best(of: 10) { try reading.run() })
   }
+}
+
+/// Reads more memory than a cache holds, and does nothing else.
+public struct MemoryReading {
+  public static let bytes = 512 << 20
+  private let words: Tensor
+
+  public init() throws { words = try Tensor.ones([Self.bytes / 4]) }
+
+  /// Reads all of it once.
+  public func run() throws { _ = try words.sum() }
 }
 
 /// Times in seconds.

@@ -86,6 +86,13 @@ extension Command {
   /// so many runs for each number read, and one with the peak of memory at the end.
   private static func runPaced(_ arguments: Arguments) throws {
     let device = try Shared.machine(arguments)
+    if arguments.string("work") == "limits" {
+      let reading = try MemoryReading()
+      let bytes = MemoryReading.bytes
+      return try serve(Ready(ready: true, flops: 0, weightBytes: bytes, weightBytesTotal: bytes)) { runs in
+        try (0..<runs).map { _ in try Stopwatch.seconds { try reading.run() } }
+      }
+    }
     let work = try choice(arguments.required("work"), "work", Work.self)
     var setting = try setting(arguments)
     setting.precision = try choice(arguments.required("precision"), "precision", Precision.self)
@@ -97,16 +104,19 @@ extension Command {
       try Safetensors.write(results.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, to: url(output))
     }
     _ = try workload.times(runs: 2)
-    Terminal.print(
-      try Shared.encode(
-        Ready(
-          ready: true, flops: workload.flops, weightBytes: workload.weightBytes,
-          weightBytesTotal: workload.totalWeightBytes)))
+    let ready = Ready(
+      ready: true, flops: workload.flops, weightBytes: workload.weightBytes,
+      weightBytesTotal: workload.totalWeightBytes)
+    try serve(ready) { try workload.times(runs: $0) }
+  }
+
+  private static func serve(_ ready: Ready, _ times: (Int) throws -> [Double]) throws {
+    Terminal.print(try Shared.encode(ready))
     while let line = readLine() {
       guard let runs = Int(line), (1...1_000_000).contains(runs) else {
         throw UsageError("standard input must hold whole numbers from 1 on, got '\(line)'")
       }
-      Terminal.print(try Shared.encode(Times(seconds: try workload.times(runs: runs))))
+      Terminal.print(try Shared.encode(Times(seconds: try times(runs))))
     }
     Terminal.print(try Shared.encode(Peak(peakMemoryBytes: ProcessMemory.peakBytes)))
   }
