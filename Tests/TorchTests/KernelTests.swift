@@ -458,3 +458,19 @@ private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
     #expect(try difference(#require(a[2]), #require(b[2])) < 1e-5)
   }
 }
+
+@Suite struct LogSumExpTests {
+  private let logSumExp = Operator("gpt4mm::log_sum_exp")
+
+  @Test(arguments: [1, 2, 15, 16, 17, 100, 20000]) func agreesWithLibTorchs(count: Int) throws {
+    let x = try Tensor.randn([3, count], generator: Generator(seed: 1)) * 8 - 20
+    let difference = try (logSumExp(.tensor(x)) - x.logSumExp([1])).abs().amax().item(Float.self)
+    #expect(difference < 1e-5)
+  }
+
+  @Test func whatIsNotFiniteStaysSo() throws {
+    let x = try Tensor([1, .nan, 2, .infinity, 3, 4] as [Float], shape: [3, 2])
+    let sums = try logSumExp(.tensor(x)).array(of: Float.self)
+    #expect(sums.map(\.isFinite) == [false, false, true])
+  }
+}

@@ -7,6 +7,7 @@ TORCH_LIBRARY(gpt4mm, library) {
   library.def(
       "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? slopes, bool is_causal, float scale) -> "
       "Tensor");
+  library.def("log_sum_exp(Tensor x) -> Tensor");
   library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> Tensor");
   library.def(
       "packed_linear(Tensor x, Tensor? norm_weight, Tensor? norm_bias, float eps, Tensor weight, str precision, "
@@ -16,6 +17,7 @@ TORCH_LIBRARY(gpt4mm, library) {
 TORCH_LIBRARY_IMPL(gpt4mm, CPU, library) {
   library.impl("heads", gpt4mm::heads);
   library.impl("attention", gpt4mm::attention);
+  library.impl("log_sum_exp", gpt4mm::log_sum_exp);
   library.impl("layer_norm", gpt4mm::layer_norm);
   library.impl("packed_linear", gpt4mm::packed_linear);
 }

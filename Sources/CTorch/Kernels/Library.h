@@ -18,6 +18,8 @@ at::Tensor attention(
     const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &mask,
     const std::optional<at::Tensor> &slopes, bool is_causal, double scale);
 
+at::Tensor log_sum_exp(const at::Tensor &x);
+
 at::Tensor packed_linear(
     const at::Tensor &x, const std::optional<at::Tensor> &norm_weight, const std::optional<at::Tensor> &norm_bias,
     double eps, const at::Tensor &weight, c10::string_view precision, int64_t outputs,

@@ -1,5 +1,7 @@
 import Torch
 
+private let logSumExp = Operator("gpt4mm::log_sum_exp")
+
 /// A batch of texts that grow token by token: the one place that feeds the decoder, cached or not.
 final class DecodingSession {
   private let model: GPT4MultiModal
@@ -54,7 +56,7 @@ final class DecodingSession {
       }
       pending = 0
       let wide = try logits.to(dtype: .float32)
-      let logSums = try wide.logSumExp([1])
+      let logSums = try wide.device == .cpu ? logSumExp(.tensor(wide)) : wide.logSumExp([1])
       guard try logSums.array(of: Float.self).allSatisfy(\.isFinite) else {
         throw ModelError(
           "the model's logits are not finite: its weights are damaged, or too large for their dtype")
