@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <vips/vips.h>
+// Needs what vips.h declares.
+#include <vips/vector.h>
 
 static void drop_warning(const gchar *domain, GLogLevelFlags level, const gchar *message, gpointer data) {
   (void)domain, (void)level, (void)message, (void)data;
@@ -13,6 +15,9 @@ bool cvips_start(void) {
   vips_block_untrusted_set(TRUE);
   vips_cache_set_max(0);
   vips_concurrency_set(1);
+  // Before 8.15 libvips vectorises with Orc, which corrupts the heap when several threads free programs at once
+  // (orc_code_chunk_free takes no lock in Orc 0.4.33).
+  if (vips_version(0) == 8 && vips_version(1) < 15) vips_vector_set_enabled(FALSE);
   // A loader's remarks on a file would otherwise land on the program's stderr.
   g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING | G_LOG_LEVEL_INFO, drop_warning, NULL);
   return true;
