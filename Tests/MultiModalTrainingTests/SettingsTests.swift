@@ -62,16 +62,4 @@ import Testing
     #expect(abs(schedule(110) - 0.1) < 1e-12)
     #expect(abs(schedule(1000) - 0.1) < 1e-12)
   }
-
-  @Test func wordsInCommonMakeF1() {
-    #expect(TextMetrics.tokenF1("a black cat", "a black cat") == 1)
-    #expect(TextMetrics.tokenF1("a cat", "a black cat") == 0.8)
-    #expect(TextMetrics.tokenF1("cat cat", "cat") == 2.0 / 3)
-    #expect(TextMetrics.tokenF1("dog", "cat") == 0)
-    #expect(TextMetrics.tokenF1("", "") == 1)
-    #expect(TextMetrics.tokenF1("", "cat") == 0)
-    let metrics = TextMetrics(generated: ["cat", "a dog"], expected: ["cat", "a big dog"])
-    #expect(metrics.exactMatch == 0.5)
-    #expect(metrics.tokenF1 == 0.9)
-  }
 }
