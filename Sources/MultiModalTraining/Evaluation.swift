@@ -7,14 +7,16 @@ import Torch
 public struct Evaluation: Sendable {
   public struct Result: Sendable, Codable {
     public let picture: String
-    public let expected: String
+    /// The folder's texts for this picture and prompt.
+    public let expected: [String]
     public let generated: String
   }
 
   public let metrics: TextMetrics
   public let results: [Result]
 
-  /// Captions every picture of a folder.
+  /// Captions every picture of a folder. A picture that occurs several times with the same prompt is captioned once and
+  /// compared with all its texts.
   /// - Parameter report: gets the pictures done and in all
   public static func run(
     _ captioner: Captioner, on folder: ImageFolder, request: Captioner.Request = .init(), batchSize: Int = 16,
@@ -22,26 +24,54 @@ public struct Evaluation: Sendable {
   ) async throws -> Evaluation {
     var results: [Result] = []
     // Pictures of one prompt share a batch.
-    let groups = Dictionary(grouping: folder.samples, by: \.prompt)
-    for (prompt, samples) in groups.sorted(by: { $0.key ?? "" < $1.key ?? "" }) {
+    let groups = Dictionary(grouping: jobs(of: folder.samples), by: \.prompt)
+    let count = groups.values.map(\.count).reduce(0, +)
+    for (prompt, jobs) in groups.sorted(by: { $0.key ?? "" < $1.key ?? "" }) {
       var request = request
       request.prompt = prompt
-      for start in stride(from: 0, to: samples.count, by: batchSize) {
-        let batch = samples[start..<min(start + batchSize, samples.count)]
+      for start in stride(from: 0, to: jobs.count, by: batchSize) {
+        let batch = jobs[start..<min(start + batchSize, jobs.count)]
         let pictures = try batch.map { try captioner.processor($0.picture) }
-        for (sample, captions) in zip(batch, try await captioner.caption(pictures, request)) {
+        for (job, captions) in zip(batch, try await captioner.caption(pictures, request)) {
           results.append(
             Result(
-              picture: sample.picture.lastPathComponent, expected: sample.text,
+              picture: job.picture.lastPathComponent, expected: job.texts,
               generated: captions.first?.text ?? ""))
         }
         try Task.checkCancellation()
-        report(results.count, folder.samples.count)
+        report(results.count, count)
       }
     }
     return Evaluation(
-      metrics: TextMetrics(generated: results.map(\.generated), expected: results.map(\.expected)),
+      metrics: TextMetrics(generated: results.map(\.generated), references: results.map(\.expected)),
       results: results)
+  }
+
+  /// A picture, its prompt, and all texts that are right for both.
+  struct Job {
+    let picture: URL
+    let prompt: String?
+    var texts: [String]
+  }
+
+  /// Samples of one picture and prompt as one, in the order in which they first come.
+  static func jobs(of samples: [ImageFolder.Sample]) -> [Job] {
+    struct Key: Hashable {
+      let picture: URL
+      let prompt: String?
+    }
+    var jobs: [Job] = []
+    var places: [Key: Int] = [:]
+    for sample in samples {
+      let key = Key(picture: sample.picture.standardizedFileURL, prompt: sample.prompt)
+      if let place = places[key] {
+        jobs[place].texts.append(sample.text)
+      } else {
+        places[key] = jobs.count
+        jobs.append(Job(picture: sample.picture, prompt: sample.prompt, texts: [sample.text]))
+      }
+    }
+    return jobs
   }
 
   /// The mean cross-entropy per token of a folder's texts.

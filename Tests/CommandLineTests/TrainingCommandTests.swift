@@ -73,10 +73,31 @@ import Testing
     let evaluation = try GPT4MM.run(
       "evaluate", "--model", folder.path("run"), "--data", folder.path("validation"), "--output",
       folder.path("results.jsonl"))
-    #expect(evaluation.output == "3 pictures: exact match 100.0 %, token F1 100.0 %\n")
+    // Texts of one word have no phrases of two to four for CIDEr and BLEU to count.
+    #expect(
+      evaluation.output
+        == "3 pictures: exact match 100.0 %, token F1 100.0 %, ROUGE-L 100.0 %, BLEU-4 0.0 %, CIDEr 2.50, "
+        + "character errors 0.0 %, word errors 0.0 %\n")
     #expect(
       try String(contentsOfFile: folder.path("results.jsonl"), encoding: .utf8).split(separator: "\n").count
         == 3)
+
+    // Several texts of one picture are references of one generated text.
+    let lines = try String(contentsOfFile: folder.path("validation/metadata.jsonl"), encoding: .utf8)
+    try folder.write(
+      lines + #"{"file_name": "blue.png", "text": "the blue one"}"# + "\n", "validation/metadata.jsonl")
+    let several = try GPT4MM.run(
+      "evaluate", "--model", folder.path("run"), "--data", folder.path("validation"), "--json", "--output",
+      folder.path("results.jsonl"))
+    for figure in [
+      #""bleu_4":0"#, #""character_error_rate":0"#, #""cider":"#, #""count":3"#, #""exact_match":1"#,
+      #""rouge_l":1"#, #""token_f1":1"#, #""word_error_rate":0"#,
+    ] {
+      #expect(several.output.contains(figure), "\(several.output)")
+    }
+    #expect(
+      try String(contentsOfFile: folder.path("results.jsonl"), encoding: .utf8).contains(
+        #"{"expected":["blue","the blue one"],"generated":"blue","picture":"blue.png"}"#))
   }
 
   @Test func anInterruptedRunSavesAndGoesOn() throws {

@@ -10,7 +10,7 @@ extension Command {
       Option("model", "DIR", default: "Models/emoji", "the model folder"),
       Option("data", "DIR", "a folder with pictures and a metadata.jsonl"),
       Option("beams", "N", default: "1", "search with N beams"),
-      Option("output", "FILE", "write each picture's true and generated text as JSON lines"),
+      Option("output", "FILE", "write each picture's true texts and generated text as JSON lines"),
       Option("loss", "also the mean cross-entropy per token of the folder's texts"),
       Shared.precision, Shared.device, Shared.threads, Shared.json,
     ], examples: ["gpt4mm evaluate --model Models/emoji --data runs/emoji-data/test-views"]
@@ -45,8 +45,10 @@ extension Command {
       arguments.flag("json")
         ? try Shared.encode(Report(metrics: metrics, loss: loss))
         : String(
-          format: "%d pictures: exact match %.1f %%, token F1 %.1f %%", metrics.count,
-          100 * metrics.exactMatch, 100 * metrics.tokenF1)
+          format: "%d pictures: exact match %.1f %%, token F1 %.1f %%, ROUGE-L %.1f %%, BLEU-4 %.1f %%, "
+            + "CIDEr %.2f, character errors %.1f %%, word errors %.1f %%", metrics.count,
+          100 * metrics.exactMatch, 100 * metrics.tokenF1, 100 * metrics.rougeL, 100 * metrics.bleu4,
+          metrics.cider, 100 * metrics.characterErrorRate, 100 * metrics.wordErrorRate)
           + (loss.map { String(format: ", loss %.4f", $0) } ?? ""))
   }
 
