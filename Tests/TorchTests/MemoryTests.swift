@@ -22,9 +22,9 @@ import Torch
       let ones = try Tensor.ones([16])
       func run(_ count: Int) throws { for _ in 0..<count { _ = try ones + ones } }
       try run(50_000)
-      let before = residentBytes()
+      let before = ProcessMemory.residentBytes
       try run(950_000)
-      let growth = residentBytes() - before
+      let growth = ProcessMemory.residentBytes - before
       precondition(growth < 8 << 20, "memory grew by \(growth) bytes")
     }
   }

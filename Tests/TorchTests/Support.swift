@@ -20,12 +20,6 @@ func withTemporaryFile<Result>(
   return try body(url)
 }
 
-/// Bytes of this process that lie in memory.
-func residentBytes() -> Int {
-  let fields = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
-  return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
-}
-
 /// Repeatable pseudo-random numbers (Knuth's MMIX generator).
 struct SeededGenerator: RandomNumberGenerator {
   var state: UInt64

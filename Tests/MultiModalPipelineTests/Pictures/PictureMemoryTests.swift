@@ -1,16 +1,13 @@
 #if os(Linux)
   import Foundation
   import Testing
+  import Torch
 
   @testable import MultiModalPipeline
 
   @Suite("Memory", .serialized)
   struct PictureMemoryTests {
-    private func residentMegabytes() throws -> Double {
-      let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
-      let pages = try #require(text.split(separator: " ").dropFirst().first.flatMap { Double($0) })
-      return pages * Double(sysconf(Int32(_SC_PAGESIZE))) / 1_048_576
-    }
+    private var residentMegabytes: Double { Double(ProcessMemory.residentBytes) / 1_048_576 }
 
     private func openFiles() throws -> Int {
       try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
@@ -33,9 +30,9 @@
       let files = try openFiles()
       // Other tests run beside this one and take memory, too; what leaks grows in every round, what they take does not.
       let growth = try (0..<7).map { _ in
-        let before = try residentMegabytes()
+        let before = residentMegabytes
         try read(100)
-        return try residentMegabytes() - before
+        return residentMegabytes - before
       }
       // 300 pictures of at least 4 KB each were decoded: keeping them would take 1.2 MB.
       #expect(growth.sorted()[3] < 0.6, "\(growth)")
