@@ -36,7 +36,10 @@ let package = Package(
     .target(name: "MultiModalBenchmark", dependencies: ["MultiModalTraining"]),
     .executableTarget(name: "gpt4mm", dependencies: ["MultiModalTraining", "MultiModalBenchmark"]),
 
-    .testTarget(name: "TorchTests", dependencies: ["Torch"]),
+    // One process of several, which the tests of process groups start.
+    .executableTarget(name: "distributed-check", dependencies: ["Torch"], path: "Tests/DistributedCheck"),
+
+    .testTarget(name: "TorchTests", dependencies: ["Torch", "distributed-check"]),
     .testTarget(name: "MultiModalModelTests", dependencies: ["MultiModalModel"]),
     .testTarget(name: "MultiModalPipelineTests", dependencies: ["MultiModalPipeline"]),
     .testTarget(name: "MultiModalTrainingTests", dependencies: ["MultiModalTraining"]),

@@ -1,11 +1,10 @@
-#include "CTorch.h"
+#include "Bridge.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
@@ -17,7 +16,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
 #if defined(__GLIBC__)
@@ -33,42 +31,12 @@ CTTensor *retain(at::Tensor tensor) {
   return reinterpret_cast<CTTensor *>(tensor.unsafeReleaseTensorImpl());
 }
 
-c10::TensorImpl *impl(const CTTensor *tensor) {
-  return reinterpret_cast<c10::TensorImpl *>(const_cast<CTTensor *>(tensor));
-}
-
-at::Tensor borrow(const CTTensor *tensor) {
-  return at::Tensor(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(impl(tensor)));
-}
-
 c10::GeneratorImpl *impl(const CTGenerator *generator) {
   return reinterpret_cast<c10::GeneratorImpl *>(const_cast<CTGenerator *>(generator));
 }
 
 at::Generator borrow(const CTGenerator *generator) {
   return at::Generator(c10::intrusive_ptr<c10::GeneratorImpl>::reclaim_copy(impl(generator)));
-}
-
-c10::Device device_of(int32_t kind, int32_t index) {
-  TORCH_CHECK(index >= -1 && index <= INT8_MAX, "there is no device number ", index);
-  return c10::Device(static_cast<c10::DeviceType>(kind), static_cast<c10::DeviceIndex>(index));
-}
-
-CTError message(const char *text) { return strdup(text); }
-
-/// Runs `body`; turns any C++ exception into a message.
-template <typename Body>
-CTError guarded(Body &&body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error &error) {
-    return message(error.what_without_backtrace());
-  } catch (const std::exception &error) {
-    return message(error.what());
-  } catch (...) {
-    return message("an unknown C++ exception");
-  }
 }
 
 c10::IValue to_ivalue(const CTValue &value) {

@@ -111,3 +111,5 @@ char *ct_configuration(void);
 #ifdef __cplusplus
 }
 #endif
+
+#include "CTorchDistributed.h"

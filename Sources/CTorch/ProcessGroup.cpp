@@ -1,0 +1,183 @@
+#include "ProcessGroup.h"
+
+// Debian's libgloo-dev gives the headers; the library itself is inside LibTorch.
+#if __has_include(<gloo/transport/device.h>)
+#define CT_HAS_GLOO 1
+#define USE_C10D_GLOO
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#endif
+
+// Defined where LibTorch's CUDA libraries are linked.
+#if defined(USE_C10D_NCCL) && __has_include(<nccl.h>) && __has_include(<cuda_runtime_api.h>)
+#define CT_HAS_NCCL 1
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
+
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include <cstdlib>
+#include <sstream>
+
+struct CTWork {
+  c10::intrusive_ptr<c10d::Work> work;
+};
+
+namespace {
+
+using Milliseconds = std::chrono::milliseconds;
+
+/// Waits until every process has left its key.
+void meet(c10d::Store &store, int rank, int size, Milliseconds timeout) {
+  auto key = [](int rank) { return "here/" + std::to_string(rank); };
+  std::vector<std::string> keys;
+  for (int i = 0; i < size; i++) keys.push_back(key(i));
+  store.set(key(rank), std::vector<uint8_t>{1});
+  try {
+    store.wait(keys, timeout);
+  } catch (const std::exception &) {
+    std::string missing;
+    for (int i = 0; i < size; i++)
+      if (!store.check({key(i)})) missing += (missing.empty() ? "" : ", ") + std::to_string(i);
+    if (missing.empty()) throw;
+    TORCH_CHECK(false, "of ", size, " processes these did not come, by their ranks: ", missing);
+  }
+}
+
+#if CT_HAS_GLOO
+c10::intrusive_ptr<c10d::Backend> gloo(
+    const c10::intrusive_ptr<c10d::Store> &store, const std::string &host, int rank, int size, Milliseconds timeout) {
+  using Group = c10d::ProcessGroupGloo;
+  auto options = Group::Options::create(timeout);
+  if (auto names = getenv("GLOO_SOCKET_IFNAME"); names && *names) {
+    std::istringstream list(names);
+    for (std::string name; std::getline(list, name, ',');)
+      options->devices.push_back(Group::createDeviceForInterface(name));
+  } else if (host == "localhost" || host == "::1" || host.starts_with("127.")) {
+    options->devices.push_back(Group::createDeviceForHostname("127.0.0.1"));
+  } else {
+    options->devices.push_back(Group::createDefaultDevice());
+  }
+  options->threads = static_cast<int>(options->devices.size()) * 2;
+  return c10::make_intrusive<Group>(store, rank, size, options);
+}
+#endif
+
+c10::intrusive_ptr<c10d::Backend> backend(
+    const c10::intrusive_ptr<c10d::Store> &store, const std::string &host, int rank, int size, Milliseconds timeout,
+    c10::Device device) {
+#if CT_HAS_GLOO
+  if (device.is_cpu()) return gloo(store, host, rank, size, timeout);
+#endif
+#if CT_HAS_NCCL
+  if (device.is_cuda()) {
+    auto options = c10d::ProcessGroupNCCL::Options::create();
+    options->timeout = timeout;
+    return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, rank, size, options);
+  }
+#endif
+  TORCH_CHECK(false, "this build has no process groups on ", device);
+}
+
+/// Types that the back ends do not know, as others of the same size; for operations that only move elements.
+at::Tensor movable(const CTTensor *handle) {
+  auto tensor = borrow(handle).detach();
+  switch (tensor.scalar_type()) {
+    case at::kBool:
+      return tensor.view(at::kByte);
+    case at::kShort:
+      return tensor.view(at::kHalf);
+    default:
+      return tensor;
+  }
+}
+
+c10d::ReduceOp reduce_op(CTReduction reduction) {
+  switch (reduction) {
+    case CT_SUM:
+      return c10d::ReduceOp::SUM;
+    case CT_MAXIMUM:
+      return c10d::ReduceOp::MAX;
+    case CT_MINIMUM:
+      return c10d::ReduceOp::MIN;
+  }
+  TORCH_CHECK(false, "there is no reduction number ", static_cast<int>(reduction));
+}
+
+}  // namespace
+
+bool ct_process_group_available(int32_t device) {
+#if CT_HAS_GLOO
+  if (device == static_cast<int32_t>(c10::DeviceType::CPU)) return true;
+#endif
+#if CT_HAS_NCCL
+  if (device == static_cast<int32_t>(c10::DeviceType::CUDA)) return true;
+#endif
+  return false;
+}
+
+CTError ct_process_group_create(
+    const char *host, int32_t port, bool serves, const char *prefix, int32_t rank, int32_t size, int64_t milliseconds,
+    int32_t device, int32_t index, CTProcessGroup **result) {
+  return guarded([&] {
+    Milliseconds timeout(milliseconds);
+    c10d::TCPStoreOptions options;
+    options.port = static_cast<uint16_t>(port);
+    options.isServer = serves;
+    options.waitWorkers = false;
+    options.timeout = timeout;
+    c10::intrusive_ptr<c10d::Store> served = c10::make_intrusive<c10d::TCPStore>(host, options);
+    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::PrefixStore>(prefix, served);
+    meet(*store, rank, size, timeout);
+    auto where = device_of(device, index);
+    auto group = backend(store, host, rank, size, timeout, where);
+    *result = new CTProcessGroup{store, group, where, {}};
+  });
+}
+
+void ct_process_group_release(CTProcessGroup *group) {
+  free(guarded([&] { delete group; }));
+}
+
+CTError ct_process_group_broadcast(CTProcessGroup *group, const CTTensor *tensor, int32_t root, CTWork **result) {
+  return guarded([&] {
+    std::lock_guard<std::mutex> lock(group->starting);
+    std::vector<at::Tensor> tensors{movable(tensor)};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    *result = new CTWork{group->backend->broadcast(tensors, options)};
+  });
+}
+
+CTError ct_process_group_all_reduce(
+    CTProcessGroup *group, const CTTensor *tensor, CTReduction reduction, CTWork **result) {
+  return guarded([&] { *result = new CTWork{group->all_reduce(borrow(tensor).detach(), reduce_op(reduction))}; });
+}
+
+CTError ct_process_group_all_gather(
+    CTProcessGroup *group, const CTTensor *input, CTTensor *const *outputs, CTWork **result) {
+  return guarded([&] {
+    std::lock_guard<std::mutex> lock(group->starting);
+    std::vector<at::Tensor> inputs{movable(input)};
+    std::vector<std::vector<at::Tensor>> lists(1);
+    for (int i = 0; i < group->backend->getSize(); i++) lists[0].push_back(movable(outputs[i]));
+    *result = new CTWork{group->backend->allgather(lists, inputs)};
+  });
+}
+
+CTError ct_process_group_barrier(CTProcessGroup *group, CTWork **result) {
+  return guarded([&] {
+    std::lock_guard<std::mutex> lock(group->starting);
+    c10d::BarrierOptions options;
+    if (!group->device.is_cpu()) options.device = group->device;
+    *result = new CTWork{group->backend->barrier(options)};
+  });
+}
+
+CTError ct_work_wait(CTWork *work) {
+  return guarded([&] { TORCH_CHECK(work->work->wait(), "the operation was aborted"); });
+}
+
+void ct_work_release(CTWork *work) {
+  free(guarded([&] { delete work; }));
+}
