@@ -7,17 +7,20 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #endif
 
-// Defined where LibTorch's CUDA libraries are linked.
-#if defined(USE_C10D_NCCL) && __has_include(<nccl.h>) && __has_include(<cuda_runtime_api.h>)
+// Defined where LibTorch's CUDA libraries are linked. The last header comes only with a whole CUDA toolkit.
+#if defined(USE_C10D_NCCL) && __has_include(<nccl.h>) && __has_include(<crt/host_config.h>)
 #define CT_HAS_NCCL 1
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <cstdlib>
+#include <future>
 #include <sstream>
+#include <thread>
 
 struct CTWork {
   c10::intrusive_ptr<c10d::Work> work;
@@ -26,6 +29,32 @@ struct CTWork {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
+
+/// While it lives, LibTorch does not write its own account of each attempt to stderr, unless the user asked for it.
+struct Quiet {
+  int before = FLAGS_caffe2_log_level;
+  Quiet() {
+    if (!getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+  }
+  ~Quiet() { FLAGS_caffe2_log_level = before; }
+};
+
+/// LibTorch's own time-out does not hold where something else listens at the port and says nothing, so a thread of its
+/// own connects, which is left to itself when the time is over.
+c10::intrusive_ptr<c10d::Store> connect(const std::string &host, const c10d::TCPStoreOptions &options) {
+  auto promise = std::make_shared<std::promise<c10::intrusive_ptr<c10d::Store>>>();
+  auto store = promise->get_future();
+  std::thread([promise, host, options] {
+    try {
+      promise->set_value(c10::make_intrusive<c10d::TCPStore>(host, options));
+    } catch (...) {
+      promise->set_exception(std::current_exception());
+    }
+  }).detach();
+  TORCH_CHECK(
+      store.wait_for(options.timeout) == std::future_status::ready, "no rank 0 answers at ", host, ":", options.port);
+  return store.get();
+}
 
 /// Waits until every process has left its key.
 void meet(c10d::Store &store, int rank, int size, Milliseconds timeout) {
@@ -126,9 +155,11 @@ CTError ct_process_group_create(
     options.isServer = serves;
     options.waitWorkers = false;
     options.timeout = timeout;
-    c10::intrusive_ptr<c10d::Store> served = c10::make_intrusive<c10d::TCPStore>(host, options);
-    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::PrefixStore>(prefix, served);
-    meet(*store, rank, size, timeout);
+    Quiet quiet;
+    auto end = std::chrono::steady_clock::now() + timeout;
+    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::PrefixStore>(prefix, connect(host, options));
+    auto left = std::chrono::duration_cast<Milliseconds>(end - std::chrono::steady_clock::now());
+    meet(*store, rank, size, std::max(left, Milliseconds(1)));
     auto where = device_of(device, index);
     auto group = backend(store, host, rank, size, timeout, where);
     *result = new CTProcessGroup{store, group, where, {}};

@@ -18,7 +18,8 @@ import Torch
       case "collectives": try report(Collectives(group))
       case "gradients": try report(Gradients(group))
       case "repeated": try report(Repeated(group))
-      case "killed": try killed(group)
+      case "killed": try losing(group) { kill(getpid(), SIGKILL) }
+      case "hanging": try losing(group) { Thread.sleep(forTimeInterval: 60) }
       case "speed": try report(Speed(group))
       case let other: throw TorchError("there is no check \(other)")
       }
@@ -32,14 +33,13 @@ import Torch
     print(String(decoding: try JSONEncoder().encode(value), as: UTF8.self))
   }
 
-  /// The last rank ends without a word; what the others' next operations throw comes out of `main`.
-  static func killed(_ group: ProcessGroup) throws {
-    try group.barrier()
-    if group.rank == group.size - 1 { kill(getpid(), SIGKILL) }
+  /// The last rank is lost in its second step; what the others' next operations throw comes out of `main`.
+  static func losing(_ group: ProcessGroup, _ lose: () -> Void) throws {
     let network = try Network()
     let reducer = try GradientReducer(
       parameters: network.store.parameters, group: group, bucketMegabytes: 0.0001)
-    for _ in 0..<3 {
+    for step in 0..<3 {
+      if step == 1, group.rank == group.size - 1 { lose() }
       try network.loss(rows: 0..<2).backward()
       try reducer.finish()
     }
@@ -96,21 +96,18 @@ struct Collectives: Encodable {
       do { try body() } catch { messages.append("\(error)") }
     }
     failing { try group.broadcast_(numbers, from: group.size) }
-    failing { try group.allReduce_(Tensor([true])) }
     if group.rank == 0 { failing { _ = try group.broadcast(bytes: nil, from: 0) } }
     errors = messages
     try group.barrier()
   }
 }
 
-/// Layers of 24 inputs and outputs; one is computed in a checkpoint, one is frozen, one is not used.
+/// Six layers of 24 inputs and outputs; one is computed in checkpoints, one is frozen.
 final class Network {
   let store: ParameterStore
   private let layers: [Linear]
-  private let repeats: Int
 
-  init(repeats: Int = 1) throws {
-    self.repeats = repeats
+  init() throws {
     let store = ParameterStore(contents: .random(try Generator(seed: 5)))
     self.store = store
     layers = try (0..<6).map { try Linear(store.root / "layers" / $0, inputs: 24, outputs: 24) }
@@ -119,12 +116,15 @@ final class Network {
   }
 
   /// The sum over rows of the same data in every process.
-  func loss(rows: Range<Int>) throws -> Tensor {
+  /// - Parameters:
+  ///   - repeats: how many checkpoints use the layer that is computed in them
+  ///   - depth: how many layers are used
+  func loss(rows: Range<Int>, repeats: Int = 1, depth: Int = 6) throws -> Tensor {
     let data = try Tensor.randn([8, 24], generator: Generator(seed: 9))
     var x = try data.narrow(0, start: rows.lowerBound, length: rows.count)
     x = try layers[0](x).gelu()
     for _ in 0..<repeats { x = try checkpoint([x]) { [layers] in try layers[1]($0[0]).gelu() } }
-    for layer in layers[2..<5] { x = try layer(x).gelu() }
+    for layer in layers[2..<depth] { x = try layer(x).gelu() }
     return try (x * x).sum()
   }
 
@@ -160,12 +160,13 @@ struct Gradients: Encodable {
   var early: [Int] = []
   var again: [Int] = []
   var bytes: [Int] = []
-  var namesWithGradients: [String] = []
+  var gradientCount = 0
   var hooksAreGone = false
 
   init(_ group: ProcessGroup) throws {
     let network = try Network()
-    try network.loss(rows: 0..<8).backward()
+    // The last layer is not used.
+    try network.loss(rows: 0..<8, depth: 5).backward()
     let reference = try network.gradients()
     try network.clear()
     let share = 8 / group.size
@@ -179,13 +180,16 @@ struct Gradients: Encodable {
         let parts = step < 3 ? [rows] : rows.map { $0..<$0 + 1 }
         for (index, part) in parts.enumerated() {
           reducer.isEnabled = index == parts.count - 1
-          try network.loss(rows: part).backward()
+          try network.loss(rows: part, depth: 5).backward()
         }
         try reducer.finish()
-        try add(network, reducer, reference)
+        differences.append(Network.difference(try network.gradients(), reference))
+        early.append(reducer.bucketsSentEarly)
+        again.append(reducer.bucketsSentAgain)
+        bytes.append(reducer.bytesPerStep)
+        gradientCount = try network.gradients().count
+        try network.clear()
       }
-      namesWithGradients = try network.gradients().keys.sorted()
-      try network.clear()
     }
     let own = try Network()
     try own.loss(rows: rows).backward()
@@ -193,32 +197,31 @@ struct Gradients: Encodable {
     hooksAreGone = try Network.difference(network.gradients(), own.gradients()) == 0
     try group.barrier()
   }
-
-  private mutating func add(_ network: Network, _ reducer: GradientReducer, _ reference: [String: [Float]]) throws {
-    differences.append(Network.difference(try network.gradients(), reference))
-    early.append(reducer.bucketsSentEarly)
-    again.append(reducer.bucketsSentAgain)
-    bytes.append(reducer.bytesPerStep)
-    try network.clear()
-  }
 }
 
-/// A layer that three checkpoints use, so that its gradient comes in three parts.
+/// A layer that several checkpoints use, so that its gradient comes in several parts; how many differs between the
+/// processes and grows with the steps.
 struct Repeated: Encodable {
   var differences: [Float] = []
   var again: [Int] = []
   var early: [Int] = []
 
   init(_ group: ProcessGroup) throws {
-    let network = try Network(repeats: 3)
-    try network.loss(rows: 0..<8).backward()
-    let reference = try network.gradients()
-    try network.clear()
-    let share = 8 / group.size
+    let network = try Network()
     let reducer = try GradientReducer(
       parameters: network.store.parameters, group: group, bucketMegabytes: 0.0001)
-    for _ in 0..<3 {
-      try network.loss(rows: group.rank * share..<(group.rank + 1) * share).backward()
+    let share = 8 / group.size
+    func backward(_ rank: Int, _ step: Int) throws {
+      let repeats = step < 2 ? 1 + rank : 3
+      try network.loss(rows: rank * share..<(rank + 1) * share, repeats: repeats).backward()
+    }
+    for step in 0..<4 {
+      reducer.isEnabled = false
+      for rank in 0..<group.size { try backward(rank, step) }
+      let reference = try network.gradients()
+      try network.clear()
+      reducer.isEnabled = true
+      try backward(group.rank, step)
       try reducer.finish()
       differences.append(Network.difference(try network.gradients(), reference))
       again.append(reducer.bucketsSentAgain)

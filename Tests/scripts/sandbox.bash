@@ -44,7 +44,7 @@ new_sandbox() {
   echo good >"$sandbox/fake/pip"
   echo "Linux x86_64" >"$sandbox/fake/uname"
   echo 0 >"$sandbox/fake/id"
-  touch "$sandbox/fake/libraries"
+  touch "$sandbox/fake/libraries" "$sandbox/fake/gloo"
 
   local tool
   for tool in awk bash cat cmp cp dirname env head mkdir mv paste rm sed sleep touch; do
@@ -57,6 +57,7 @@ new_sandbox() {
   stand_in uname <<<'read -r system machine <"$fake/uname"; [ "$1" = -s ] && echo "$system" || echo "$machine"'
   stand_in df <<<'printf "Filesystem 1024-blocks Used Available\nx 0 0 %s\n" "$(cat "$fake/free")"'
   stand_in pkg-config <<<'[ -e "$fake/libraries" ]'
+  stand_in dpkg-query <<<'[ -e "$fake/gloo" ]'
   stand_in sudo <<<'echo "sudo $*" >>"$sandbox/calls"; "$@"'
   stand_in apt-get <<'END'
 echo "apt-get $*" >>"$sandbox/calls"
@@ -64,7 +65,7 @@ case "$1-$(cat "$fake/apt" 2>/dev/null)" in
   update-stale) rm "$fake/apt" ;;
   install-stale) exit 100 ;;
   *-broken) echo "E: no such mirror" >&2; exit 100 ;;
-  install-) touch "$fake/libraries" ;;
+  install-) touch "$fake/libraries" "$fake/gloo" ;;
 esac
 END
   stand_in python3 <<END

@@ -32,7 +32,9 @@ public final class ProcessGroup: @unchecked Sendable {
 
   /// Waits for all processes.
   /// - Throws: `TorchError` when one does not come within the time-out, or this build cannot reach others.
-  public init(_ configuration: ProcessGroupConfiguration, device: Device = .cpu, timeout: Duration = .seconds(600))
+  public init(
+    _ configuration: ProcessGroupConfiguration, device: Device = .cpu, timeout: Duration = .seconds(600)
+  )
     throws
   {
     let (rank, size, place) = (
@@ -53,11 +55,11 @@ public final class ProcessGroup: @unchecked Sendable {
     } catch let error as TorchError {
       if error.message.contains("EADDRINUSE") {
         throw TorchError(
-          "port \(configuration.port) of this machine is taken by another program: set MASTER_PORT to a free one (LibTorch: \(error.message.firstLine))"
+          "port \(configuration.port) of this machine is taken by another program: set MASTER_PORT to a free one (LibTorch: \(error.message.sentence))"
         )
       }
       throw TorchError(
-        "rank \(rank) waited up to \(timeout.inWords) for \(size) processes to meet at \(place), in vain: start all of them with the same address and port, and see that rank 0's machine can be reached there (LibTorch: \(error.message.firstLine))"
+        "rank \(rank) waited up to \(timeout.inWords) for \(size) processes to meet at \(place), in vain: start all of them with the same address and port, and see that rank 0's machine can be reached there (LibTorch: \(error.message.sentence))"
       )
     }
     guard let result else { throw TorchError("LibTorch returned no process group") }
@@ -91,7 +93,8 @@ public final class ProcessGroup: @unchecked Sendable {
   /// - Parameter tensor: contiguous, of one shape and dtype in all processes
   public func broadcast_(_ tensor: Tensor, from root: Int) throws {
     guard (0..<size).contains(root) else {
-      throw TorchError("there is no rank \(root) to broadcast from: the group has \(size) processes, counted from 0")
+      throw TorchError(
+        "there is no rank \(root) to broadcast from: the group has \(size) processes, counted from 0")
     }
     try start("broadcast", tensor) { ct_process_group_broadcast(handle, $0, Int32(root), &$1) }.wait()
   }
@@ -115,7 +118,8 @@ public final class ProcessGroup: @unchecked Sendable {
       try Tensor(uninitialized: input.shape, dtype: input.dtype, device: input.device)
     }
     try withExtendedLifetime(outputs) {
-      try start("all_gather", input) { ct_process_group_all_gather(handle, $0, outputs.map(\.handle), &$1) }.wait()
+      try start("all_gather", input) { ct_process_group_all_gather(handle, $0, outputs.map(\.handle), &$1) }
+        .wait()
     }
     return outputs
   }
@@ -146,7 +150,9 @@ public final class ProcessGroup: @unchecked Sendable {
     let lengths = try allGather(Tensor([bytes.count]).to(device: device)).map { try $0.item(Int.self) }
     guard let longest = lengths.max(), longest > 0 else { return lengths.map { _ in Data() } }
     let padded = try allGather(tensor(of: bytes, length: longest))
-    return try zip(padded, lengths).map { tensor, length in try tensor.withUnsafeBytes { Data($0.prefix(length)) } }
+    return try zip(padded, lengths).map { tensor, length in
+      try tensor.withUnsafeBytes { Data($0.prefix(length)) }
+    }
   }
 
   /// uint8 [length], padded with zeros
@@ -157,7 +163,9 @@ public final class ProcessGroup: @unchecked Sendable {
 
   // MARK: Errors
 
-  private func start(_ name: String, _ tensor: Tensor, _ body: (OpaquePointer, inout OpaquePointer?) -> CTError?)
+  private func start(
+    _ name: String, _ tensor: Tensor, _ body: (OpaquePointer, inout OpaquePointer?) -> CTError?
+  )
     throws -> Work
   {
     try tensor.withHandle { handle in try start(name, [tensor.summary]) { body(handle, &$0) } }
@@ -180,7 +188,7 @@ public final class ProcessGroup: @unchecked Sendable {
     } catch let error as TorchError {
       let waited = ContinuousClock.now - start
       throw TorchError(
-        "rank \(rank) waited \(waited.inWords) for the other processes in \(operation): one of them ended, hangs or does something else; look at their output, then start all again (LibTorch: \(error.message.firstLine))"
+        "rank \(rank) waited \(waited.inWords) for the other processes in \(operation): one of them ended, hangs or does something else; look at their output, then start all again (LibTorch: \(error.message.sentence))"
       )
     }
   }
@@ -195,5 +203,11 @@ extension Duration {
 }
 
 extension String {
-  fileprivate var firstLine: String { split(whereSeparator: \.isNewline).first.map(String.init) ?? self }
+  /// LibTorch's message without places in its source, backtraces and advice.
+  fileprivate var sentence: String {
+    var line = Substring(split(whereSeparator: \.isNewline).first ?? self[...])
+    if line.hasPrefix("["), let end = line.firstRange(of: "] ") { line = line[end.upperBound...] }
+    if let advice = line.firstRange(of: ". This is typically") { line = line[..<advice.lowerBound] }
+    return String(line)
+  }
 }

@@ -84,8 +84,8 @@ private struct LauncherVariables {
   }
 
   func slurm() throws -> ProcessGroupConfiguration? {
-    // A shell of sbatch or salloc has the job's variables; a process of srun has its number too.
-    guard has("SLURM_PROCID"), environment["SLURM_NTASKS"] != "1" else { return nil }
+    // A shell of salloc has no SLURM_PROCID, a script of sbatch perhaps no SLURM_NTASKS; a process of srun has both.
+    guard has("SLURM_PROCID"), has("SLURM_NTASKS"), environment["SLURM_NTASKS"] != "1" else { return nil }
     let (rank, size, localRank) = try ranks("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
     let address =
       try has("MASTER_ADDR")
@@ -136,7 +136,8 @@ private struct LauncherVariables {
     guard let number = Int(value), range.contains(number) else {
       let upper = range.upperBound == .max ? "or more" : "to \(range.upperBound)"
       let reason = limit.map { " (\($0) is \(range.upperBound + 1))" } ?? ""
-      throw TorchError("\(name)=\"\(value)\": a whole number is needed, \(range.lowerBound) \(upper)\(reason)")
+      throw TorchError(
+        "\(name)=\"\(value)\": a whole number is needed, \(range.lowerBound) \(upper)\(reason)")
     }
     return number
   }
@@ -165,7 +166,8 @@ private struct LauncherVariables {
 
     func malformed() -> TorchError {
       TorchError(
-        "\(name)=\"\(list)\": hosts are needed as in a,b or node[01-04,07]; set MASTER_ADDR to the first one's name")
+        "\(name)=\"\(list)\": hosts are needed as in a,b or node[01-04,07]; set MASTER_ADDR to the first one's name"
+      )
     }
   }
 
