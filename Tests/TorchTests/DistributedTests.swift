@@ -117,6 +117,73 @@ import Torch
     #expect(process.errors.hasPrefix("port \(listener.number) of this machine is taken by another program"))
   }
 
+  private func groupOfOne() throws -> ProcessGroup {
+    let configuration = try ProcessGroupConfiguration(
+      rank: 0, size: 1, localRank: 0, address: "127.0.0.1", port: FreePort().number)
+    return try ProcessGroup(configuration, timeout: .seconds(5))
+  }
+
+  @Test func aReducerNeedsParametersThatAreTrained() throws {
+    let group = try groupOfOne()
+    let store = ParameterStore(contents: .random(try Generator(seed: 1)))
+    _ = try Linear(store.root, inputs: 2, outputs: 2)
+    #expect(throws: TorchError.self) { try GradientReducer(parameters: store.parameters, group: group) }
+    for parameter in store.parameters { try parameter.value.requiresGrad_() }
+    for size in [0, -1, .nan, .infinity] {
+      #expect(throws: TorchError.self) {
+        try GradientReducer(parameters: store.parameters, group: group, bucketMegabytes: size)
+      }
+    }
+    let reducer = try GradientReducer(parameters: store.parameters, group: group)
+    #expect(reducer.bucketCount == 1 && reducer.bytesPerStep == 0)
+    // Without any backward pass every gradient is zero.
+    try reducer.finish()
+    #expect(try store.parameters[0].value.grad?.array(of: Float.self) == [0, 0, 0, 0])
+  }
+
+  @Test func narrowGradientsAndThoseOfSeveralTypesAreSummed() throws {
+    let group = try groupOfOne()
+    let (wide, narrow) = (
+      ParameterStore(contents: .random(try Generator(seed: 1))),
+      ParameterStore(contents: .random(try Generator(seed: 1)), dtype: .bfloat16)
+    )
+    let layers = try [wide, narrow].map { try Linear($0.root, inputs: 4, outputs: 4) }
+    let parameters = wide.parameters + narrow.parameters
+    for parameter in parameters { try parameter.value.requiresGrad_() }
+    let reducer = try GradientReducer(parameters: parameters, group: group)
+    #expect(reducer.bucketCount == 2)
+    for _ in 0..<2 {
+      for layer in layers { try layer(.ones([3, 4])).to(dtype: .float32).sum().backward() }
+      try reducer.finish()
+    }
+    for parameter in parameters {
+      #expect(try parameter.value.grad?.dtype == parameter.value.dtype)
+      // Three rows of ones, twice.
+      #expect(try parameter.value.grad?.array(of: Float.self).allSatisfy { $0 == 6 } == true)
+    }
+  }
+
+  @Test func noTensorIsLeft() async {
+    await #expect(processExitsWith: .success) {
+      let configuration = try ProcessGroupConfiguration(
+        rank: 0, size: 1, localRank: 0, address: "127.0.0.1", port: FreePort().number)
+      let group = try ProcessGroup(configuration, timeout: .seconds(5))
+      let store = ParameterStore(contents: .random(try Generator(seed: 1)))
+      let layer = try Linear(store.root, inputs: 4, outputs: 4)
+      for parameter in store.parameters { try parameter.value.requiresGrad_() }
+      let before = Tensor.liveCount
+      for _ in 0..<20 {
+        let reducer = try GradientReducer(parameters: store.parameters, group: group)
+        try layer(.ones([3, 4])).sum().backward()
+        try reducer.finish()
+        _ = try group.allGather(.ones([3]))
+        _ = try group.broadcast(bytes: Data([1]), from: 0)
+        _ = try group.allReduceStarted_(.ones([3]))
+      }
+      precondition(Tensor.liveCount == before, "\(Tensor.liveCount - before) tensors are left")
+    }
+  }
+
   @Test func whatNoGroupCanBeIsRefused() throws {
     let configuration = try ProcessGroupConfiguration(
       rank: 0, size: 2, localRank: 0, address: "127.0.0.1", port: 29500)
