@@ -187,7 +187,9 @@ import Torch
   @Test func whatNoGroupCanBeIsRefused() throws {
     let configuration = try ProcessGroupConfiguration(
       rank: 0, size: 2, localRank: 0, address: "127.0.0.1", port: 29500)
-    #expect(throws: TorchError.self) { try ProcessGroup(configuration, timeout: .zero) }
+    for timeout in [Duration.zero, .seconds(-1), .seconds(Int64.max)] {
+      #expect(throws: TorchError.self) { try ProcessGroup(configuration, timeout: timeout) }
+    }
     let error = #expect(throws: TorchError.self) { try ProcessGroup(configuration, device: .mps) }
     #expect(error?.message == "several processes train together on cpu or cuda only, not on mps")
   }

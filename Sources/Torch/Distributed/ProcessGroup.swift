@@ -34,14 +34,12 @@ public final class ProcessGroup: @unchecked Sendable {
   /// - Throws: `TorchError` when one does not come within the time-out, or this build cannot reach others.
   public init(
     _ configuration: ProcessGroupConfiguration, device: Device = .cpu, timeout: Duration = .seconds(600)
-  )
-    throws
-  {
+  ) throws {
     let (rank, size, place) = (
       configuration.rank, configuration.size, "\(configuration.address):\(configuration.port)"
     )
-    let milliseconds = Int64((timeout / .milliseconds(1)).rounded())
-    guard milliseconds > 0, milliseconds <= Int64(Int32.max) else {
+    let milliseconds = (timeout / .milliseconds(1)).rounded()
+    guard milliseconds > 0, milliseconds <= Double(Int32.max) else {
       throw TorchError("a time-out of \(timeout): more than none and less than 24 days is needed")
     }
     guard ct_process_group_available(device.kind.rawValue) else { throw ProcessGroup.unavailable(on: device) }
@@ -50,7 +48,8 @@ public final class ProcessGroup: @unchecked Sendable {
       try check(
         ct_process_group_create(
           configuration.address, Int32(configuration.port), configuration.servesStore,
-          "gpt4mm/\(configuration.attempt)", Int32(rank), Int32(size), milliseconds, device.kind.rawValue,
+          "gpt4mm/\(configuration.attempt)", Int32(rank), Int32(size), Int64(milliseconds),
+          device.kind.rawValue,
           device.bridgeIndex, &result))
     } catch let error as TorchError {
       if error.message.contains("EADDRINUSE") {
