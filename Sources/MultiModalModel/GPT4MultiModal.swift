@@ -132,9 +132,13 @@ public final class GPT4MultiModal {
   }
 
   /// The mean cross-entropy of each token given those before it.
-  /// - Parameter targets: int64 [batch, length - 1], `ignored` where a prediction does not count; `text` without
-  ///   its first token when nil, without what `mask` excludes
-  public func loss(img: Tensor, text: Tensor, mask: Tensor? = nil, targets: Tensor? = nil) throws -> Tensor {
+  /// - Parameters:
+  ///   - targets: int64 [batch, length - 1], `ignored` where a prediction does not count; `text` without its first token
+  ///     when nil, without what `mask` excludes
+  ///   - labelSmoothing: the share of a target's probability that goes to all tokens alike
+  public func loss(
+    img: Tensor, text: Tensor, mask: Tensor? = nil, targets: Tensor? = nil, labelSmoothing: Double = 0
+  ) throws -> Tensor {
     guard text.rank == 2, text.shape[1] > 1 else {
       throw ModelError("text has shape \(text.shape), but a loss needs at least two tokens per row")
     }
@@ -149,7 +153,8 @@ public final class GPT4MultiModal {
     }
     let wide = try logits.dtype.size < 4 ? logits.to(dtype: .float32) : logits
     return try wide.reshape([-1, configuration.numTokens])
-      .crossEntropy(expected.to(dtype: .int64).reshape([-1]), ignoreIndex: Self.ignored)
+      .crossEntropy(
+        expected.to(dtype: .int64).reshape([-1]), ignoreIndex: Self.ignored, labelSmoothing: labelSmoothing)
   }
 
   /// A target that does not count in `loss`.

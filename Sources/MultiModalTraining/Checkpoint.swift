@@ -2,89 +2,148 @@ import Foundation
 import MultiModalPipeline
 import Torch
 
-/// A training run's whole state in a folder: weights, optimizer, tokenizer, random state and the step reached.
+/// A training run's whole state in a folder: weights, optimizer, moving average, tokenizer, and the step reached, from which
+/// with the seed follow the learning rate, the place in the data and the random numbers.
 ///
 /// A checkpoint is written beside its final name and renamed when complete, so what is there is whole.
 struct Checkpoint {
-  struct State: Codable, Equatable {
-    /// Steps done.
+  struct State: Codable, Equatable, Sendable {
+    /// Steps done, those left out too.
     var step = 0
     var bestValidationLoss = Double.greatestFiniteMagnitude
+    /// Where the best validation was.
+    var bestStep: Int?
+    var validationsWithoutImprovement = 0
+    /// Steps in a row that were left out because they were not finite, and all of them.
+    var skippedInARow = 0
+    var skippedSteps = 0
+    /// Pictures that were missing or damaged in one epoch, and which that was.
+    var damagedPictures = 0
+    var damagedEpoch = 0
+    /// Ended before the last step, for want of improvement.
+    var isStopped = false
     /// Seconds spent training, over all sessions.
     var seconds = 0.0
     var configuration: TrainingConfiguration
-    /// Of the training pictures' names and texts.
+    /// Of the training samples' names and texts.
     var dataFingerprint: String?
   }
 
+  /// What is written: copies, which training does not change.
+  struct Snapshot: Sendable {
+    let state: State
+    let parameters: [(String, Tensor)]
+    /// By `AdamW.State`'s parts and parameter.
+    let optimizer: [(String, Tensor)]
+    /// Empty without a moving average.
+    let average: [(String, Tensor)]
+    let tokenizer: Data
+  }
+
+  static let parametersName = "model.safetensors"
+  static let averageName = "average.safetensors"
+  private static let optimizerName = "optimizer.safetensors"
+  private static let stateName = "state.json"
   private static let prefix = "checkpoint-"
+  private static let partialPrefix = ".checkpoint-"
+
+  static func url(step: Int, in run: URL) -> URL { run.appendingPathComponent("\(prefix)\(step)") }
 
   /// The newest checkpoint in a run's folder.
-  static func latest(in run: URL) -> URL? {
-    let steps = names(in: run).compactMap { $0.hasPrefix(prefix) ? Int($0.dropFirst(prefix.count)) : nil }
-    return steps.max().map { run.appendingPathComponent("\(prefix)\($0)") }
+  static func latest(in run: URL) -> URL? { steps(in: run).max().map { url(step: $0, in: run) } }
+
+  private static func steps(in run: URL) -> [Int] {
+    names(in: run).compactMap { $0.hasPrefix(prefix) ? Int($0.dropFirst(prefix.count)) : nil }
   }
 
   private static func names(in run: URL) -> [String] {
     (try? FileManager.default.contentsOfDirectory(atPath: run.path)) ?? []
   }
 
-  /// Writes a checkpoint and removes all others, those that a killed run left unfinished too.
-  static func save(
-    _ state: State, parameters: ParameterStore, optimizer: AdamW, tokenizer: Tokenizer, in run: URL
-  ) throws {
+  // MARK: Writing
+
+  /// Writes a checkpoint, and removes those that are not to be kept and what a killed run left unfinished.
+  static func write(_ snapshot: Snapshot, in run: URL) throws {
     let files = FileManager.default
-    let final = run.appendingPathComponent("\(prefix)\(state.step)")
-    let partial = run.appendingPathComponent(".\(prefix)\(state.step).partial")
+    let state = snapshot.state
+    let final = url(step: state.step, in: run)
+    let partial = run.appendingPathComponent("\(partialPrefix)\(state.step).partial")
     try? files.removeItem(at: partial)
     do {
-      try AtomicFile.makeFolder(partial)
-      try Safetensors.write(parameters.tensors(), to: partial.appendingPathComponent("model.safetensors"))
-      var moments: [(String, Tensor)] = []
-      for (name, state) in optimizer.state.sorted(by: { $0.key < $1.key }) {
-        moments.append(("first_moment.\(name)", state.firstMoment))
-        moments.append(("second_moment.\(name)", state.secondMoment))
-        moments.append(("step.\(name)", state.step))
-      }
-      moments.append(("random_state", try Generator.default().state()))
-      try Safetensors.write(moments, to: partial.appendingPathComponent("optimizer.safetensors"))
-      try AtomicFile.write(tokenizer.modelData, to: partial.appendingPathComponent(ModelFolder.tokenizerName))
-      try AtomicFile.write(JSONEncoder().encode(state), to: partial.appendingPathComponent("state.json"))
-      if files.fileExists(atPath: final.path) { try files.removeItem(at: final) }
-      try files.moveItem(at: partial, to: final)
-      for name in names(in: run)
-      where name != final.lastPathComponent && (name.hasPrefix(prefix) || name.hasPrefix(".\(prefix)")) {
-        try files.removeItem(at: run.appendingPathComponent(name))
+      // A resumed run comes to the same state, so what is there already is right.
+      if !files.fileExists(atPath: final.path) {
+        try AtomicFile.makeFolder(partial)
+        let file = { (name: String) in partial.appendingPathComponent(name) }
+        try Safetensors.write(snapshot.parameters, to: file(parametersName))
+        try Safetensors.write(snapshot.optimizer, to: file(optimizerName))
+        if !snapshot.average.isEmpty { try Safetensors.write(snapshot.average, to: file(averageName)) }
+        try AtomicFile.write(snapshot.tokenizer, to: file(ModelFolder.tokenizerName))
+        try AtomicFile.write(JSONEncoder().encode(state), to: file(stateName))
+        try AtomicFile.rename(partial, to: final)
       }
     } catch {
       try? files.removeItem(at: partial)
-      throw error
+      throw TrainingError("the checkpoint of step \(state.step) could not be written: \(error)")
+    }
+    removeOld(keeping: state, in: run)
+  }
+
+  /// What cannot be removed does no harm, so it ends no training.
+  private static func removeOld(keeping state: State, in run: URL) {
+    let newest = steps(in: run).sorted().suffix(state.configuration.training.keepCheckpoints)
+    for step in steps(in: run) where !newest.contains(step) && step != state.bestStep {
+      // Under another name first: a part of a checkpoint must not look like one.
+      let old = run.appendingPathComponent("\(partialPrefix)\(step).partial")
+      try? AtomicFile.rename(url(step: step, in: run), to: old)
+    }
+    for name in names(in: run) where name.hasPrefix(partialPrefix) {
+      try? FileManager.default.removeItem(at: run.appendingPathComponent(name))
     }
   }
 
-  /// Puts a checkpoint's weights, moments and random state in place.
-  static func load(_ url: URL, parameters: ParameterStore, optimizer: AdamW) throws {
-    _ = try parameters.load(Safetensors.read(url.appendingPathComponent("model.safetensors")).tensors)
-    let saved = try Safetensors.read(url.appendingPathComponent("optimizer.safetensors")).tensors
-    var states: [String: AdamW.State] = [:]
-    for name in optimizer.state.keys {
-      guard let first = saved["first_moment.\(name)"], let second = saved["second_moment.\(name)"],
-        let step = saved["step.\(name)"]
-      else {
-        throw TrainingError("\(url.path) has no optimizer state of \(name): it belongs to another model")
-      }
-      states[name] = AdamW.State(firstMoment: first, secondMoment: second, step: step)
+  // MARK: Reading
+
+  /// First and second moments and step counts, by `AdamW.State`'s parts and parameter.
+  static func tensors(of state: [String: AdamW.State]) -> [(String, Tensor)] {
+    state.sorted { $0.key < $1.key }.flatMap { name, state in
+      [
+        ("first_moment.\(name)", state.firstMoment), ("second_moment.\(name)", state.secondMoment),
+        ("step.\(name)", state.step),
+      ]
     }
-    try optimizer.restore(states)
-    if let random = saved["random_state"] { try Generator.default().setState(random.clone()) }
+  }
+
+  static func optimizerTensors(of url: URL) throws -> [String: Tensor] {
+    try Safetensors.read(url.appendingPathComponent(optimizerName)).tensors
   }
 
   static func state(of url: URL) throws -> State {
     do {
       return try JSONDecoder().decode(
-        State.self, from: Data(contentsOf: url.appendingPathComponent("state.json")))
+        State.self, from: Data(contentsOf: url.appendingPathComponent(stateName)))
     } catch {
       throw TrainingError("\(url.path) is no checkpoint of this program: \(error.localizedDescription)")
     }
+  }
+}
+
+/// Writes checkpoints while training goes on, one after the other.
+final class CheckpointWriter {
+  private let run: URL
+  private var writing: Task<Void, any Error>?
+
+  init(_ run: URL) { self.run = run }
+
+  /// Waits for the checkpoint before, and begins to write this one.
+  /// - Throws: `TrainingError` when the one before could not be written.
+  func write(_ snapshot: Checkpoint.Snapshot) async throws {
+    try await finish()
+    writing = Task.detached { [run] in try Checkpoint.write(snapshot, in: run) }
+  }
+
+  /// Waits until all is written.
+  func finish() async throws {
+    defer { writing = nil }
+    try await writing?.value
   }
 }

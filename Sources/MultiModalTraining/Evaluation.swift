@@ -19,23 +19,27 @@ public struct Evaluation: Sendable {
   /// compared with all its texts.
   /// - Parameter report: gets the pictures done and in all
   public static func run(
-    _ captioner: Captioner, on folder: ImageFolder, request: Captioner.Request = .init(), batchSize: Int = 16,
+    _ captioner: Captioner, on dataset: any Dataset, request: Captioner.Request = .init(),
+    batchSize: Int = 16,
     report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) async throws -> Evaluation {
     var results: [Result] = []
     // Pictures of one prompt share a batch.
-    let groups = Dictionary(grouping: jobs(of: folder.samples), by: \.prompt)
+    let groups = try Dictionary(grouping: jobs(of: dataset), by: \.prompt)
     let count = groups.values.map(\.count).reduce(0, +)
     for (prompt, jobs) in groups.sorted(by: { $0.key ?? "" < $1.key ?? "" }) {
       var request = request
       request.prompt = prompt
       for start in stride(from: 0, to: jobs.count, by: batchSize) {
         let batch = jobs[start..<min(start + batchSize, jobs.count)]
-        let pictures = try batch.map { try captioner.processor($0.picture) }
+        let pictures = try batch.map {
+          try captioner.processor(
+            $0.picture.decoded(longestSide: nil, limits: captioner.processor.configuration.limits))
+        }
         for (job, captions) in zip(batch, try await captioner.caption(pictures, request)) {
           results.append(
             Result(
-              picture: job.picture.lastPathComponent, expected: job.texts,
+              picture: job.picture.name, expected: job.texts,
               generated: captions.first?.text ?? ""))
         }
         try Task.checkCancellation()
@@ -48,53 +52,55 @@ public struct Evaluation: Sendable {
   }
 
   /// A picture, its prompt, and all texts that are right for both.
-  struct Job {
-    let picture: URL
+  struct Job: Sendable {
+    let picture: StoredPicture
     let prompt: String?
     var texts: [String]
   }
 
   /// Samples of one picture and prompt as one, in the order in which they first come.
-  static func jobs(of samples: [ImageFolder.Sample]) -> [Job] {
-    struct Key: Hashable {
-      let picture: URL
-      let prompt: String?
-    }
-    var jobs: [Job] = []
-    var places: [Key: Int] = [:]
-    for sample in samples {
-      let key = Key(picture: sample.picture.standardizedFileURL, prompt: sample.prompt)
-      if let place = places[key] {
-        jobs[place].texts.append(sample.text)
-      } else {
-        places[key] = jobs.count
-        jobs.append(Job(picture: sample.picture, prompt: sample.prompt, texts: [sample.text]))
-      }
-    }
-    return jobs
+  static func jobs(of dataset: any Dataset) throws -> [Job] {
+    var all = HeldOutTexts(count: .max, seed: 0)
+    try dataset.forEach { all.add($0) }
+    return all.jobs
   }
 
-  /// The mean cross-entropy per token of a folder's texts.
+  /// The mean cross-entropy per token of a dataset's texts.
   /// - Parameters:
   ///   - precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
-  ///   - report: gets the pictures done and in all
+  ///   - report: gets the samples done and in all
   public static func loss(
-    of model: ModelFolder, on folder: ImageFolder, precision: Precision? = nil, device: Device = .cpu,
+    of model: ModelFolder, on dataset: any Dataset, precision: Precision? = nil, device: Device = .cpu,
     batchSize: Int = 16, report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
-  ) throws -> Double {
+  ) async throws -> Double {
     let network = try model.model(precision: precision ?? model.precision() ?? .float32, device: device)
-    let loader = try BatchLoader(
-      folder, tokenizer: model.tokenizer(), processor: model.processor(), augmentation: nil,
-      maxSeqLen: network.configuration.maxSeqLen, batchSize: batchSize, seed: 0)
+    let encoder = ExampleEncoder(
+      tokenizer: try model.tokenizer(), maxSeqLen: network.configuration.maxSeqLen)
+    var count = 0
+    try dataset.forEach { _ in count += 1 }
+    let loader = BatchLoader(
+      dataset, count: count, encoder: encoder,
+      order: SampleOrder(batchSize: batchSize, shuffleBuffer: 1, bucketBatches: 1, seed: 0),
+      processor: try model.processor(), keepsRest: true)
+    var batches = loader.prefetch(0..<loader.batchesPerEpoch, workers: 4)
     var total = 0.0
     var tokens = 0
-    for range in loader.batchesInOrder() {
-      let batch = try loader.batch(of: range)
-      let loss = try withoutGradients { try TrainingStep.loss(network, batch, device: device) }
-      total += Double(try loss.item(Float.self)) * Double(batch.targetCount)
-      tokens += batch.targetCount
-      try Task.checkCancellation()
-      report(range.upperBound, folder.samples.count)
+    var done = 0
+    do {
+      while let loaded = try await batches.next() {
+        guard let batch = loaded.batch, loaded.damaged.isEmpty else {
+          throw TrainingError(loaded.damaged.first ?? "\(dataset.url.path) has an empty batch")
+        }
+        let loss = try withoutGradients { try TrainingStep.loss(network, batch, device: device) }
+        total += Double(try loss.item(Float.self)) * Double(batch.targetCount)
+        tokens += batch.targetCount
+        done += loaded.samples.count
+        try Task.checkCancellation()
+        report(done, count)
+      }
+    } catch {
+      await batches.finish()
+      throw error
     }
     return total / Double(tokens)
   }

@@ -1,8 +1,16 @@
 import Foundation
 
-/// A linear rise to `peak` over `warmupSteps`, then half a cosine down to `minimum` at `steps`
-/// (Loshchilov & Hutter, 2017).
-struct LearningRateSchedule: Sendable {
+/// A linear rise to `peak` over `warmupSteps`, then a fall to `minimum` at `steps`.
+public struct LearningRateSchedule: Sendable {
+  public enum Shape: String, Codable, Sendable, CaseIterable {
+    /// Half a cosine (Loshchilov & Hutter, 2017).
+    case cosine
+    case linear
+    /// No fall.
+    case constant
+  }
+
+  let shape: Shape
   let peak: Double
   let minimum: Double
   let warmupSteps: Int
@@ -12,6 +20,10 @@ struct LearningRateSchedule: Sendable {
   func callAsFunction(_ step: Int) -> Double {
     if step < warmupSteps { return peak * Double(step + 1) / Double(warmupSteps) }
     let progress = min(1, Double(step - warmupSteps) / Double(max(1, steps - warmupSteps)))
-    return minimum + (peak - minimum) * (1 + cos(.pi * progress)) / 2
+    return switch shape {
+    case .cosine: minimum + (peak - minimum) * (1 + cos(.pi * progress)) / 2
+    case .linear: peak + (minimum - peak) * progress
+    case .constant: peak
+    }
   }
 }

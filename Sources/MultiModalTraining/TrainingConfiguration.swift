@@ -12,7 +12,9 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// How views of the training pictures are drawn; nil shows the pictures as they are.
   public var augmentation: PictureAugmentation.Configuration?
   public var tokenizer = Vocabulary()
+  public var data = DataReading()
   public var training = Training()
+  public var distributed = Distribution()
 
   /// How a vocabulary is made from the training texts where no tokenizer is given.
   public struct Vocabulary: Codable, Sendable, Equatable {
@@ -25,10 +27,55 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     }
   }
 
+  /// How samples are read.
+  public struct DataReading: Codable, Sendable, Equatable {
+    /// Samples that wait to be drawn from: the larger, the better mixed. A dataset that fits is mixed perfectly.
+    public var shuffleBuffer = 10_000
+    /// So many batches are cut from samples sorted by length, which saves padding; 1 leaves lengths mixed.
+    public var bucketBatches = 1
+    /// Batches that are made at once, ahead of their use.
+    public var workers = 4
+    /// The share of an epoch's pictures that may be missing or damaged before training stops.
+    public var maxDamagedShare = 0.01
+
+    enum CodingKeys: String, CodingKey {
+      case shuffleBuffer = "shuffle_buffer"
+      case bucketBatches = "bucket_batches"
+      case workers
+      case maxDamagedShare = "max_damaged_share"
+    }
+  }
+
+  /// How several processes train together.
+  public struct Distribution: Codable, Sendable, Equatable {
+    /// Gradients are summed over processes in buckets of this size, while others are still computed.
+    public var bucketMegabytes = 25.0
+    /// Each process keeps the optimizer's state of its share of the parameters alone (ZeRO, stage 1).
+    public var shardOptimizer = false
+    /// How long a process waits for the others before it gives up.
+    public var timeoutSeconds = 600
+
+    enum CodingKeys: String, CodingKey {
+      case bucketMegabytes = "bucket_megabytes"
+      case shardOptimizer = "shard_optimizer"
+      case timeoutSeconds = "timeout_seconds"
+    }
+  }
+
+  /// Adapters beside frozen weights (LoRA).
+  public struct LowRankAdaptation: Codable, Sendable, Equatable {
+    /// Of the adapters; 0 trains the weights themselves.
+    public var rank = 0
+    public var alpha = 16.0
+    /// Parts of layers' names, such as `to_q`; empty for all linear layers.
+    public var layers: [String] = []
+  }
+
   /// The optimisation.
   public struct Training: Codable, Sendable, Equatable {
     /// Rounds through the pictures, each in an order of its own; the few that fill no whole batch at its end are left out.
     public var epochs = 10
+    /// Samples of a batch, over all processes together: their number changes nothing else.
     public var batchSize = 32
     /// Batches whose gradients one step adds up: the effect of a batch so many times as large, in the memory of one.
     public var gradientAccumulationSteps = 1
@@ -38,22 +85,49 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var activationCheckpointing = false
     /// The learning rate after the warm-up.
     public var learningRate = 1e-3
-    /// The learning rate at the end.
+    /// The learning rate at the end, unless the schedule is constant.
     public var minLearningRate = 1e-5
     public var warmupSteps = 100
+    /// How the learning rate falls after the warm-up.
+    public var schedule = LearningRateSchedule.Shape.cosine
+    /// The share of a target's probability that goes to all tokens alike.
+    public var labelSmoothing = 0.0
     /// AdamW's decay of matrices; vectors (norms, biases) and embeddings have none.
     public var weightDecay = 0.05
     public var beta1 = 0.9
     public var beta2 = 0.98
     /// The largest norm of all gradients together.
     public var clipNorm = 1.0
+    /// Validates and exports the exponential moving average of the weights with this decay, such as 0.999; 0 for the weights
+    /// themselves.
+    public var emaDecay = 0.0
+    /// Parts of the model that stay as they are: beginnings of parameters' names, such as `encoder`.
+    public var freeze: [String] = []
+    public var lora = LowRankAdaptation()
     public var seed: UInt64 = 0
     /// Steps between two validations.
     public var validationEvery = 500
+    /// Held-out samples for which a validation also generates texts, to compare them with the true ones.
+    public var generatedSamples = 64
+    /// Validations without a better loss after which training ends; 0 for none.
+    public var earlyStopPatience = 0
     /// Steps between two checkpoints.
     public var checkpointEvery = 500
+    /// Checkpoints that are kept, besides the one of the best validation.
+    public var keepCheckpoints = 3
+    /// Steps in a row that may be left out because loss or gradients are not finite.
+    public var maxSkippedSteps = 5
+    /// Which weights the finished model has.
+    public var export = Export.last
     /// What the finished model's weights are stored as; they are trained in float32.
     public var weights = Weights.float32
+
+    public enum Export: String, Codable, Sendable {
+      /// Those after the last step.
+      case last
+      /// Those of the best validation.
+      case best
+    }
 
     public enum Weights: String, Codable, Sendable {
       case float32
@@ -63,7 +137,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-      case epochs, beta1, beta2, seed, weights, precision
+      case epochs, beta1, beta2, seed, weights, precision, schedule, freeze, lora, export
       case batchSize = "batch_size"
       case gradientAccumulationSteps = "gradient_accumulation_steps"
       case activationCheckpointing = "activation_checkpointing"
@@ -72,6 +146,12 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       case warmupSteps = "warmup_steps"
       case weightDecay = "weight_decay"
       case clipNorm = "clip_norm"
+      case labelSmoothing = "label_smoothing"
+      case emaDecay = "ema_decay"
+      case generatedSamples = "generated_samples"
+      case earlyStopPatience = "early_stop_patience"
+      case keepCheckpoints = "keep_checkpoints"
+      case maxSkippedSteps = "max_skipped_steps"
       case validationEvery = "validation_every"
       case checkpointEvery = "checkpoint_every"
     }
@@ -112,35 +192,81 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       )
     }
     try model.validateImage(height: size.height, width: size.width)
+    try data.validate()
+    try distributed.validate()
+    try training.validate()
+  }
+}
+
+/// - Throws: `TrainingError` with what is allowed, unless the value is in the range.
+private func check<Value: Comparable>(_ name: String, _ value: Value, _ allowed: ClosedRange<Value>) throws {
+  guard allowed.contains(value) else {
+    throw TrainingError("\(name) must be from \(allowed.lowerBound) to \(allowed.upperBound), got \(value)")
+  }
+}
+
+extension TrainingConfiguration.DataReading {
+  func validate() throws {
+    try check("data.shuffle_buffer", shuffleBuffer, 1...100_000_000)
+    try check("data.bucket_batches", bucketBatches, 1...100_000)
+    try check("data.workers", workers, 1...1024)
+    try check("data.max_damaged_share", maxDamagedShare, 0...1)
+  }
+}
+
+extension TrainingConfiguration.Distribution {
+  func validate() throws {
+    try check("distributed.bucket_megabytes", bucketMegabytes, 0.001...10_000)
+    try check("distributed.timeout_seconds", timeoutSeconds, 1...86_400)
+  }
+}
+
+extension TrainingConfiguration.Training {
+  func validate() throws {
+    func check<Value: Comparable>(_ name: String, _ value: Value, _ allowed: ClosedRange<Value>) throws {
+      try MultiModalTraining.check("training.\(name)", value, allowed)
+    }
     func positive(_ name: String, _ value: Int) throws {
       guard value > 0 else { throw TrainingError("training.\(name) must be at least 1, got \(value)") }
       guard value <= 1_000_000 else {
         throw TrainingError("training.\(name) must be at most 1000000, got \(value)")
       }
     }
-    try positive("epochs", training.epochs)
-    try positive("batch_size", training.batchSize)
-    try positive("gradient_accumulation_steps", training.gradientAccumulationSteps)
-    try positive("validation_every", training.validationEvery)
-    try positive("checkpoint_every", training.checkpointEvery)
-    guard training.warmupSteps >= 0 else {
-      throw TrainingError("training.warmup_steps must be at least 0, got \(training.warmupSteps)")
+    try positive("epochs", epochs)
+    try positive("batch_size", batchSize)
+    try positive("gradient_accumulation_steps", gradientAccumulationSteps)
+    try positive("validation_every", validationEvery)
+    try positive("checkpoint_every", checkpointEvery)
+    try positive("keep_checkpoints", keepCheckpoints)
+    try positive("max_skipped_steps", maxSkippedSteps)
+    try check("warmup_steps", warmupSteps, 0...1_000_000_000)
+    guard learningRate > 0, learningRate.isFinite else {
+      throw TrainingError("training.learning_rate must be above 0, got \(learningRate)")
     }
-    guard training.learningRate > 0, training.learningRate.isFinite else {
-      throw TrainingError("training.learning_rate must be above 0, got \(training.learningRate)")
-    }
-    guard (0...training.learningRate).contains(training.minLearningRate) else {
+    guard (0...learningRate).contains(minLearningRate) else {
       throw TrainingError(
-        "training.min_learning_rate must be from 0 to learning_rate, got \(training.minLearningRate)")
+        "training.min_learning_rate must be from 0 to learning_rate, got \(minLearningRate)")
     }
-    guard training.weightDecay >= 0, training.clipNorm > 0 else {
+    guard weightDecay >= 0, clipNorm > 0 else {
       throw TrainingError(
-        "training.weight_decay must be at least 0 and clip_norm above 0, got \(training.weightDecay) and "
-          + "\(training.clipNorm)")
+        "training.weight_decay must be at least 0 and clip_norm above 0, got \(weightDecay) and \(clipNorm)")
     }
-    guard (0..<1).contains(training.beta1), (0..<1).contains(training.beta2) else {
+    for (name, value) in [
+      ("beta1", beta1), ("beta2", beta2), ("ema_decay", emaDecay), ("label_smoothing", labelSmoothing),
+    ] {
+      guard (0..<1).contains(value) else {
+        throw TrainingError("training.\(name) must be at least 0 and below 1, got \(value)")
+      }
+    }
+    try check("generated_samples", generatedSamples, 0...1_000_000)
+    try check("early_stop_patience", earlyStopPatience, 0...1_000_000)
+    try check("lora.rank", lora.rank, 0...4096)
+    guard lora.alpha > 0, lora.alpha.isFinite else {
+      throw TrainingError("training.lora.alpha must be above 0, got \(lora.alpha)")
+    }
+    guard lora.rank == 0 || freeze.isEmpty else {
       throw TrainingError(
-        "training.beta1 and beta2 must be in [0, 1), got \(training.beta1) and \(training.beta2)")
+        "training.freeze must be empty with lora, which freezes everything but its adapters")
     }
   }
 }

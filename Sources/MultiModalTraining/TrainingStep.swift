@@ -15,57 +15,96 @@ public struct TrainingStep {
   public let precision: Precision
   /// The largest norm of all gradients together; nil leaves them as they are.
   public let clipNorm: Double?
+  /// The share of a target's probability that goes to all tokens alike (Szegedy et al., 2016).
+  public let labelSmoothing: Double
+  private let learned: [Parameter]
+  private let processes: DataParallel?
   private let device: Device
 
   public init(
     _ model: GPT4MultiModal, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
-    device: Device
+    labelSmoothing: Double = 0, device: Device
+  ) {
+    self.init(
+      model, optimizer, precision: precision, clipNorm: clipNorm, labelSmoothing: labelSmoothing,
+      processes: nil, device: device)
+  }
+
+  init(
+    _ model: GPT4MultiModal, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
+    labelSmoothing: Double = 0, processes: DataParallel?, device: Device
   ) {
     self.model = model
     self.optimizer = optimizer
     self.precision = precision
     self.clipNorm = clipNorm
+    self.labelSmoothing = labelSmoothing
+    self.processes = processes
     self.device = device
+    learned = model.parameters.trainable.filter(\.value.requiresGrad)
   }
 
   /// - Parameters:
   ///   - batches: whose mean loss, each token alike, the step lowers
   ///   - learningRate: of the optimizer
-  /// - Returns: the loss and, with `clipNorm`, the norm of the gradients before clipping; when one is not finite, nothing
-  ///   was changed
+  /// - Returns: the loss and, with `clipNorm`, the norm of the gradients before clipping; when one is not finite, as without
+  ///   any target, nothing was changed
   public func callAsFunction(_ batches: [Batch], learningRate: Double) throws -> (
     loss: Double, gradientNorm: Double?
   ) {
+    guard !batches.isEmpty else { throw TrainingError("a training step needs at least one batch") }
+    return try self(
+      batches, targetCount: batches.reduce(0) { $0 + $1.targetCount }, learningRate: learningRate)
+  }
+
+  /// - Parameters:
+  ///   - batches: of this process; nil where it has none
+  ///   - targetCount: of all processes' batches
+  func callAsFunction(_ batches: [Batch?], targetCount: Int, learningRate: Double) throws -> (
+    loss: Double, gradientNorm: Double?
+  ) {
+    guard targetCount > 0 else { return (.nan, nil) }
     model.isTraining = true
     defer { model.isTraining = false }
-    try optimizer.zeroGrad()
-    let counts = batches.map(\.targetCount)
-    let total = Double(counts.reduce(0, +))
-    guard !batches.isEmpty else { throw TrainingError("a training step needs at least one batch") }
+    for parameter in learned { try parameter.value.setGrad(nil) }
     var sum = 0.0
-    for (batch, count) in zip(batches, counts) where count > 0 || batches.count == 1 {
-      let share = Double(count) / total
-      let loss = try self.loss(batch)
-      try (batches.count == 1 ? loss : loss * share).backward()
+    for (index, batch) in batches.enumerated() {
+      guard let batch, batch.targetCount > 0 else { continue }
+      processes?.sendsGradients = index == batches.count - 1
+      let share = Double(batch.targetCount) / Double(targetCount)
+      let loss = try self.loss(batch, labelSmoothing: labelSmoothing)
+      try (share == 1 ? loss : loss * share).backward()
       sum += Double(try loss.item(Float.self)) * share
     }
-    let norm = try clipNorm.map { try clipGradNorm(model.parameters.trainable, maxNorm: $0) }
-    if sum.isFinite && norm ?? 0 < .infinity { try optimizer.step(learningRate: learningRate) }
+    if let processes {
+      try processes.finishGradients()
+      sum = try processes.sum([sum])[0]
+    }
+    let norm = try clipNorm.map { try clipGradNorm(learned, maxNorm: $0) }
+    if sum.isFinite && norm ?? 0 < .infinity {
+      try optimizer.step(learningRate: learningRate)
+      try processes?.shareParameters()
+    }
     return (sum, norm)
   }
 
   /// The mean cross-entropy of a batch's targets.
-  public func loss(_ batch: Batch) throws -> Tensor {
+  public func loss(_ batch: Batch) throws -> Tensor { try loss(batch, labelSmoothing: 0) }
+
+  private func loss(_ batch: Batch, labelSmoothing: Double) throws -> Tensor {
     try withAutocast(precision == .bfloat16 ? .bfloat16 : nil, on: device) {
-      try Self.loss(model, batch, device: device)
+      try Self.loss(model, batch, labelSmoothing: labelSmoothing, device: device)
     }
   }
 
-  static func loss(_ model: GPT4MultiModal, _ batch: Batch, device: Device) throws -> Tensor {
+  static func loss(_ model: GPT4MultiModal, _ batch: Batch, labelSmoothing: Double = 0, device: Device) throws
+    -> Tensor
+  {
     // Padding comes after all that counts, so causal attention never sees it, unless positions depend on the length.
     let mask = model.configuration.hasExactCache ? nil : batch.mask
     return try model.loss(
       img: batch.images.to(device: device), text: batch.text.to(device: device),
-      mask: mask?.to(device: device), targets: batch.targets.to(device: device))
+      mask: mask?.to(device: device), targets: batch.targets.to(device: device),
+      labelSmoothing: labelSmoothing)
   }
 }

@@ -44,7 +44,8 @@ enum Program {
   static let root = Command(
     name: "gpt4mm", summary: "Image-and-text models: train, caption, inspect.",
     subcommands: [
-      .caption, .train, .evaluate, .quantize, .bench, .forward, .initialize, .inspect, .tokenizer, .doctor,
+      .caption, .train, .merge, .evaluate, .quantize, .bench, .forward, .initialize, .inspect, .tokenizer,
+      .doctor,
     ])
 
   /// - Returns: the exit code

@@ -4,16 +4,39 @@ import Testing
 @testable import MultiModalTraining
 
 struct EvaluationTests {
-  @Test func textsOfOnePictureAndPromptAreReferencesOfOneText() {
-    func sample(_ name: String, _ prompt: String?, _ text: String) -> ImageFolder.Sample {
-      ImageFolder.Sample(picture: URL(fileURLWithPath: "/pictures/\(name)"), prompt: prompt, text: text)
-    }
-    let jobs = Evaluation.jobs(of: [
-      sample("b.png", nil, "one"), sample("a.png", nil, "two"), sample("b.png", "colour:", "three"),
-      sample("./b.png", nil, "four"), sample("b.png", "", "five"), sample("a.png", nil, "two"),
-    ])
-    #expect(jobs.map(\.picture.lastPathComponent) == ["b.png", "a.png", "b.png", "b.png"])
+  private func sample(_ name: String, _ prompt: String?, _ text: String) -> Sample {
+    let folder = URL(fileURLWithPath: "/pictures")
+    return Sample(
+      picture: StoredPicture(name: name, file: folder.appendingPathComponent(name)), prompt: prompt,
+      text: text)
+  }
+
+  @Test func textsOfOnePictureAndPromptAreReferencesOfOneText() throws {
+    let jobs = try Evaluation.jobs(
+      of: SampleList([
+        sample("b.png", nil, "one"), sample("a.png", nil, "two"), sample("b.png", "colour:", "three"),
+        sample("./b.png", nil, "four"), sample("b.png", "", "five"), sample("a.png", nil, "two"),
+      ]))
+    #expect(jobs.map(\.picture.file.lastPathComponent) == ["b.png", "a.png", "b.png", "b.png"])
     #expect(jobs.map(\.prompt) == [nil, nil, "colour:", ""])
     #expect(jobs.map(\.texts) == [["one", "four"], ["two", "two"], ["three"], ["five"]])
+  }
+
+  @Test func drawnPicturesHaveAllTheirTextsAndAreTheSameInEveryOrder() {
+    let samples = (0..<60).map { sample("\($0 % 20).png", nil, "text \($0)") }
+    func drawn(_ samples: [Sample], _ seed: UInt64 = 3) -> [Evaluation.Job] {
+      var texts = HeldOutTexts(count: 6, seed: seed)
+      for sample in samples { texts.add(sample) }
+      return texts.jobs
+    }
+    let jobs = drawn(samples)
+    #expect(jobs.count == 6)
+    #expect(jobs.allSatisfy { $0.texts.count == 3 })
+    let names = Set(jobs.map(\.picture.name))
+    #expect(Set(drawn(samples.reversed()).map(\.picture.name)) == names)
+    #expect(Set(drawn(samples, 4).map(\.picture.name)) != names)
+    var none = HeldOutTexts(count: 0, seed: 3)
+    none.add(samples[0])
+    #expect(none.jobs.isEmpty)
   }
 }

@@ -53,13 +53,95 @@ import Testing
     #expect("\(error as Any)".contains(message), "\(error as Any)")
   }
 
-  @Test func theLearningRateWarmsUpAndFollowsACosine() {
-    let schedule = LearningRateSchedule(peak: 1, minimum: 0.1, warmupSteps: 10, steps: 110)
-    #expect(schedule(0) == 0.1)
-    #expect(schedule(9) == 1)
-    #expect(schedule(10) == 1)
-    #expect(abs(schedule(60) - 0.55) < 1e-12)
-    #expect(abs(schedule(110) - 0.1) < 1e-12)
-    #expect(abs(schedule(1000) - 0.1) < 1e-12)
+  @Test(arguments: [
+    (#"{"data": {"shuffle_buffer": 0}}"#, "data.shuffle_buffer must be from 1 to"),
+    (#"{"data": {"bucket_batches": 0}}"#, "data.bucket_batches must be from 1 to"),
+    (#"{"data": {"workers": 0}}"#, "data.workers must be from 1 to 1024, got 0"),
+    (#"{"data": {"workers": 1025}}"#, "data.workers must be from 1 to 1024, got 1025"),
+    (#"{"data": {"max_damaged_share": 1.5}}"#, "data.max_damaged_share must be from 0.0 to 1.0, got 1.5"),
+    (#"{"data": {"max_damaged_share": -0.1}}"#, "data.max_damaged_share"),
+    (#"{"data": {"worker": 2}}"#, #""data.worker" is not known"#),
+    (#"{"distributed": {"bucket_megabytes": 0}}"#, "distributed.bucket_megabytes must be from"),
+    (
+      #"{"distributed": {"timeout_seconds": 0}}"#,
+      "distributed.timeout_seconds must be from 1 to 86400, got 0"
+    ),
+    (#"{"distributed": {"shard_optimizer": "no"}}"#, "distributed.shard_optimizer must be of type Bool"),
+    (#"{"training": {"keep_checkpoints": 0}}"#, "training.keep_checkpoints must be at least 1, got 0"),
+    (#"{"training": {"max_skipped_steps": 0}}"#, "training.max_skipped_steps must be at least 1, got 0"),
+    (#"{"training": {"warmup_steps": -1}}"#, "training.warmup_steps must be from 0"),
+    (#"{"training": {"schedule": "step"}}"#, "training.schedule has a value that is not known"),
+    (#"{"training": {"export": "worst"}}"#, "training.export has a value that is not known"),
+    (
+      #"{"training": {"label_smoothing": 1}}"#,
+      "training.label_smoothing must be at least 0 and below 1, got 1.0"
+    ),
+    (#"{"training": {"ema_decay": 1}}"#, "training.ema_decay must be at least 0 and below 1, got 1.0"),
+    (#"{"training": {"ema_decay": -0.5}}"#, "training.ema_decay must be at least 0 and below 1, got -0.5"),
+    (#"{"training": {"generated_samples": -1}}"#, "training.generated_samples must be from 0"),
+    (#"{"training": {"early_stop_patience": -1}}"#, "training.early_stop_patience must be from 0"),
+    (#"{"training": {"lora": {"rank": -1}}}"#, "training.lora.rank must be from 0 to 4096, got -1"),
+    (#"{"training": {"lora": {"rank": 4097}}}"#, "training.lora.rank must be from 0 to 4096, got 4097"),
+    (#"{"training": {"lora": {"alpha": 0}}}"#, "training.lora.alpha must be above 0, got 0.0"),
+    (#"{"training": {"lora": {"r": 4}}}"#, #""training.lora.r" is not known"#),
+    (
+      #"{"training": {"lora": {"rank": 4}, "freeze": ["encoder"]}}"#,
+      "training.freeze must be empty with lora"
+    ),
+    (#"{"training": {"freeze": "encoder"}}"#, "training.freeze must be of type Array"),
+    (
+      #"{"training": {"min_learning_rate": 1}}"#, "training.min_learning_rate must be from 0 to learning_rate"
+    ),
+  ])
+  func aWrongNewSettingIsNamed(json: String, message: String) throws {
+    let error = #expect(throws: (any Error).self) { try read(json) }
+    #expect("\(error as Any)".contains(message), "\(error as Any)")
+  }
+
+  @Test func everySettingIsWrittenAsItIsRead() throws {
+    let settings = try read(
+      #"""
+      {"data": {"shuffle_buffer": 5, "bucket_batches": 2, "workers": 3, "max_damaged_share": 0.5},
+       "distributed": {"bucket_megabytes": 1.5, "shard_optimizer": true, "timeout_seconds": 7},
+       "training": {"schedule": "linear", "label_smoothing": 0.1, "ema_decay": 0.99, "freeze": ["encoder"],
+         "generated_samples": 3, "early_stop_patience": 2, "keep_checkpoints": 4, "max_skipped_steps": 6,
+         "export": "best"}}
+      """#)
+    #expect(settings.data.shuffleBuffer == 5 && settings.data.bucketBatches == 2)
+    #expect(settings.data.workers == 3 && settings.data.maxDamagedShare == 0.5)
+    #expect(settings.distributed.bucketMegabytes == 1.5 && settings.distributed.shardOptimizer)
+    #expect(settings.distributed.timeoutSeconds == 7)
+    #expect(settings.training.schedule == .linear && settings.training.labelSmoothing == 0.1)
+    #expect(settings.training.emaDecay == 0.99 && settings.training.freeze == ["encoder"])
+    #expect(settings.training.generatedSamples == 3 && settings.training.earlyStopPatience == 2)
+    #expect(settings.training.keepCheckpoints == 4 && settings.training.maxSkippedSteps == 6)
+    #expect(settings.training.export == .best)
+    let written = try JSONEncoder().encode(settings)
+    #expect(try read(String(decoding: written, as: UTF8.self)) == settings)
+    let lora = try read(#"{"training": {"lora": {"rank": 4, "layers": ["to_q"]}}}"#).training.lora
+    #expect(lora.rank == 4 && lora.alpha == 16 && lora.layers == ["to_q"])
+  }
+
+  @Test func theLearningRateWarmsUpAndFollowsItsShape() {
+    func schedule(_ shape: LearningRateSchedule.Shape, warmup: Int = 10) -> LearningRateSchedule {
+      LearningRateSchedule(shape: shape, peak: 1, minimum: 0.1, warmupSteps: warmup, steps: 110)
+    }
+    for shape in LearningRateSchedule.Shape.allCases {
+      #expect(schedule(shape)(0) == 0.1)
+      #expect(schedule(shape)(9) == 1)
+      #expect(schedule(shape)(10) == 1)
+      #expect(schedule(shape, warmup: 0)(0) == 1)
+      #expect(schedule(shape, warmup: 200)(109) == 0.55)
+    }
+    let cosine = schedule(.cosine)
+    #expect(abs(cosine(60) - 0.55) < 1e-12)
+    #expect(abs(cosine(35) - (0.1 + 0.45 * (1 + 0.5.squareRoot()))) < 1e-12)
+    #expect(abs(cosine(110) - 0.1) < 1e-12)
+    #expect(abs(cosine(1000) - 0.1) < 1e-12)
+    let linear = schedule(.linear)
+    #expect(abs(linear(35) - 0.775) < 1e-12)
+    #expect(abs(linear(110) - 0.1) < 1e-12)
+    #expect(abs(linear(1000) - 0.1) < 1e-12)
+    #expect(schedule(.constant)(60) == 1 && schedule(.constant)(1000) == 1)
   }
 }

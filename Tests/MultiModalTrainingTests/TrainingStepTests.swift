@@ -17,10 +17,13 @@ import Torch
   }
 
   private func step(
-    _ model: GPT4MultiModal, precision: TrainingStep.Precision = .float32, clipNorm: Double? = nil
+    _ model: GPT4MultiModal, precision: TrainingStep.Precision = .float32, clipNorm: Double? = nil,
+    labelSmoothing: Double = 0
   ) throws -> TrainingStep {
     let optimizer = try AdamW(groups: [.init(parameters: model.parameters.trainable, weightDecay: 0.01)])
-    return TrainingStep(model, optimizer, precision: precision, clipNorm: clipNorm, device: .cpu)
+    return TrainingStep(
+      model, optimizer, precision: precision, clipNorm: clipNorm, labelSmoothing: labelSmoothing, device: .cpu
+    )
   }
 
   /// Rows of texts, the first `given` tokens of which are not learned.
@@ -136,6 +139,29 @@ import Torch
   }
 }
 
+extension TrainingStepTests {
+  @Test func smoothedTargetsGiveEveryTokenAShare() throws {
+    let (smooth, smoothing) = (try model(), 0.2)
+    let batch = try batch(rows: 0..<4, given: [0, 1, 2, 3])
+    let logits = try withoutGradients { try smooth(batch.images, batch.text) }
+    let logs = try logits.logSoftmax().array(of: Float.self).map(Double.init)
+    let targets = try batch.targets.array(of: Int.self)
+    var expected = 0.0
+    for (place, target) in targets.enumerated() where target != GPT4MultiModal.ignored {
+      let row = 20 * (place / 6 * 7 + place % 6)
+      let mean = logs[row..<row + 20].reduce(0, +) / 20
+      expected -= (1 - smoothing) * logs[row + target] + smoothing * mean
+    }
+    expected /= Double(batch.targetCount)
+    let step = try step(smooth, labelSmoothing: smoothing)
+    // What is validated has no smoothing.
+    let plain = try withoutGradients { try step.loss(batch).item(Float.self) }
+    let loss = try step([batch], learningRate: 1e-3).loss
+    #expect(abs(loss - expected) < 1e-5)
+    #expect(abs(Double(plain) - expected) > 1e-4)
+  }
+}
+
 @Suite struct TrainingSettingsTests {
   private func read(_ json: String) throws -> TrainingConfiguration {
     let folder = try TemporaryFolder()
@@ -184,7 +210,7 @@ import Torch
 }
 
 @Suite struct EvaluationLossTests {
-  @Test func theLossIsTheMeanOverAllTokensOfTheFolder() throws {
+  @Test func theLossIsTheMeanOverAllTokensOfTheFolder() async throws {
     let folder = try TemporaryFolder()
     let texts = [("a", "red square"), ("b", "blue"), ("c", "a green square and more")]
     var lines = ""
@@ -221,11 +247,13 @@ import Torch
     let model = try ModelFolder(place).model()
     var (total, count) = (0.0, 0)
     let data = try ImageFolder(folder.url)
-    for sample in data.samples {
+    for sample in try data.all() {
       let given = try tokenizer.encodePrompt(sample.prompt)
       let tokens = try given + tokenizer.encode(sample.text, addEOS: true)
       let logits = try withoutGradients {
-        try model(Tensor(processor(sample.picture)), Tensor(tokens, shape: [1, tokens.count]))
+        try model(
+          Tensor(processor(Picture(contentsOf: sample.picture.file))),
+          Tensor(tokens, shape: [1, tokens.count]))
       }
       let logProbabilities = try logits.logSoftmax().array(of: Float.self)
       for position in given.count..<tokens.count {
@@ -236,7 +264,8 @@ import Torch
     let expected = total / Double(count)
     for batchSize in [1, 2, 16] {
       var seen: [Int] = []
-      let loss = try Evaluation.loss(of: ModelFolder(place), on: data, batchSize: batchSize) { done, all in
+      let loss = try await Evaluation.loss(of: ModelFolder(place), on: data, batchSize: batchSize) {
+        done, all in
         #expect(all == 3)
         seen.append(done)
       }
@@ -246,7 +275,7 @@ import Torch
     for (precision, tolerance) in [
       (Precision.bfloat16, 0.02), (.int8, 0.05), (.int8WeightOnly, 0.02), (.int4WeightOnly, 0.3),
     ] {
-      let loss = try Evaluation.loss(of: ModelFolder(place), on: data, precision: precision)
+      let loss = try await Evaluation.loss(of: ModelFolder(place), on: data, precision: precision)
       #expect(abs(loss - expected) < tolerance, "\(precision)")
     }
   }

@@ -6,8 +6,8 @@ import Torch
     "RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node1", "MASTER_PORT": "29500",
   ]
   private static let slurm = [
-    "SLURM_JOB_ID": "30001", "SLURM_PROCID": "2", "SLURM_NTASKS": "4", "SLURM_LOCALID": "0",
-    "SLURM_JOB_NODELIST": "gpu[07-09,12]",
+    "SLURM_JOB_ID": "30001", "SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "0",
+    "SLURM_STEP_NODELIST": "gpu[07-09,12]",
   ]
   private static let openMPI = [
     "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0",
@@ -40,7 +40,7 @@ import Torch
     #expect(
       found == (try ProcessGroupConfiguration(rank: 2, size: 4, localRank: 0, address: "gpu07", port: 20001)))
     let given = try parse(
-      Self.slurm, ["MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4000", "SLURM_JOB_NODELIST": nil])
+      Self.slurm, ["MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4000", "SLURM_STEP_NODELIST": nil])
     #expect(given?.address == "10.0.0.1" && given?.port == 4000)
   }
 
@@ -50,7 +50,7 @@ import Torch
     ("rack[1-2]n[03-04]", "rack1n03"), ("x,node[01-04]", "x"), ("gpu-a[9-11]", "gpu-a9"),
   ])
   func firstHost(of list: String, is host: String) throws {
-    #expect(try parse(Self.slurm, ["SLURM_JOB_NODELIST": list])?.address == host)
+    #expect(try parse(Self.slurm, ["SLURM_STEP_NODELIST": list])?.address == host)
   }
 
   @Test func openMPIsVariables() throws {
@@ -73,8 +73,9 @@ import Torch
     #expect(try parse(["MASTER_ADDR": "node1", "MASTER_PORT": "29500"]) == nil)
     #expect(try parse(["RANK": "0", "WORLD_SIZE": "1"]) == nil)
     #expect(try parse(Self.slurm, ["SLURM_PROCID": nil]) == nil)
-    #expect(try parse(Self.slurm, ["SLURM_PROCID": "0", "SLURM_NTASKS": "1"]) == nil)
-    #expect(try parse(Self.slurm, ["SLURM_PROCID": "0", "SLURM_NTASKS": nil, "SLURM_JOB_ID": nil]) == nil)
+    #expect(try parse(Self.slurm, ["SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"]) == nil)
+    #expect(
+      try parse(Self.slurm, ["SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": nil, "SLURM_JOB_ID": nil]) == nil)
     #expect(try parse(["OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"]) == nil)
   }
 
@@ -93,12 +94,13 @@ import Torch
 
   @Test(
     arguments: [
-      ("SLURM_PROCID", "4"), ("SLURM_PROCID", "x"), ("SLURM_NTASKS", "0"), ("SLURM_NTASKS", "many"),
+      ("SLURM_PROCID", "4"), ("SLURM_PROCID", "x"), ("SLURM_STEP_NUM_TASKS", "0"),
+      ("SLURM_STEP_NUM_TASKS", "many"),
       ("SLURM_LOCALID", "-1"), ("SLURM_LOCALID", nil), ("SLURM_JOB_ID", "x"), ("SLURM_JOB_ID", nil),
-      ("SLURM_JOB_NODELIST", nil), ("SLURM_JOB_NODELIST", ""), ("SLURM_JOB_NODELIST", "node["),
-      ("SLURM_JOB_NODELIST", "node[]"), ("SLURM_JOB_NODELIST", "node]1["),
-      ("SLURM_JOB_NODELIST", "node[a-b]"),
-      ("SLURM_JOB_NODELIST", "n[[1]]"), ("SLURM_JOB_NODELIST", ",b"), ("MASTER_PORT", "70000"),
+      ("SLURM_STEP_NODELIST", nil), ("SLURM_STEP_NODELIST", ""), ("SLURM_STEP_NODELIST", "node["),
+      ("SLURM_STEP_NODELIST", "node[]"), ("SLURM_STEP_NODELIST", "node]1["),
+      ("SLURM_STEP_NODELIST", "node[a-b]"),
+      ("SLURM_STEP_NODELIST", "n[[1]]"), ("SLURM_STEP_NODELIST", ",b"), ("MASTER_PORT", "70000"),
     ] as [(String, String?)])
   func slurmsHostileValues(name: String, value: String?) throws { try expectRefused(Self.slurm, name, value) }
 

@@ -6,6 +6,17 @@ public struct SplitMix64: RandomNumberGenerator, Codable, Equatable, Sendable {
 
   public init(seed: UInt64) { state = seed }
 
+  /// A generator of its own for every seed and place, such as a sample's number in an epoch. Places near each other have
+  /// nothing in common, as states near each other would.
+  public init(seed: UInt64, place: Int...) {
+    var hash = seed
+    for part in place {
+      var mixer = SplitMix64(seed: hash ^ UInt64(bitPattern: Int64(part)))
+      hash = mixer.next()
+    }
+    state = hash
+  }
+
   public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state

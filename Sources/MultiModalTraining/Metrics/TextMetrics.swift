@@ -32,6 +32,15 @@ public struct TextMetrics: Sendable, Equatable, Codable {
     case cider, count
   }
 
+  /// By the names that they have in JSON.
+  var values: [(name: String, value: Double)] {
+    let values: [(CodingKeys, Double)] = [
+      (.exactMatch, exactMatch), (.tokenF1, tokenF1), (.characterErrorRate, characterErrorRate),
+      (.wordErrorRate, wordErrorRate), (.bleu4, bleu4), (.rougeL, rougeL), (.cider, cider),
+    ]
+    return values.map { ($0.0.rawValue, $0.1) }
+  }
+
   /// A generated text and its references, at least one.
   typealias Pair = (generated: String, references: [String])
 

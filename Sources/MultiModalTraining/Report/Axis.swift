@@ -15,8 +15,7 @@ struct Axis {
     let magnitude = max(abs(low), abs(high))
     // No tick could tell such numbers apart.
     if high - low <= max(1e-6 * magnitude, 1e-100) {
-      let margin = magnitude > 1e-99 ? magnitude / 2 : 1
-      (low, high) = (low - margin, high + margin)
+      (low, high) = magnitude > 1e-99 ? (low - magnitude / 2, high + magnitude / 2) : (0, 1)
     }
     let rough = (high - low) / Double(count)
     let power = pow(10, floor(log10(rough)))

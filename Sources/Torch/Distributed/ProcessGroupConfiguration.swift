@@ -84,12 +84,14 @@ private struct LauncherVariables {
   }
 
   func slurm() throws -> ProcessGroupConfiguration? {
-    // A shell of salloc has no SLURM_PROCID, a script of sbatch perhaps no SLURM_NTASKS; a process of srun has both.
-    guard has("SLURM_PROCID"), has("SLURM_NTASKS"), environment["SLURM_NTASKS"] != "1" else { return nil }
-    let (rank, size, localRank) = try ranks("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")
+    // A script of sbatch has SLURM_PROCID too, and is one process; what srun starts belongs to a step.
+    guard has("SLURM_PROCID"), has("SLURM_STEP_NUM_TASKS"), environment["SLURM_STEP_NUM_TASKS"] != "1" else {
+      return nil
+    }
+    let (rank, size, localRank) = try ranks("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
     let address =
       try has("MASTER_ADDR")
-      ? text("MASTER_ADDR", beside: "SLURM_PROCID") : firstHost("SLURM_JOB_NODELIST", beside: "SLURM_PROCID")
+      ? text("MASTER_ADDR", beside: "SLURM_PROCID") : firstHost("SLURM_STEP_NODELIST", beside: "SLURM_PROCID")
     let port = try port(
       derived: has("MASTER_PORT")
         ? nil : 10000 + integer("SLURM_JOB_ID", 0...Int.max, beside: "SLURM_PROCID") % 20000)

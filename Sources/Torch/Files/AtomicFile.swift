@@ -39,15 +39,28 @@ package enum AtomicFile {
         }
       }
       guard fsync(descriptor) == 0 else { throw fail(url.path) }
-      guard rename(temporary.path, url.path) == 0 else { throw fail(url.path) }
+      guard Foundation.rename(temporary.path, url.path) == 0 else { throw fail(url.path) }
     } catch {
       unlink(temporary.path)
       throw error
     }
-    let folder = open(url.deletingLastPathComponent().path, O_RDONLY)
-    if folder >= 0 {
-      fsync(folder)
-      close(folder)
+    sync(url.deletingLastPathComponent())
+  }
+
+  /// Gives a file or folder another name in the same folder, for good when it returns.
+  package static func rename(_ url: URL, to other: URL) throws {
+    guard Foundation.rename(url.path, other.path) == 0 else {
+      throw FileError("\(other.path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+    sync(other.deletingLastPathComponent())
+  }
+
+  /// Sees to it that a folder's names outlast a power failure.
+  private static func sync(_ folder: URL) {
+    let descriptor = open(folder.path, O_RDONLY)
+    if descriptor >= 0 {
+      fsync(descriptor)
+      close(descriptor)
     }
   }
 }

@@ -32,6 +32,7 @@ public final class Linear {
     let dtype = try weight.value.dtype
     let input = try dtype.size < 4 ? normed.to(dtype: dtype) : normed
     var y = try input.linear(weight.value, bias: bias?.value)
+    if let adapter = weight.adapter { y = try y + adapter(input) }
     if activation == .gelu { y = try y.gelu() }
     return try residual.map { try $0 + y } ?? y
   }
@@ -45,6 +46,9 @@ public final class Linear {
 extension PackedLinear {
   /// Packs the layers' weights and lets go of them.
   static func packing(_ layers: [Linear], _ precision: Precision) throws -> PackedLinear {
+    guard layers.allSatisfy({ $0.weight.adapter == nil }) else {
+      throw TorchError("a layer has an adapter: merge adapters before the model is prepared for inference")
+    }
     guard layers.allSatisfy({ !$0.weight.isReleased }) else {
       throw TorchError("a layer is prepared for inference already: load it again for another precision")
     }
@@ -65,7 +69,11 @@ public final class JoinedLinear {
   /// - Returns: the layers' outputs after each other, [..., sum of outputs]
   public func callAsFunction(_ x: Tensor, norm: LayerNorm? = nil) throws -> Tensor {
     if let packed { return try packed(x, norm: norm) }
-    return try (norm?(x) ?? x).linear(Tensor.cat(layers.map(\.weight.value)))
+    let normed = try norm?(x) ?? x
+    guard layers.allSatisfy({ $0.weight.adapter == nil }) else {
+      return try Tensor.cat(layers.map { try $0(normed) }, dim: -1)
+    }
+    return try normed.linear(Tensor.cat(layers.map(\.weight.value)))
   }
 
   public func prepareForInference(_ precision: Precision) throws {

@@ -10,6 +10,8 @@ public final class Parameter {
   private(set) var quantizedValue: QuantizedWeight?
   /// Whether it is a linear layer's weight, [outputs, inputs].
   var isLinearWeight = false
+  /// What is learned beside it, where it is a linear layer's weight.
+  public internal(set) var adapter: LowRankAdapter?
   /// Whether a layer prepared for inference holds it in a form of its own.
   public private(set) var isReleased = false
 
@@ -94,7 +96,7 @@ public final class ParameterStore {
   public let dtype: DType
   public let device: Device
   public private(set) var parameters: [Parameter] = []
-  private let contents: Contents
+  private var contents: Contents
 
   public init(contents: Contents, dtype: DType = .float32, device: Device = .cpu) {
     self.contents = contents
@@ -133,6 +135,16 @@ public final class ParameterStore {
     }
     if !isPlain { try value.copy_(drawn) }
   }
+
+  /// Adds parameters that begin with other contents than the store's.
+  func withContents<Result>(_ other: Contents, _ body: () throws -> Result) rethrows -> Result {
+    let before = contents
+    contents = other
+    defer { contents = before }
+    return try body()
+  }
+
+  func remove(_ names: Set<String>) { parameters.removeAll { names.contains($0.name) } }
 
   fileprivate func append(_ parameter: Parameter) throws -> Parameter {
     guard !parameters.contains(where: { $0.name == parameter.name }) else {

@@ -8,7 +8,9 @@ extension Command {
     name: "evaluate", summary: "Caption a folder of pictures and compare with its texts.",
     options: [
       Option("model", "DIR", default: "Models/emoji", "the model folder"),
-      Option("data", "DIR", "a folder with pictures and a metadata.jsonl"),
+      Option(
+        "data", "DIR",
+        "a folder with pictures and a metadata.jsonl, .tar shards, or a list of pictures and texts (.tsv)"),
       Option("beams", "N", default: "1", "search with N beams"),
       Option("output", "FILE", "write each picture's true texts and generated text as JSON lines"),
       Option("loss", "also the mean cross-entropy per token of the folder's texts"),
@@ -19,12 +21,12 @@ extension Command {
     request.options.numBeams = try arguments.int("beams") ?? 1
     try Shared.check(request.options)
     let precision = try Shared.precision(arguments)
-    let folder = try ImageFolder(url(arguments.required("data")))
+    let dataset = try Datasets.open(url(arguments.required("data")))
     let device = try Shared.machine(arguments)
     let captioner = try Captioner(
       contentsOf: url(arguments.required("model")), precision: precision, device: device)
     var bar = ProgressBar()
-    let evaluation = try await Evaluation.run(captioner, on: folder, request: request) { done, count in
+    let evaluation = try await Evaluation.run(captioner, on: dataset, request: request) { done, count in
       bar.update(done, of: count, details: "captioned")
     }
     bar.pause()
@@ -35,8 +37,8 @@ extension Command {
     let metrics = evaluation.metrics
     var loss: Double?
     if arguments.flag("loss") {
-      loss = try Evaluation.loss(
-        of: ModelFolder(url(arguments.required("model"))), on: folder, precision: precision,
+      loss = try await Evaluation.loss(
+        of: ModelFolder(url(arguments.required("model"))), on: dataset, precision: precision,
         device: device
       ) { done, count in bar.update(done, of: count, details: "compared") }
       bar.pause()

@@ -16,7 +16,8 @@ enum Shared {
   static func precision(_ arguments: Arguments) throws -> Precision? { try arguments.choice("precision") }
 
   /// Applies `--threads` and gives `--device`.
-  static func machine(_ arguments: Arguments) throws -> Device {
+  /// - Parameter localRank: the place among the machine's processes, which is the number of the GPU where none is given
+  static func machine(_ arguments: Arguments, localRank: Int = 0) throws -> Device {
     if let threads = try arguments.int("threads") {
       do {
         try LibTorch.setThreads(threads)
@@ -24,7 +25,8 @@ enum Shared {
         throw UsageError("--\(error)")
       }
     }
-    return try Device(arguments.string("device") ?? "cpu")
+    let name = arguments.string("device") ?? "cpu"
+    return try Device(name == "cuda" && localRank > 0 ? "cuda:\(localRank)" : name)
   }
 
   /// What is out of range whatever the model is a wrong call.

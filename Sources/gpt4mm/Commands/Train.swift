@@ -5,35 +5,61 @@ import Torch
 
 extension Command {
   static let train = Command(
-    name: "train", summary: "Train a model on a folder of pictures and texts.",
+    name: "train", summary: "Train a model on pictures and texts, in one process or in several.",
     options: [
-      Option("data", "DIR", "a folder with train/ and validation/, each with pictures and a metadata.jsonl"),
       Option(
-        "config", "FILE", "model, pictures, augmentation, tokenizer and training settings, as in a recipe"),
-      Option("out", "DIR", "where checkpoints and the finished model go"),
+        "data", "PATH",
+        "a folder with train/ and validation/, or one dataset: a folder with pictures and a metadata.jsonl, .tar shards, or "
+          + "a list of pictures and texts (.tsv)"),
+      Option("validation", "PATH", "a dataset to validate with, instead of the one in --data"),
+      Option(
+        "config", "FILE",
+        "model, pictures, augmentation, tokenizer, data and training settings, as in a recipe"),
+      Option("out", "DIR", "where checkpoints, log, report and the finished model go"),
+      Option("from", "DIR", "begin with this model folder's weights, tokenizer and picture sizes"),
       Option("resume", "go on from the newest checkpoint in --out"),
       Option("epochs", "N", "instead of the configuration's"),
-      Option("batch-size", "N", "instead of the configuration's"),
+      Option("batch-size", "N", "instead of the configuration's; of all processes together"),
       Option("learning-rate", "X", "instead of the configuration's"),
       Option("seed", "N", "instead of the configuration's"),
-      Option("log", "FILE", "append a JSON line per step and validation"),
       Shared.device, Shared.threads,
     ],
     details:
-      "A line of metadata.jsonl is {\"file_name\": ..., \"text\": ..., \"prompt\": ...}; prompt may be left out. "
-      + "Ctrl-C writes a checkpoint and ends.",
+      "A line of metadata.jsonl is {\"file_name\": ..., \"text\": ..., \"prompt\": ...}; prompt may be left out, and text may be "
+      + "a list. Ctrl-C and SIGTERM write a checkpoint and end. --out gets log.jsonl, report.html and TensorBoard's events. "
+      + "Under torchrun, mpirun or srun the processes train one model together.",
     examples: [
       "gpt4mm train --data runs/emoji-data --config Examples/recipes/emoji/config.json --out runs/emoji",
       "gpt4mm train --data runs/emoji-data --out runs/emoji --resume",
+      "mpirun -np 2 gpt4mm train --data shards --config config.json --out run --threads 1",
     ], savesWhenInterrupted: true
   ) { arguments in
     let data = try url(arguments.required("data"))
     let out = try url(arguments.required("out"))
     let resume = arguments.flag("resume")
-    let settings = ["config", "epochs", "batch-size", "learning-rate", "seed"]
+    let settings = ["config", "from", "epochs", "batch-size", "learning-rate", "seed"]
     if resume, let given = settings.first(where: { arguments.string($0) != nil }) {
       throw UsageError("--resume goes on with the run's own settings: leave --\(given) out")
     }
+    let configuration = try configuration(arguments, resume: resume)
+    let (device, group) = try processGroup(arguments, configuration)
+    var display = TrainingDisplay(rank: group?.rank)
+    if display.isFirst { display.note("Reading \(data.path)") }
+    let trainer = try Trainer(
+      data: data, validation: arguments.string("validation").map(url), run: out, configuration: configuration,
+      resume: resume, from: arguments.string("from").map(url), group: group, device: device
+    ) { if display.isFirst { display.note("\($0) samples read") } }
+    do {
+      _ = try await trainer.train { display.show($0) }
+    } catch let error as TorchError where group != nil {
+      throw TrainingError("\(error); with --resume they go on from the newest checkpoint")
+    }
+    guard display.isFirst else { return }
+    display.end()
+    Terminal.print(out.path)
+  }
+
+  private static func configuration(_ arguments: Arguments, resume: Bool) throws -> TrainingConfiguration {
     var configuration = TrainingConfiguration()
     if let path = arguments.string("config") {
       configuration = try TrainingConfiguration(contentsOf: url(path))
@@ -52,78 +78,25 @@ extension Command {
     } catch let error as TrainingError {
       throw UsageError(error.description)
     }
-    let device = try Shared.machine(arguments)
-    var log = try arguments.string("log").map(JSONLog.init)
-    Terminal.note("Reading \(data.path)")
-    let trainer = try Trainer(
-      data: data, run: out, configuration: configuration, resume: resume, device: device)
-    var bar = ProgressBar()
-    var first = 0
-    var waitingShare = 0.0
-    let folder = try await trainer.train { event in
-      switch event {
-      case .began(let summary):
-        first = summary.firstStep
-        Terminal.note(
-          """
-          \(summary.trainingExamples) pictures to train on, \(summary.validationExamples) to validate with
-          \(summary.parameters) parameters, \(summary.decayedParameters) of them with weight decay
-          \(summary.steps) steps\(first > 0 ? ", going on after \(first)" : "")
-          """)
-      case .step(let progress):
-        log?.append([
-          "step": Double(progress.step), "loss": progress.loss, "learning_rate": progress.learningRate,
-          "gradient_norm": progress.gradientNorm,
-        ])
-        waitingShare = progress.waitingShare
-        bar.update(
-          progress.step, of: progress.steps,
-          details: String(
-            format: "epoch %.1f  loss %.3f  lr %.1e  %.0f samples/s", progress.epoch, progress.loss,
-            progress.learningRate, progress.samplesPerSecond), first: first)
-      case .validated(let step, let loss, let isBest):
-        log?.append(["step": Double(step), "validation_loss": loss])
-        bar.pause()
-        Terminal.note(
-          String(format: "step %d: validation loss %.4f%@", step, loss, isBest ? ", the best so far" : ""))
-      case .saved: break
-      }
-    }
-    bar.pause()
-    if waitingShare > 0.05 {
-      Terminal.note(
-        String(
-          format:
-            "%.0f %% of the time was spent waiting for pictures: they are read slower than they are learned from",
-          100 * waitingShare))
-    }
-    Terminal.print(folder.path)
-  }
-}
-
-/// One JSON object a line.
-private struct JSONLog {
-  private let handle: FileHandle
-  private let path: String
-  private var isLost = false
-
-  init(_ path: String) throws {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND, 0o644)
-    guard descriptor >= 0 else {
-      throw TrainingError("\(path) cannot be written: \(String(cString: strerror(errno)))")
-    }
-    handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    self.path = path
+    return configuration
   }
 
-  /// A log that cannot be written ends no training, but is not lost without a word.
-  mutating func append(_ fields: [String: Double]) {
-    guard !isLost, let line = try? Shared.encode(fields) else { return }
-    do {
-      try handle.write(contentsOf: Data((line + "\n").utf8))
-    } catch {
-      isLost = true
-      Terminal.note("gpt4mm: \(path) cannot be written any more: training goes on without the log")
+  /// This process's place among those that a launcher started, and its device: each takes a GPU of its own.
+  private static func processGroup(_ arguments: Arguments, _ configuration: TrainingConfiguration) throws -> (
+    Device, ProcessGroup?
+  ) {
+    guard let place = try ProcessGroupConfiguration(environment: ProcessInfo.processInfo.environment) else {
+      return (try Shared.machine(arguments), nil)
     }
+    let device = try Shared.machine(arguments, localRank: place.localRank)
+    let group = try ProcessGroup(
+      place, device: device, timeout: .seconds(configuration.distributed.timeoutSeconds))
+    // Processes of one machine share its cores.
+    let names = try group.allGather(bytes: Data(ProcessInfo.processInfo.hostName.utf8))
+    if arguments.string("threads") == nil, ProcessInfo.processInfo.environment["OMP_NUM_THREADS"] == nil {
+      let neighbours = names.count { $0 == names[group.rank] }
+      try LibTorch.setThreads(max(1, LibTorch.threads / neighbours))
+    }
+    return (device, group)
   }
 }

@@ -8,49 +8,7 @@ import Torch
 
 /// Runs share the process-wide random state of dropout, so they take turns.
 @Suite(.serialized) struct TrainerTests {
-  /// Coloured squares and their names.
-  private func squares() throws -> TemporaryFolder {
-    let folder = try TemporaryFolder()
-    let colours: [(String, [UInt8])] = [
-      ("red", [255, 0, 0]), ("green", [0, 160, 0]), ("blue", [0, 0, 255]), ("white", [255, 255, 255]),
-    ]
-    for split in ["train", "validation"] {
-      var lines = ""
-      for (name, colour) in colours {
-        let pixels = Array(repeating: colour, count: 16 * 16).flatMap { $0 }
-        try folder.write("", "\(split)/.keep")
-        try Picture(height: 16, width: 16, channels: 3, pixels: pixels).png()
-          .write(to: folder.url.appendingPathComponent("\(split)/\(name).png"))
-        lines += #"{"file_name": "\#(name).png", "text": "\#(name) square"}"# + "\n"
-      }
-      try folder.write(lines, "\(split)/metadata.jsonl")
-    }
-    return folder
-  }
-
-  private var settings: TrainingConfiguration {
-    var settings = TrainingConfiguration()
-    settings.model.imageSize = 16
-    settings.model.patchSize = 8
-    settings.model.encoderDim = 32
-    settings.model.encoderDepth = 1
-    settings.model.encoderHeads = 1
-    settings.model.decoderDim = 32
-    settings.model.decoderDepth = 1
-    settings.model.decoderHeads = 1
-    settings.model.alibiNumHeads = 1
-    settings.model.maxSeqLen = 32
-    settings.model.ffDropout = 0.1
-    settings.image.size = .init(height: 16, width: 16)
-    settings.augmentation = .init()
-    settings.tokenizer.vocabularySize = 280
-    settings.training.batchSize = 2
-    settings.training.epochs = 6
-    settings.training.warmupSteps = 2
-    settings.training.validationEvery = 4
-    settings.training.checkpointEvery = 4
-    return settings
-  }
+  private var settings: TrainingConfiguration { smallSettings() }
 
   @Test func trainingLowersTheLossAndLeavesAModelFolder() async throws {
     let data = try squares()
@@ -61,7 +19,7 @@ import Torch
     var losses: [Double] = []
     let folder = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train
     {
-      if case .validated(_, let loss, _) = $0 { losses.append(loss) }
+      if case .validated(_, let loss, _, _) = $0 { losses.append(loss) }
     }
     #expect(losses.count == 15)
     #expect(try #require(losses.last) < 0.5 * #require(losses.first))
@@ -75,13 +33,16 @@ import Torch
     let data = try squares()
     let whole = try TemporaryFolder()
     let broken = try TemporaryFolder()
+    var settings = settings
+    settings.training.keepCheckpoints = 1
+    settings.training.generatedSamples = 2
     _ = try await Trainer(data: data.url, run: whole.url, configuration: settings, resume: false).train()
 
     // The task that trains cancels itself in the middle.
     let interrupted = Task { [settings, run = broken.url] in
       _ = try await Trainer(data: data.url, run: run, configuration: settings, resume: false).train {
         event in
-        if case .step(let progress) = event, progress.step == 7 { withUnsafeCurrentTask { $0?.cancel() } }
+        if case .step(let progress) = event, progress.step == 6 { withUnsafeCurrentTask { $0?.cancel() } }
       }
     }
     await #expect(throws: CancellationError.self) { try await interrupted.value }
@@ -91,7 +52,8 @@ import Torch
     _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: true).train()
     let checkpoints = try FileManager.default.contentsOfDirectory(atPath: broken.url.path)
       .filter { $0.contains("checkpoint") }
-    #expect(checkpoints == ["checkpoint-12"])
+    let best = try Checkpoint.state(of: Checkpoint.url(step: 12, in: broken.url)).bestStep
+    #expect(Set(checkpoints) == ["checkpoint-12", "checkpoint-\(try #require(best))"])
 
     let expected = try Safetensors.read(whole.url.appendingPathComponent("model.safetensors")).tensors
     let resumed = try Safetensors.read(broken.url.appendingPathComponent("model.safetensors")).tensors
@@ -165,7 +127,7 @@ import Torch
     }
   }
 
-  @Test func promptAndPaddingAreNotLearned() throws {
+  @Test func promptAndPaddingAreNotLearned() async throws {
     let folder = try TemporaryFolder()
     let picture = try Picture(height: 8, width: 8, channels: 3, pixels: Array(repeating: 9, count: 3 * 64))
       .png()
@@ -177,45 +139,29 @@ import Torch
     let tokenizer = try Tokenizer.train(on: ["pro", "ab", "a"], configuration: .init(vocabularySize: 270))
     var image = ImageProcessor.Configuration()
     image.size = .init(height: 8, width: 8)
-    let loader = try BatchLoader(
-      ImageFolder(folder.url), tokenizer: tokenizer, processor: ImageProcessor(configuration: image),
-      augmentation: nil,
-      maxSeqLen: 20, batchSize: 2, seed: 0)
-    let batch = try loader.batch(of: 0..<2)
+    let loader = BatchLoader(
+      try ImageFolder(folder.url), count: 2, encoder: ExampleEncoder(tokenizer: tokenizer, maxSeqLen: 20),
+      order: SampleOrder(batchSize: 2, shuffleBuffer: 1, bucketBatches: 1, seed: 0),
+      processor: try ImageProcessor(configuration: image))
+    var batches = loader.prefetch(0..<1, workers: 1)
+    let loaded = try #require(try await batches.next())
+    let batch = try #require(loaded.batch)
+    #expect(loaded.damaged.isEmpty && loaded.samples.map(\.text) == ["ab", "a"])
     let prompt = try tokenizer.encode("pro")
     let text = try tokenizer.encode("ab", addEOS: true)
     let short = try tokenizer.encode("a", addEOS: true)
     let length = 1 + prompt.count + text.count
     #expect(batch.text.shape == [2, length])
-    #expect(
-      try batch.text.array(of: Int.self)
-        == [tokenizer.bos] + prompt + text + [tokenizer.bos] + short
-        + Array(repeating: tokenizer.pad, count: length - 1 - short.count))
+    let padding = length - 1 - short.count
+    let text0 = [tokenizer.bos] + prompt + text
+    let text1 = [tokenizer.bos] + short + Array(repeating: tokenizer.pad, count: padding)
+    #expect(try batch.text.array(of: Int.self) == text0 + text1)
     let ignored = GPT4MultiModal.ignored
-    #expect(
-      try batch.targets.array(of: Int.self)
-        == Array(repeating: ignored, count: prompt.count) + text + short
-        + Array(repeating: ignored, count: length - 1 - short.count))
-    #expect(
-      try batch.mask?.array(of: Bool.self)
-        == Array(repeating: true, count: length)
-        + (0..<length).map { $0 < 1 + short.count })
-  }
-
-  @Test func aStepsBatchDependsOnItsNumberAlone() throws {
-    let data = try squares()
-    let tokenizer = try Tokenizer.train(on: ["red square"], configuration: .init(vocabularySize: 280))
-    let loader = try BatchLoader(
-      ImageFolder(data.url.appendingPathComponent("train")), tokenizer: tokenizer,
-      processor: ImageProcessor(configuration: settings.image),
-      augmentation: PictureAugmentation(.init(), height: 16, width: 16),
-      maxSeqLen: 32, batchSize: 2, seed: 5)
-    #expect(loader.stepsPerEpoch == 2)
-    let first = try loader.batch(step: 3)
-    _ = try loader.batch(step: 4)
-    let again = try loader.batch(step: 3)
-    #expect(try first.images.array(of: Float.self) == again.images.array(of: Float.self))
-    #expect(try first.text.array(of: Int.self) == again.text.array(of: Int.self))
-    #expect(try first.images.array(of: Float.self) != loader.batch(step: 5).images.array(of: Float.self))
+    let targets0 = Array(repeating: ignored, count: prompt.count) + text
+    let targets1 = short + Array(repeating: ignored, count: padding)
+    #expect(try batch.targets.array(of: Int.self) == targets0 + targets1)
+    #expect(batch.targetCount == text.count + short.count)
+    let mask = Array(repeating: true, count: length) + (0..<length).map { $0 < 1 + short.count }
+    #expect(try batch.mask?.array(of: Bool.self) == mask)
   }
 }

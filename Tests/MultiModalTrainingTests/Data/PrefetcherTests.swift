@@ -15,9 +15,9 @@ import Testing
 
   @Test func everyElementIsMadeOnceInOrderAndNoneBeyondTheLast() async throws {
     let record = Record()
-    var prefetcher = Prefetcher(3..<6) { index in
+    var prefetcher = Prefetcher(3..<6, plan: { 10 * $0 }) { index, plan in
       record.begun.withLock { $0.append(index) }
-      return index * 10
+      return plan
     }
     var elements: [Int] = []
     while let element = try await prefetcher.next() { elements.append(element) }
@@ -28,7 +28,7 @@ import Testing
 
   @Test func nothingIsBeingMadeAfterFinish() async throws {
     let record = Record()
-    var prefetcher = Prefetcher(0..<100, ahead: 3) { index in
+    var prefetcher = Prefetcher(0..<100, ahead: 3, plan: { $0 }) { index, _ in
       record.begun.withLock { $0.append(index) }
       Thread.sleep(forTimeInterval: 0.02)
       record.ended.withLock { $0.append(index) }
@@ -43,7 +43,7 @@ import Testing
 
   @Test func elementsAreMadeAheadOfTheirUse() async throws {
     let record = Record()
-    var prefetcher = Prefetcher(0..<10, ahead: 3) { index in
+    var prefetcher = Prefetcher(0..<10, ahead: 3, plan: { $0 }) { index, _ in
       record.ended.withLock { $0.append(index) }
       return index
     }
@@ -54,11 +54,40 @@ import Testing
   }
 
   @Test func anErrorReachesTheReader() async throws {
-    var prefetcher = Prefetcher(0..<2) { index in
+    var prefetcher = Prefetcher(0..<2, plan: { $0 }) { index, _ in
       if index == 1 { throw Failure() }
       return index
     }
     #expect(try await prefetcher.next() == 0)
     await #expect(throws: Failure.self) { try await prefetcher.next() }
+  }
+
+  @Test func plansAreMadeOneAfterTheOtherInOrder() async throws {
+    let record = Record()
+    var prefetcher = Prefetcher(0..<20, ahead: 8) { index in
+      record.begun.withLock { $0.append(index) }
+      try await Task.sleep(for: .milliseconds(1))
+      record.ended.withLock { $0.append(index) }
+      return -index
+    } make: { index, plan in
+      [index, plan]
+    }
+    var elements: [[Int]] = []
+    while let element = try await prefetcher.next() { elements.append(element) }
+    #expect(elements == (0..<20).map { [$0, -$0] })
+    #expect(record.begun.withLock { $0 } == Array(0..<20))
+    #expect(record.ended.withLock { $0 } == Array(0..<20))
+  }
+
+  @Test func anErrorOfAPlanReachesTheReader() async throws {
+    var prefetcher = Prefetcher(0..<3, ahead: 3) { index in
+      if index == 1 { throw Failure() }
+      return index
+    } make: { index, _ in
+      index
+    }
+    #expect(try await prefetcher.next() == 0)
+    await #expect(throws: Failure.self) { try await prefetcher.next() }
+    await prefetcher.finish()
   }
 }

@@ -1,0 +1,167 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Torch
+
+/// Pictures and texts as the model takes them.
+public struct Batch: Sendable {
+  public let images: Tensor  // [batch, 3, height, width]
+  public let text: Tensor  // int64 [batch, length], padded on the right
+  public let mask: Tensor?  // bool [batch, length], true for a real token; nil when all are
+  public let targets: Tensor  // int64 [batch, length - 1], GPT4MultiModal.ignored for prompt and padding
+  /// How many targets count.
+  public let targetCount: Int
+
+  /// - Parameter targetCount: how many of `targets` are not `GPT4MultiModal.ignored`
+  public init(images: Tensor, text: Tensor, mask: Tensor?, targets: Tensor, targetCount: Int) {
+    self.images = images
+    self.text = text
+    self.mask = mask
+    self.targets = targets
+    self.targetCount = targetCount
+  }
+}
+
+/// A batch, and what became of its samples.
+struct LoadedBatch: Sendable {
+  /// Nil when no picture could be used.
+  let batch: Batch?
+  /// The samples in it.
+  let samples: [Sample]
+  /// What was left out because its picture is missing or damaged, with the reason.
+  let damaged: [String]
+}
+
+/// Makes the batch of any number from the number and a seed alone, so that a resumed run sees the same data.
+struct BatchLoader: Sendable {
+  private let planner: BatchPlanner
+  private let processor: ImageProcessor
+  private let augmentation: PictureAugmentation?
+  private let tokenizer: Tokenizer
+  private let seed: UInt64
+  /// What of each batch this process decodes.
+  private let rank: Int
+  private let processes: Int
+  /// Of all processes together.
+  let batchesPerEpoch: Int
+
+  /// - Parameters:
+  ///   - count: of the dataset's samples
+  ///   - augmentation: nil to see the pictures as they are
+  ///   - keepsRest: whether the last samples of an epoch make a smaller batch, or none
+  init(
+    _ dataset: any Dataset, count: Int, encoder: ExampleEncoder, order: SampleOrder,
+    processor: ImageProcessor,
+    augmentation: PictureAugmentation? = nil, keepsRest: Bool = false, rank: Int = 0, processes: Int = 1
+  ) {
+    let full = count / order.batchSize
+    batchesPerEpoch = keepsRest && count % order.batchSize > 0 ? full + 1 : full
+    planner = BatchPlanner(dataset, encoder: encoder, order: order, batchesPerEpoch: batchesPerEpoch)
+    self.processor = processor
+    self.augmentation = augmentation
+    tokenizer = encoder.tokenizer
+    seed = order.seed
+    self.rank = rank
+    self.processes = processes
+  }
+
+  /// Makes batches ahead of their use.
+  /// - Parameters:
+  ///   - numbers: counted over all epochs
+  ///   - workers: batches that are made at once
+  func prefetch(_ numbers: Range<Int>, workers: Int) -> Prefetcher<LoadedBatch> {
+    Prefetcher(numbers, ahead: workers) { [planner] in
+      try await planner.batch($0)
+    } make: {
+      try load($0, batch: $1)
+    }
+  }
+
+  /// Decodes and joins this process's part of a batch.
+  private func load(_ number: Int, batch examples: [Example]) throws -> LoadedBatch {
+    let epoch = number / max(1, batchesPerEpoch)
+    let part = examples[rank * examples.count / processes..<(rank + 1) * examples.count / processes]
+    let longestSide = processor.configuration.outputSize.map { 4 * max($0.height, $0.width) }
+    var usable: [Example] = []
+    var damaged: [String] = []
+    var pixels: [Float] = []
+    var size = (height: 0, width: 0)
+    for example in part {
+      do {
+        let picture = try example.sample.picture.decoded(
+          longestSide: longestSide, limits: processor.configuration.limits)
+        var generator = SplitMix64(seed: seed, place: epoch, example.index)
+        let image =
+          try augmentation.map { try processor($0(picture, using: &generator)) } ?? processor(picture)
+        pixels += image.values
+        size = (image.height, image.width)
+        usable.append(example)
+      } catch let error as PictureError {
+        damaged.append("\(error)")
+      }
+    }
+    let batch =
+      usable.isEmpty
+      ? nil
+      : try collate(
+        usable, images: Tensor(pixels, shape: [usable.count, 3, size.height, size.width]))
+    return LoadedBatch(batch: batch, samples: usable.map(\.sample), damaged: damaged)
+  }
+
+  private func collate(_ examples: [Example], images: Tensor) throws -> Batch {
+    let length = examples.map(\.tokens.count).max() ?? 0
+    var text: [Int] = []
+    var mask: [Bool] = []
+    var targets: [Int] = []
+    for example in examples {
+      let count = example.tokens.count
+      text += example.tokens + Array(repeating: tokenizer.pad, count: length - count)
+      mask += (0..<length).map { $0 < count }
+      targets += (1..<length).map {
+        (example.given..<count).contains($0) ? example.tokens[$0] : GPT4MultiModal.ignored
+      }
+    }
+    return Batch(
+      images: images,
+      text: try Tensor(text, shape: [examples.count, length]),
+      mask: mask.contains(false) ? try Tensor(mask, shape: [examples.count, length]) : nil,
+      targets: try Tensor(targets, shape: [examples.count, length - 1]),
+      targetCount: targets.count { $0 != GPT4MultiModal.ignored })
+  }
+}
+
+/// Reads which samples make a batch. Numbers that follow each other are read on; any other is found by reading its epoch
+/// from the beginning, without decoding pictures.
+private actor BatchPlanner {
+  private let dataset: any Dataset
+  private let encoder: ExampleEncoder
+  private let order: SampleOrder
+  private let batchesPerEpoch: Int
+  private var stream: ExampleStream?
+  private var next = 0
+
+  init(_ dataset: any Dataset, encoder: ExampleEncoder, order: SampleOrder, batchesPerEpoch: Int) {
+    self.dataset = dataset
+    self.encoder = encoder
+    self.order = order
+    self.batchesPerEpoch = batchesPerEpoch
+  }
+
+  /// - Throws: `TrainingError` when the dataset has fewer samples than it had.
+  func batch(_ number: Int) throws -> [Example] {
+    let (epoch, place) = number.quotientAndRemainder(dividingBy: batchesPerEpoch)
+    if stream == nil || number != next || place == 0 {
+      stream = ExampleStream(dataset, encoder: encoder, order: order, epoch: epoch)
+      for _ in 0..<place {
+        _ = try stream?.nextBatch()
+        try Task.checkCancellation()
+      }
+    }
+    guard let batch = try stream?.nextBatch() else {
+      throw TrainingError(
+        "\(dataset.url.path) has fewer samples than before: it was changed while it was read")
+    }
+    next = number + 1
+    return batch
+  }
+}

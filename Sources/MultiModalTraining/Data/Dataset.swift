@@ -1,0 +1,124 @@
+import Foundation
+import MultiModalPipeline
+
+/// A picture with a text that belongs to it.
+public struct Sample: Sendable, Equatable {
+  public let picture: StoredPicture
+  /// What the text begins with, given and not learned.
+  public let prompt: String?
+  public let text: String
+
+  public init(picture: StoredPicture, prompt: String?, text: String) {
+    self.picture = picture
+    self.prompt = prompt
+    self.text = text
+  }
+}
+
+/// Where a picture's bytes lie: in a file of their own, or in a part of one.
+public struct StoredPicture: Sendable, Hashable {
+  /// What logs and results call it.
+  public let name: String
+  public let file: URL
+  /// Nil for the whole file.
+  public let range: Range<Int>?
+
+  public init(name: String, file: URL, range: Range<Int>? = nil) {
+    self.name = name
+    self.file = file
+    self.range = range
+  }
+
+  /// File and name, for people.
+  public var place: String { range == nil ? file.path : "\(name) in \(file.path)" }
+
+  /// - Throws: `PictureError` for what is missing, damaged or no picture.
+  func decoded(longestSide: Int?, limits: PictureLimits) throws -> Picture {
+    guard let range else { return try Picture(contentsOf: file, longestSide: longestSide, limits: limits) }
+    let bytes: Data
+    do {
+      let handle = try FileHandle(forReadingFrom: file)
+      defer { try? handle.close() }
+      try handle.seek(toOffset: UInt64(range.lowerBound))
+      bytes = try handle.read(upToCount: min(range.count, max(0, limits.maxBytes) + 1)) ?? Data()
+    } catch {
+      throw PictureError(.unreadable, "cannot read picture \(place): \(error.localizedDescription)")
+    }
+    return try Picture(bytes: bytes, name: place, longestSide: longestSide, limits: limits)
+  }
+}
+
+/// Pictures and texts that are read from the beginning to the end, and never held in memory as a whole.
+public protocol Dataset: Sendable {
+  /// What errors call it.
+  var url: URL { get }
+  /// The files that name the samples. Each is read in order; training takes the files in any order.
+  var shards: [URL] { get }
+  /// - Returns: a function that gives the shard's samples one after the other, nil at the end; it throws `TrainingError` with
+  ///   file and line of what is wrong
+  func samples(of shard: URL) throws -> () throws -> Sample?
+}
+
+extension Dataset {
+  /// Calls `body` with every sample, in the order of storage.
+  public func forEach(_ body: (Sample) throws -> Void) throws {
+    for shard in shards {
+      let next = try samples(of: shard)
+      while let sample = try next() {
+        try Task.checkCancellation()
+        try body(sample)
+      }
+    }
+  }
+}
+
+/// The datasets that are read: a folder with a `metadata.jsonl`, WebDataset shards, and a list file.
+public enum Datasets {
+  /// - Parameter url: a folder with `metadata.jsonl`, a folder with `.tar` files, one `.tar` file, or a list file (`.tsv`)
+  /// - Throws: `TrainingError` that says what can be given.
+  public static func open(_ url: URL) throws -> any Dataset {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) else {
+      throw TrainingError("\(url.path) does not exist: give \(choices)")
+    }
+    if isFolder.boolValue {
+      let tars = ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? [])
+        .filter { $0.hasSuffix(".tar") && !$0.hasPrefix(".") }.sorted()
+      let hasMetadata = FileManager.default.fileExists(
+        atPath: url.appendingPathComponent(ImageFolder.metadataName).path)
+      guard tars.isEmpty || !hasMetadata else {
+        throw TrainingError(
+          "\(url.path) holds a \(ImageFolder.metadataName) and .tar files: keep the two in folders of their own"
+        )
+      }
+      return tars.isEmpty
+        ? try ImageFolder(url) : WebDataset(url, shards: tars.map(url.appendingPathComponent))
+    }
+    switch url.pathExtension.lowercased() {
+    case "tar": return WebDataset(url, shards: [url])
+    case "tsv": return ListFile(url)
+    default: throw TrainingError("\(url.path) is no dataset: give \(choices)")
+    }
+  }
+
+  private static let choices =
+    "a folder with pictures and a metadata.jsonl, a folder with .tar shards, a .tar file, or a list of pictures and "
+    + "texts with tabs between them (.tsv)"
+}
+
+/// What is known of a dataset after reading through it.
+struct DatasetSummary: Sendable, Equatable {
+  private(set) var count = 0
+  /// Differs where names, prompts, texts or their order do (FNV-1a, 64 bits).
+  var fingerprint: String { String(hash, radix: 16) }
+
+  private var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+
+  mutating func add(_ sample: Sample) {
+    count += 1
+    for text in [sample.picture.name, sample.prompt ?? "", sample.text] {
+      for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+      hash = hash &* 0x100_0000_01B3
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import MultiModalPipeline
+
+/// A sample with its text as token ids.
+struct Example: Sendable {
+  let sample: Sample
+  let tokens: [Int]
+  /// Tokens that are given and not learned: BOS and the prompt.
+  let given: Int
+  /// Its place in the epoch; with the seed it draws the picture's view.
+  let index: Int
+}
+
+/// Samples as the model takes them.
+struct ExampleEncoder: Sendable {
+  let tokenizer: Tokenizer
+  let maxSeqLen: Int
+
+  /// - Throws: `TrainingError` for a text that is too long.
+  func callAsFunction(_ sample: Sample, index: Int = 0) throws -> Example {
+    let given = try tokenizer.encodePrompt(sample.prompt)
+    let tokens = try given + tokenizer.encode(sample.text, addEOS: true)
+    guard tokens.count <= maxSeqLen else {
+      throw TrainingError(
+        "the text of \(sample.picture.place) has \(tokens.count) tokens, but max_seq_len is \(maxSeqLen): shorten it or "
+          + "raise max_seq_len")
+    }
+    return Example(sample: sample, tokens: tokens, given: given.count, index: index)
+  }
+}
+
+/// How the samples of an epoch follow each other.
+struct SampleOrder: Sendable {
+  /// Of all processes together.
+  let batchSize: Int
+  /// Samples that wait to be drawn from; 1 keeps the order of storage.
+  let shuffleBuffer: Int
+  /// Batches whose samples are sorted by length before they are cut, so that texts of one batch are alike long.
+  let bucketBatches: Int
+  let seed: UInt64
+}
+
+/// The batches of one epoch, read from storage as they are asked for. What is read follows from the seed and the number of
+/// the epoch alone, so every process sees the same batches, and a resumed run those of the run before.
+///
+/// Shards are taken in a drawn order; a buffer of samples is drawn from and filled up again.
+struct ExampleStream {
+  private let dataset: any Dataset
+  private let encoder: ExampleEncoder
+  private let order: SampleOrder
+  private var generator: SplitMix64
+  private var shards: [Int]
+  private var next: (() throws -> Sample?)?
+  private var buffer: [Sample] = []
+  private var batches: [[Example]] = []
+  private var count = 0
+
+  init(_ dataset: any Dataset, encoder: ExampleEncoder, order: SampleOrder, epoch: Int) {
+    self.dataset = dataset
+    self.encoder = encoder
+    self.order = order
+    generator = SplitMix64(seed: order.seed &+ UInt64(epoch) &* 0x9E37_79B9)
+    shards = Array(dataset.shards.indices)
+    if order.shuffleBuffer > 1 { shards.shuffle(using: &generator) }
+    shards.reverse()
+  }
+
+  /// The next batch; the last may be smaller, nil after it.
+  mutating func nextBatch() throws -> [Example]? {
+    if batches.isEmpty {
+      var pool: [Example] = []
+      while pool.count < order.batchSize * order.bucketBatches, let sample = try draw() {
+        pool.append(try encoder(sample, index: count))
+        count += 1
+      }
+      // A batch that is not full stays the last. It is cut before the others are sorted, because training leaves it out:
+      // it would always be that of the longest texts.
+      let rest = Array(pool.suffix(pool.count % order.batchSize))
+      pool.removeLast(rest.count)
+      if order.bucketBatches > 1 {
+        pool.sort { ($0.tokens.count, $0.index) < ($1.tokens.count, $1.index) }
+      }
+      var cut = stride(from: 0, to: pool.count, by: order.batchSize).map {
+        Array(pool[$0..<$0 + order.batchSize])
+      }
+      if order.bucketBatches > 1 { cut.shuffle(using: &generator) }
+      if !rest.isEmpty { cut.append(rest) }
+      batches = cut.reversed()
+    }
+    return batches.popLast()
+  }
+
+  private mutating func draw() throws -> Sample? {
+    while buffer.count < order.shuffleBuffer, let sample = try read() { buffer.append(sample) }
+    guard !buffer.isEmpty else { return nil }
+    buffer.swapAt(Int.random(in: buffer.indices, using: &generator), buffer.count - 1)
+    return buffer.removeLast()
+  }
+
+  private mutating func read() throws -> Sample? {
+    while true {
+      if let sample = try next?() { return sample }
+      guard let shard = shards.popLast() else {
+        next = nil
+        return nil
+      }
+      next = try dataset.samples(of: dataset.shards[shard])
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import Foundation
+
+/// A folder of pictures with a `metadata.jsonl` beside them, one JSON object a line: `file_name` (relative to the
+/// folder), `text`, and optionally `prompt`. This is the imagefolder convention of Hugging Face's `datasets`.
+///
+/// A picture with several texts has lists: `"text": ["an owl", "a brown owl"]`, and either one prompt for all or as many.
+public struct ImageFolder: Dataset {
+  static let metadataName = "metadata.jsonl"
+
+  public let url: URL
+  private var metadata: URL { url.appendingPathComponent(Self.metadataName) }
+  public var shards: [URL] { [metadata] }
+
+  /// - Throws: `TrainingError` when there is no metadata file.
+  public init(_ url: URL) throws {
+    self.url = url
+    guard access(metadata.path, R_OK) == 0 else {
+      throw TrainingError(
+        "\(metadata.path) cannot be read: give a folder that holds pictures and a metadata.jsonl with file_name and text"
+      )
+    }
+  }
+
+  public func samples(of shard: URL) throws -> () throws -> Sample? {
+    let lines = try LineReader(shard)
+    var pending: [Sample] = []
+    return {
+      while pending.isEmpty {
+        guard let line = try lines.next() else { return nil }
+        guard line.contains(where: { $0 > UInt8(ascii: " ") }) else { continue }
+        pending = try samples(in: line, place: lines.place).reversed()
+      }
+      return pending.popLast()
+    }
+  }
+
+  private func samples(in line: Data, place: String) throws -> [Sample] {
+    let record = try TextRecord(line, place: place)
+    guard let name = record.fileName, !name.isEmpty else {
+      throw TrainingError("\(place) lacks \"file_name\", the picture's path relative to the folder")
+    }
+    let picture = StoredPicture(name: name, file: try Self.file(name, in: url, place: place))
+    return record.texts.map { Sample(picture: picture, prompt: $0.prompt, text: $0.text) }
+  }
+
+  /// - Throws: `TrainingError` for a name that leaves the folder.
+  static func file(_ name: String, in folder: URL, place: String) throws -> URL {
+    // By bytes, as the system reads a name: a slash and a combining mark behind it are one Character.
+    let bytes = name.utf8
+    let leaves = bytes.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual("..".utf8) }
+    guard bytes.first != UInt8(ascii: "/"), !leaves, !bytes.contains(0) else {
+      throw TrainingError("\(place): the picture \"\(name)\" leaves the folder \(folder.path)")
+    }
+    return folder.appendingPathComponent(name)
+  }
+}
+
+/// A JSON object that says what belongs to a picture: `text`, `prompt`, and in a `metadata.jsonl` its `file_name`.
+struct TextRecord {
+  let fileName: String?
+  let texts: [(prompt: String?, text: String)]
+
+  /// - Throws: `TrainingError` with the place of what is wrong.
+  init(_ json: Data, place: String) throws {
+    guard let object = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
+      throw TrainingError("\(place) is not a JSON object in braces")
+    }
+    func value<Value>(_ key: String, _ type: Value.Type, _ kind: String) throws -> Value? {
+      guard let value = object[key], !(value is NSNull) else { return nil }
+      guard let typed = value as? Value else { throw TrainingError("\(place): \"\(key)\" must be \(kind)") }
+      return typed
+    }
+    func list(_ key: String) throws -> [String]? {
+      if object[key] is [Any] { return try value(key, [String].self, "a list of texts") }
+      return try value(key, String.self, "a text or a list of texts").map { [$0] }
+    }
+    fileName = try value("file_name", String.self, "a text")
+    guard let texts = try list("text") else { throw TrainingError("\(place) lacks \"text\"") }
+    guard !texts.isEmpty else { throw TrainingError("\(place): \"text\" is an empty list") }
+    let prompts = try list("prompt")
+    if let prompts, prompts.count != 1, prompts.count != texts.count {
+      throw TrainingError(
+        "\(place): there are \(prompts.count) prompts for \(texts.count) texts: give one prompt for all, or as many as texts"
+      )
+    }
+    self.texts = texts.enumerated().map { index, text in
+      (prompts.map { $0.count == 1 ? $0[0] : $0[index] }, text)
+    }
+  }
+}

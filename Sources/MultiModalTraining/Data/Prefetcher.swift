@@ -1,0 +1,54 @@
+/// Makes the next elements of a sequence on other threads while the current one is used, and none beyond the last.
+///
+/// An element is made in two parts: plans are made one after the other, in order, and elements of their plans at once.
+struct Prefetcher<Element: Sendable> {
+  private let begin:
+    @Sendable (_ index: Int, _ before: Task<Void, Never>?) -> (Task<Void, Never>, Task<Element, any Error>)
+  private var remaining: Range<Int>
+  private var planning: Task<Void, Never>?
+  private var pending: [Task<Element, any Error>] = []
+
+  /// - Parameters:
+  ///   - ahead: how many are made at once
+  ///   - plan: what an index's element is made of
+  ///   - make: gives the element of an index and its plan; called from several threads
+  init<Plan: Sendable>(
+    _ indices: Range<Int>, ahead: Int = 4, plan: @escaping @Sendable (Int) async throws -> Plan,
+    make: @escaping @Sendable (Int, Plan) throws -> Element
+  ) {
+    begin = { index, before in
+      let planning = Task.detached {
+        await before?.value
+        return try await plan(index)
+      }
+      return (
+        Task.detached { _ = await planning.result }, Task.detached { try make(index, await planning.value) }
+      )
+    }
+    remaining = indices
+    for _ in 0..<ahead { start() }
+  }
+
+  private mutating func start() {
+    guard let index = remaining.popFirst() else { return }
+    let (planned, made) = begin(index, planning)
+    planning = planned
+    pending.append(made)
+  }
+
+  /// The elements in order; nil after the last.
+  mutating func next() async throws -> Element? {
+    guard !pending.isEmpty else { return nil }
+    let element = try await pending.removeFirst().value
+    start()
+    return element
+  }
+
+  /// Waits for what is being made and makes no more. A program must not exit before: what it takes down would still be
+  /// in use.
+  mutating func finish() async {
+    remaining = 0..<0
+    for task in pending { _ = await task.result }
+    pending = []
+  }
+}

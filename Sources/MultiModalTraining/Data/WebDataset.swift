@@ -1,0 +1,103 @@
+import Foundation
+
+/// Tar files of pictures and their texts, after the WebDataset convention: files of one sample follow each other and have
+/// the same name up to the first dot of its last part. `cat.jpg` (or .jpeg, .png, .webp) is the picture, `cat.txt` its
+/// text, or `cat.json` an object with `text` and perhaps `prompt`, as in a line of an image folder's metadata. Other files
+/// are passed over.
+public struct WebDataset: Dataset {
+  public let url: URL
+  public let shards: [URL]
+
+  static let pictureExtensions = ["jpg", "jpeg", "png", "webp"]
+  /// A text for one picture is never longer.
+  private static let longestText = 16 << 20
+
+  public init(_ url: URL, shards: [URL]) {
+    self.url = url
+    self.shards = shards
+  }
+
+  public func samples(of shard: URL) throws -> () throws -> Sample? {
+    let archive = try TarReader(shard)
+    var pending: [Sample] = []
+    var group: Group?
+    return {
+      while pending.isEmpty {
+        let entry = try archive.next()
+        if let finished = group, entry.map({ Self.name($0.path).key != finished.key }) ?? true {
+          pending = try finished.samples(archive).reversed()
+          group = nil
+        }
+        guard let entry else { break }
+        let name = Self.name(entry.path)
+        guard !name.key.isEmpty else { continue }
+        var current = group ?? Group(key: name.key)
+        try current.add(entry, name.suffix, archive)
+        group = current
+      }
+      return pending.popLast()
+    }
+  }
+
+  /// `images/0001.cls.txt` is the file `cls.txt` of the sample `images/0001`. Hidden files belong to none.
+  private static func name(_ path: String) -> (key: String, suffix: String) {
+    let base = path.split(separator: "/").last ?? ""
+    guard let dot = base.firstIndex(of: "."), dot != base.startIndex else { return ("", "") }
+    let key = path.dropLast(base.distance(from: dot, to: base.endIndex))
+    return (String(key), base[base.index(after: dot)...].lowercased())
+  }
+
+  /// The files of one sample.
+  private struct Group {
+    let key: String
+    private var picture: (entry: TarReader.Entry, suffix: String)?
+    private var text: TarReader.Entry?
+    private var json: TarReader.Entry?
+
+    init(key: String) { self.key = key }
+
+    mutating func add(_ entry: TarReader.Entry, _ suffix: String, _ archive: TarReader) throws {
+      func twice(_ kind: String) -> TrainingError {
+        TrainingError(
+          "\(archive.url.path) holds two \(kind) named \(key): give every sample a name of its own")
+      }
+      switch suffix {
+      case "txt":
+        guard text == nil else { throw twice("texts") }
+        text = entry
+      case "json":
+        guard json == nil else { throw twice("JSON files") }
+        json = entry
+      case let suffix where WebDataset.pictureExtensions.contains(suffix):
+        guard picture == nil else { throw twice("pictures") }
+        picture = (entry, suffix)
+      default: break
+      }
+    }
+
+    func samples(_ archive: TarReader) throws -> [Sample] {
+      guard let picture else {
+        guard text != nil || json != nil else { return [] }
+        throw TrainingError(
+          "\(archive.url.path) has a text but no picture named \(key): the two must follow each other")
+      }
+      func place(_ suffix: String) -> String { "\(key).\(suffix) in \(archive.url.path)" }
+      let stored = StoredPicture(
+        name: "\(key).\(picture.suffix)", file: archive.url, range: picture.entry.range)
+      if let json {
+        return try TextRecord(archive.read(json, atMost: longestText), place: place("json")).texts
+          .map { Sample(picture: stored, prompt: $0.prompt, text: $0.text) }
+      }
+      guard let text else {
+        throw TrainingError(
+          "\(archive.url.path) has no text for the picture \(key): add \(key).txt or \(key).json behind it")
+      }
+      guard let string = String(data: try archive.read(text, atMost: longestText), encoding: .utf8) else {
+        throw TrainingError("\(place("txt")) is not UTF-8")
+      }
+      return [
+        Sample(picture: stored, prompt: nil, text: string.trimmingCharacters(in: .whitespacesAndNewlines))
+      ]
+    }
+  }
+}

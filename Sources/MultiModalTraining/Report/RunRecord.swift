@@ -1,0 +1,80 @@
+import Foundation
+import MultiModalPipeline
+
+/// What a run leaves to be looked at: `log.jsonl`, TensorBoard's events in `tensorboard`, and `report.html`. What cannot be
+/// written ends no training: it is said once.
+struct RunRecord {
+  private let run: URL
+  private var log: RunLog
+  private var board: TensorBoardWriter
+
+  private static let logName = "log.jsonl"
+  /// Pictures in the report.
+  private static let shownExamples = 24
+
+  /// - Parameter step: what was noted of later steps goes, because a resumed run takes them again
+  init(_ run: URL, step: Int) throws {
+    self.run = run
+    log = try RunLog(run.appendingPathComponent(Self.logName), keepingStepsUpTo: step)
+    board = try TensorBoardWriter(folder: run.appendingPathComponent("tensorboard"), keepingStepsUpTo: step)
+  }
+
+  /// - Returns: what went wrong
+  mutating func add(_ progress: Trainer.Progress) -> [String] {
+    let sent = ("bytes_sent", "speed/bytes_sent", Double(progress.bytesSent))
+    return add(
+      (progress.bytesSent > 0 ? [sent] : []) + [
+        ("loss", "train/loss", progress.loss),
+        ("learning_rate", "train/learning_rate", progress.learningRate),
+        ("gradient_norm", "train/gradient_norm", progress.gradientNorm),
+        ("epoch", "train/epoch", progress.epoch),
+        ("samples_per_second", "speed/samples_per_second", progress.samplesPerSecond),
+        ("waiting_share", "speed/waiting_share", progress.waitingShare),
+        ("memory_bytes", "speed/memory_bytes", Double(progress.memory)),
+      ], step: progress.step)
+  }
+
+  mutating func add(validationLoss: Double, metrics: TextMetrics?, step: Int) -> [String] {
+    var values = [
+      ("validation_loss", "validation/loss", validationLoss),
+      ("perplexity", "validation/perplexity", exp(validationLoss)),
+    ]
+    for (name, value) in metrics?.values ?? [] { values.append((name, "validation/\(name)", value)) }
+    return add(values, step: step)
+  }
+
+  /// - Parameters:
+  ///   - event: what happened: `skipped` or `damaged`
+  ///   - ids: to what
+  mutating func add(_ event: String, _ ids: [String], step: Int) -> [String] {
+    tried { try log.append(["step": .number(Double(step)), "event": .string(event), "ids": .strings(ids)]) }
+  }
+
+  func writeReport(
+    summary: [(String, String)], examples: [(Evaluation.Job, String)], limits: PictureLimits
+  ) throws {
+    let shown = examples.prefix(Self.shownExamples).compactMap { job, generated in
+      (try? job.picture.decoded(longestSide: 160, limits: limits).jpeg(quality: 85)).map {
+        TrainingReport.Example(jpeg: $0, prompt: job.prompt, expected: job.texts, generated: generated)
+      }
+    }
+    try TrainingReport(
+      title: run.lastPathComponent, summary: summary,
+      log: RunLog.read(run.appendingPathComponent(Self.logName)), examples: shown
+    ).write(to: run.appendingPathComponent("report.html"))
+  }
+
+  private mutating func add(_ values: [(key: String, tag: String, value: Double)], step: Int) -> [String] {
+    var fields: [String: RunLog.Value] = ["step": .number(Double(step))]
+    for value in values { fields[value.key] = .number(value.value) }
+    return tried { try log.append(fields) }
+      + tried { try board.add(values.map { ($0.tag, $0.value) }, step: step) }
+  }
+
+  private func tried(_ body: () throws -> Void) -> [String] {
+    do {
+      try body()
+      return []
+    } catch { return ["\(error): training goes on without it"] }
+  }
+}

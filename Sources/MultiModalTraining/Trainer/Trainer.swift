@@ -1,0 +1,345 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Torch
+
+/// Trains a model on pictures and texts, and leaves a model folder.
+///
+/// The run's folder holds checkpoints, the log, TensorBoard's events, the report and, at the end, the model. A run that was
+/// interrupted goes on from its newest checkpoint. Several processes train one model when each makes a trainer with its
+/// place in a `ProcessGroup`; the first of them writes.
+public final class Trainer {
+  /// What a run tells while it goes. It comes from the first process alone, but for pictures that are damaged in validation.
+  public enum Event: Sendable {
+    case began(Summary)
+    case step(Progress)
+    /// A step was left out because loss or gradients were not finite.
+    case skipped(step: Int, samples: [String])
+    /// Pictures that were left out, with the reasons.
+    case damaged([String])
+    case validated(step: Int, loss: Double, metrics: TextMetrics?, isBest: Bool)
+    /// A checkpoint was begun to be written.
+    case saved(step: Int)
+    case stoppedEarly(step: Int, bestStep: Int)
+    /// Something that is wrong but ends no training.
+    case warning(String)
+  }
+
+  public struct Summary: Sendable {
+    public let trainingExamples: Int
+    public let validationExamples: Int
+    public let parameters: Int
+    public let learnedParameters: Int
+    public let decayedParameters: Int
+    public let steps: Int
+    /// The step that a resumed run goes on from; 0 for a new one.
+    public let firstStep: Int
+    public let processes: Int
+  }
+
+  public struct Progress: Sendable {
+    /// Steps done and in all.
+    public let step: Int
+    public let steps: Int
+    public let epoch: Double
+    public let loss: Double
+    public let learningRate: Double
+    /// Before clipping.
+    public let gradientNorm: Double
+    /// Of all processes.
+    public let samplesPerSecond: Double
+    /// The part of the time that was spent waiting for pictures and texts; near 0 while their loading keeps up.
+    public let waitingShare: Double
+    /// Bytes of this process that lie in memory.
+    public let memory: Int
+    /// Bytes of gradients that each process gave to be summed; 0 for a single process.
+    public let bytesSent: Int
+  }
+
+  let configuration: TrainingConfiguration
+  let run: URL
+  let tokenizer: Tokenizer
+  let processor: ImageProcessor
+  let model: GPT4MultiModal
+  let learned: [Parameter]
+  let optimizer: AdamW
+  let average: MovingAverage?
+  let step: TrainingStep
+  let training: BatchLoader
+  let trainingExamples: Int
+  let heldOut: HeldOut?
+  let schedule: LearningRateSchedule
+  let processes: DataParallel?
+  let device: Device
+  private let writer: CheckpointWriter
+  var state: Checkpoint.State
+  var record: RunRecord?
+
+  var settings: TrainingConfiguration.Training { configuration.training }
+  var isFirst: Bool { processes?.group.rank ?? 0 == 0 }
+
+  /// - Parameters:
+  ///   - data: a folder with `train` and, where there is one, `validation`, each a dataset; or one dataset, for training without
+  ///     validation
+  ///   - validation: a dataset to validate with, instead of the one in `data`
+  ///   - run: where checkpoints and the model go
+  ///   - resume: go on from the run's checkpoint, with its configuration; else the run's folder must not have one
+  ///   - base: a model folder whose weights, tokenizer and picture sizes the run begins with
+  ///   - group: the processes that train this model together
+  ///   - progress: gets the samples that were read through before training begins
+  /// - Throws: an error in the user's words, before anything is trained.
+  public init(
+    data: URL, validation: URL? = nil, run: URL, configuration given: TrainingConfiguration, resume: Bool,
+    from base: URL? = nil, group: ProcessGroup? = nil, device: Device = .cpu,
+    progress: (_ samples: Int) -> Void = { _ in }
+  ) throws {
+    let setup = try TrainerSetup(
+      run: run, given: given, resume: resume, base: base, group: group, device: device)
+    let source = try TrainingData(data, validation: validation)
+    var state = setup.state
+    let read = try setup.read(source, state: &state, progress: progress)
+    tokenizer = read.tokenizer
+    configuration = state.configuration
+    let settings = configuration.training
+    processor = try ImageProcessor(configuration: configuration.image)
+    model = try setup.model(configuration)
+    learned = model.parameters.trainable.filter(\.value.requiresGrad)
+    processes = try group.map { [learned, configuration] in
+      try DataParallel($0, learned: learned, settings: configuration.distributed)
+    }
+    let (decayed, others) = Self.decayGroups(learned)
+    let own = { [processes] (parameters: [Parameter]) in
+      parameters.filter { processes?.ownsState(of: $0) ?? true }
+    }
+    optimizer = try AdamW(
+      groups: [
+        AdamW.Group(parameters: own(decayed), weightDecay: settings.weightDecay),
+        AdamW.Group(parameters: own(others), weightDecay: 0),
+      ], beta1: settings.beta1, beta2: settings.beta2)
+    average = settings.emaDecay > 0 ? try MovingAverage(learned, decay: settings.emaDecay) : nil
+    try setup.restore(optimizer, average, learned: learned)
+
+    model.checkpointsActivations = settings.activationCheckpointing
+    step = TrainingStep(
+      model, optimizer, precision: settings.precision, clipNorm: settings.clipNorm,
+      labelSmoothing: settings.labelSmoothing, processes: processes, device: device)
+    (training, heldOut) = try setup.loaders(source, read, processor: processor, configuration: configuration)
+    trainingExamples = read.training.count
+    schedule = LearningRateSchedule(
+      shape: settings.schedule, peak: settings.learningRate, minimum: settings.minLearningRate,
+      warmupSteps: settings.warmupSteps,
+      steps: settings.epochs * training.batchesPerEpoch / settings.gradientAccumulationSteps)
+    guard schedule.steps > 0 else {
+      throw TrainingError(
+        "\(settings.epochs) epochs of \(training.batchesPerEpoch) batches make no step of "
+          + "gradient_accumulation_steps \(settings.gradientAccumulationSteps): lower it or train for more epochs"
+      )
+    }
+    guard (0...schedule.steps).contains(state.step) else {
+      throw TrainingError(
+        "\(run.path) has a damaged checkpoint: it is at step \(state.step) of \(schedule.steps)")
+    }
+    self.state = state
+    self.run = run
+    self.device = device
+    writer = CheckpointWriter(run)
+    if isFirst {
+      try AtomicFile.makeFolder(run)
+      record = try RunRecord(run, step: state.step)
+    }
+  }
+
+  /// Matrices decay; vectors, embeddings and learned positions do not.
+  static func decayGroups(_ parameters: [Parameter]) -> (decayed: [Parameter], others: [Parameter]) {
+    func decays(_ parameter: Parameter) -> Bool {
+      parameter.shape.count == 2 && !parameter.name.hasSuffix("emb.weight")
+    }
+    return (parameters.filter(decays), parameters.filter { !decays($0) })
+  }
+
+  // MARK: Training
+
+  /// Trains to the end, or until the task is cancelled, in any of the processes: then the checkpoint is written before
+  /// `CancellationError` is thrown.
+  /// - Returns: the model folder.
+  public func train(report: (Event) -> Void = { _ in }) async throws -> URL {
+    let steps = schedule.steps
+    let accumulation = settings.gradientAccumulationSteps
+    if isFirst {
+      report(
+        .began(
+          Summary(
+            trainingExamples: trainingExamples, validationExamples: heldOut?.count ?? 0,
+            parameters: model.parameters.count, learnedParameters: learned.reduce(0) { $0 + $1.count },
+            decayedParameters: Self.decayGroups(learned).decayed.reduce(0) { $0 + $1.count }, steps: steps,
+            firstStep: state.step, processes: processes?.group.size ?? 1)))
+    }
+    var clock = TrainingClock(secondsBefore: state.seconds)
+    var loader = training.prefetch(
+      state.step * accumulation..<max(state.step, steps) * accumulation, workers: configuration.data.workers)
+    do {
+      while state.step < steps, !state.isStopped {
+        var batches: [LoadedBatch] = []
+        while batches.count < accumulation, let batch = try await clock.waiting({ try await loader.next() }) {
+          batches.append(batch)
+        }
+        try await take(batches, &clock, report)
+      }
+      await loader.finish()
+      try await writer.finish()
+    } catch {
+      await loader.finish()
+      // An error of the last writing is not lost behind a cancellation.
+      if error is CancellationError { try await writer.finish() } else { try? await writer.finish() }
+      throw error
+    }
+    if isFirst { try export() }
+    try processes?.group.barrier()
+    return run
+  }
+
+  /// One step, and what is due after it.
+  private func take(
+    _ batches: [LoadedBatch], _ clock: inout TrainingClock, _ report: (Event) -> Void
+  ) async throws {
+    let rate = schedule(state.step)
+    let number = state.step
+    let damaged = batches.flatMap(\.damaged)
+    var totals = [
+      Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) }), Double(damaged.count),
+      Task.isCancelled ? 1 : 0,
+    ]
+    if let processes { totals = try processes.sum(totals) }
+    if totals[1] > 0 { try leaveOut(try gathered(damaged), report) }
+
+    // What a step draws follows from its number, so there is no random state to save.
+    try manualSeed(SplitMix64(seed: settings.seed, place: number, processes?.group.rank ?? 0).state)
+    let (loss, norm) = try step(batches.map(\.batch), targetCount: Int(totals[0]), learningRate: rate)
+    let isFinite = loss.isFinite && norm?.isFinite ?? true
+    state.step += 1
+    clock.tick()
+    state.seconds = clock.seconds
+    if isFinite {
+      state.skippedInARow = 0
+      try average?.update()
+      note(
+        Progress(
+          step: state.step, steps: schedule.steps, epoch: epoch(at: state.step), loss: loss,
+          learningRate: rate,
+          gradientNorm: norm ?? .nan,
+          samplesPerSecond: clock.stepsPerSecond
+            * Double(configuration.training.batchSize * settings.gradientAccumulationSteps),
+          waitingShare: clock.waitingShare, memory: ProcessMemory.residentBytes,
+          bytesSent: processes?.bytesPerStep ?? 0), report)
+    } else {
+      try skip(try gathered(batches.flatMap(\.samples).map(\.picture.place)), report)
+    }
+
+    let isLast = state.step == schedule.steps
+    var isBest = false
+    if state.step % settings.validationEvery == 0 || isLast { isBest = try await validate(report) }
+    if state.isStopped, isFirst {
+      report(.stoppedEarly(step: state.step, bestStep: state.bestStep ?? state.step))
+    }
+    let isCancelled = totals[2] > 0
+    if state.step % settings.checkpointEvery == 0 || isLast || isBest || isCancelled || state.isStopped {
+      if let snapshot = try snapshot() {
+        try await writer.write(snapshot)
+        report(.saved(step: state.step))
+      }
+    }
+    if isCancelled { throw CancellationError() }
+  }
+
+  private func epoch(at step: Int) -> Double {
+    Double(step * settings.gradientAccumulationSteps) / Double(training.batchesPerEpoch)
+  }
+
+  private func note(_ progress: Progress, _ report: (Event) -> Void) {
+    guard isFirst else { return }
+    report(.step(progress))
+    for warning in record?.add(progress) ?? [] { report(.warning(warning)) }
+  }
+
+  /// The names from all processes.
+  private func gathered(_ names: [String]) throws -> [String] {
+    guard let group = processes?.group else { return names }
+    return try group.allGather(bytes: JSONEncoder().encode(names)).flatMap {
+      try JSONDecoder().decode([String].self, from: $0)
+    }
+  }
+
+  /// - Throws: `TrainingError` when too many pictures of this epoch cannot be used.
+  private func leaveOut(_ damaged: [String], _ report: (Event) -> Void) throws {
+    let epoch = Int(epoch(at: state.step))
+    if state.damagedEpoch != epoch { (state.damagedEpoch, state.damagedPictures) = (epoch, 0) }
+    state.damagedPictures += damaged.count
+    if isFirst {
+      report(.damaged(damaged))
+      for warning in record?.add("damaged", damaged, step: state.step + 1) ?? [] { report(.warning(warning)) }
+    }
+    let share = configuration.data.maxDamagedShare
+    guard Double(state.damagedPictures) <= share * Double(trainingExamples) else {
+      throw TrainingError(
+        "\(state.damagedPictures) of \(trainingExamples) samples have missing or damaged pictures in this epoch, more than "
+          + "data.max_damaged_share \(share) allows, such as \(damaged[0]): mend them, or raise the share; what was saved "
+          + "before is untouched")
+    }
+  }
+
+  /// Leaves a step out.
+  /// - Throws: `TrainingError` when too many in a row were.
+  private func skip(_ samples: [String], _ report: (Event) -> Void) throws {
+    state.skippedInARow += 1
+    state.skippedSteps += 1
+    if isFirst {
+      report(.skipped(step: state.step, samples: samples))
+      for warning in record?.add("skipped", samples, step: state.step) ?? [] { report(.warning(warning)) }
+    }
+    guard state.skippedInARow < settings.maxSkippedSteps else {
+      throw TrainingError(
+        "loss or gradients were not finite in \(state.skippedInARow) steps in a row, the last of them step "
+          + "\(state.step): lower the learning rate, or look for wrong data among \(samples.joined(separator: ", ")); what "
+          + "was saved before is untouched")
+    }
+  }
+}
+
+/// How long a run trains and waits.
+struct TrainingClock {
+  private let began = ContinuousClock.now
+  private let secondsBefore: Double
+  private var waited = 0.0
+  /// When the last steps ended, and the session began.
+  private var ticks: [ContinuousClock.Instant]
+
+  private static let window = 50
+
+  init(secondsBefore: Double) {
+    self.secondsBefore = secondsBefore
+    ticks = [began]
+  }
+
+  private var secondsNow: Double { (ContinuousClock.now - began) / .seconds(1) }
+  /// Over all sessions.
+  var seconds: Double { secondsBefore + secondsNow }
+  var waitingShare: Double { waited / secondsNow }
+
+  /// A step ended.
+  mutating func tick() {
+    ticks.append(.now)
+    if ticks.count > Self.window { ticks.removeFirst() }
+  }
+
+  /// Over the last steps.
+  var stepsPerSecond: Double {
+    guard let first = ticks.first, let last = ticks.last, last > first else { return 0 }
+    return Double(ticks.count - 1) / ((last - first) / .seconds(1))
+  }
+
+  mutating func waiting<Result>(_ body: () async throws -> Result) async rethrows -> Result {
+    let asked = ContinuousClock.now
+    defer { waited += (ContinuousClock.now - asked) / .seconds(1) }
+    return try await body()
+  }
+}

@@ -1,0 +1,302 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Torch
+
+/// What a run begins or goes on with. The first process reads it, and the others get it from there: they need the data, and
+/// nothing of the run's folder.
+struct TrainerSetup {
+  let state: Checkpoint.State
+  private let run: URL
+  private let group: ProcessGroup?
+  private let device: Device
+  /// Where the first process finds weights and optimizer of a run that goes on.
+  private let latest: URL?
+  private let base: URL?
+  private let isResumed: Bool
+  /// Of a run that goes on or begins with a model; others make theirs from the texts.
+  private let tokenizerModel: Data?
+
+  private var isFirst: Bool { group?.rank ?? 0 == 0 }
+
+  init(
+    run: URL, given: TrainingConfiguration, resume: Bool, base: URL?, group: ProcessGroup?, device: Device
+  ) throws {
+    self.run = run
+    self.group = group
+    self.device = device
+    self.base = base
+    let isFirst = group?.rank ?? 0 == 0
+    latest = isFirst ? try Self.checkpoint(in: run, resume: resume) : nil
+    struct Start: Codable {
+      var state: Checkpoint.State
+      var tokenizer: Data?
+    }
+    let (latest, isResumed) = (self.latest, resume)
+    func start() throws -> Start {
+      var start = Start(state: try latest.map(Checkpoint.state) ?? .init(configuration: given))
+      if let latest {
+        start.tokenizer = try Tokenizer(contentsOf: latest.appendingPathComponent(ModelFolder.tokenizerName))
+          .modelData
+      } else if let base {
+        try Self.take(ModelFolder(base), into: &start.state.configuration)
+        start.tokenizer = try ModelFolder(base).tokenizer().modelData
+      }
+      return start
+    }
+    let shared = try group.map { try $0.shared(start()) } ?? start()
+    state = shared.state
+    tokenizerModel = shared.tokenizer
+    self.isResumed = isResumed
+    try state.configuration.validate()
+    let processes = group?.size ?? 1
+    guard state.configuration.training.batchSize >= processes else {
+      throw TrainingError(
+        "training.batch_size is \(state.configuration.training.batchSize), the samples of all processes together, but there "
+          + "are \(processes) processes: give each at least one")
+    }
+  }
+
+  /// The checkpoint to go on from; nil for a new run.
+  private static func checkpoint(in run: URL, resume: Bool) throws -> URL? {
+    let latest = Checkpoint.latest(in: run)
+    guard !resume else {
+      guard let latest else {
+        throw TrainingError("\(run.path) has no checkpoint to resume from: leave --resume out to begin a run")
+      }
+      return latest
+    }
+    for name in [latest?.lastPathComponent, ModelFolder.configurationName, ModelFolder.weightsName]
+      .compactMap({ $0 })
+    where FileManager.default.fileExists(atPath: run.appendingPathComponent(name).path) {
+      throw TrainingError(
+        "\(run.path) holds \(name) already: "
+          + (latest == nil ? "" : "add --resume to go on from the checkpoint, or ") + "choose another --out")
+    }
+    return nil
+  }
+
+  /// A model's own settings, in the place of a configuration that leaves them out.
+  private static func take(_ base: ModelFolder, into configuration: inout TrainingConfiguration) throws {
+    guard try base.precision() == nil else {
+      throw TrainingError("\(base.url.path) is quantised: begin with the folder it was made from")
+    }
+    let plain = TrainingConfiguration()
+    let model = try base.configuration()
+    var given = configuration.model
+    given.numTokens = model.numTokens
+    guard configuration.model == plain.model || given == model else {
+      throw TrainingError(
+        "the settings of \"model\" are others than those of \(base.url.path), with whose weights training begins: leave "
+          + "\"model\" out")
+    }
+    configuration.model = model
+    configuration.image = try base.processor().configuration
+  }
+
+  // MARK: Data
+
+  /// What reading through the data gave.
+  struct Reading {
+    let tokenizer: Tokenizer
+    let training: DatasetSummary
+    let validation: DatasetSummary?
+    let heldOutTexts: [Evaluation.Job]
+  }
+
+  /// Texts that a vocabulary is made from at most; more make it no better.
+  private static let vocabularyTexts = 1_000_000
+
+  /// Reads through all samples, makes a vocabulary where there is none, and checks that every text fits.
+  func read(_ data: TrainingData, state: inout Checkpoint.State, progress: (Int) -> Void) throws -> Reading {
+    let configuration = state.configuration
+    var done = 0
+    func advance() {
+      done += 1
+      if done % 10_000 == 0 { progress(done) }
+    }
+    var texts = Reservoir<String>(count: Self.vocabularyTexts, seed: configuration.training.seed)
+    var training = DatasetSummary()
+    try data.training.forEach { sample in
+      training.add(sample)
+      advance()
+      guard tokenizerModel == nil, isFirst else { return }
+      for text in [sample.prompt, sample.text].compactMap({ $0 }) { texts.add(text) }
+    }
+    guard training.count > 0 else { throw TrainingError("\(data.training.url.path) names no picture") }
+    guard training.count >= configuration.training.batchSize || group == nil else {
+      throw TrainingError(
+        "\(data.training.url.path) has \(training.count) samples, fewer than training.batch_size "
+          + "\(configuration.training.batchSize)")
+    }
+    let expected = try group.map { try $0.shared(state.dataFingerprint ?? training.fingerprint) }
+    guard (expected ?? state.dataFingerprint ?? training.fingerprint) == training.fingerprint else {
+      throw TrainingError(
+        "\(data.training.url.path) names other pictures or texts than "
+          + (isResumed
+            ? "the run in \(run.path) began with: resume with the same data, or begin a new run with another --out"
+            : "on the first process's machine: all need the same data"))
+    }
+    state.dataFingerprint = training.fingerprint
+    func vocabulary() throws -> Data {
+      try tokenizerModel
+        ?? Tokenizer.train(
+          on: texts.elements,
+          configuration: .init(
+            vocabularySize: configuration.tokenizer.vocabularySize, type: configuration.tokenizer.type)
+        ).modelData
+    }
+    let tokenizer = try Tokenizer(
+      modelData: group.map { try $0.shared(vocabulary()) } ?? vocabulary(), name: "the run's tokenizer")
+    state.configuration.model.numTokens = tokenizer.vocabularySize
+    let encoder = ExampleEncoder(tokenizer: tokenizer, maxSeqLen: configuration.model.maxSeqLen)
+    // The texts of a run that goes on were seen to fit.
+    if isFirst, !isResumed { try data.training.forEach { _ = try encoder($0) } }
+    var validation: DatasetSummary?
+    var heldOut = HeldOutTexts(
+      count: configuration.training.generatedSamples, seed: configuration.training.seed)
+    if let dataset = data.validation {
+      var summary = DatasetSummary()
+      try dataset.forEach { sample in
+        summary.add(sample)
+        heldOut.add(sample)
+        _ = try encoder(sample)
+        advance()
+      }
+      guard summary.count > 0 else { throw TrainingError("\(dataset.url.path) names no picture") }
+      validation = summary
+    }
+    return Reading(
+      tokenizer: tokenizer, training: training, validation: validation, heldOutTexts: heldOut.jobs)
+  }
+
+  func loaders(
+    _ data: TrainingData, _ read: Reading, processor: ImageProcessor, configuration: TrainingConfiguration
+  ) throws -> (training: BatchLoader, heldOut: HeldOut?) {
+    let settings = configuration.training
+    let encoder = ExampleEncoder(tokenizer: read.tokenizer, maxSeqLen: configuration.model.maxSeqLen)
+    let augmentation = try configuration.image.outputSize.flatMap { size in
+      try configuration.augmentation.map {
+        try PictureAugmentation($0, height: size.height, width: size.width)
+      }
+    }
+    let place = (rank: group?.rank ?? 0, processes: group?.size ?? 1)
+    let training = BatchLoader(
+      data.training, count: read.training.count, encoder: encoder,
+      order: SampleOrder(
+        batchSize: min(settings.batchSize, read.training.count),
+        shuffleBuffer: configuration.data.shuffleBuffer,
+        bucketBatches: configuration.data.bucketBatches, seed: settings.seed),
+      processor: processor, augmentation: augmentation, rank: place.rank, processes: place.processes)
+    guard let dataset = data.validation, let summary = read.validation else { return (training, nil) }
+    let validation = BatchLoader(
+      dataset, count: summary.count, encoder: encoder,
+      order: SampleOrder(
+        batchSize: settings.batchSize, shuffleBuffer: 1, bucketBatches: 1, seed: settings.seed),
+      processor: processor, keepsRest: true, rank: place.rank, processes: place.processes)
+    return (training, HeldOut(loader: validation, count: summary.count, jobs: read.heldOutTexts))
+  }
+
+  // MARK: Model
+
+  /// The model with its weights in place, and gradients for what is learned.
+  func model(_ configuration: TrainingConfiguration) throws -> GPT4MultiModal {
+    let settings = configuration.training
+    try manualSeed(settings.seed)
+    let isLoaded = latest != nil || base != nil || !isFirst
+    let contents = ParameterStore.Contents.random(try Generator(seed: settings.seed))
+    let model = try GPT4MultiModal(
+      configuration.model, contents: isLoaded ? .uninitialized : contents, device: device)
+    let parameters = model.parameters
+    if isFirst, latest == nil, let base {
+      _ = try parameters.load(
+        Dictionary(uniqueKeysWithValues: ModelFolder(base).model().parameters.tensors()))
+    }
+    for parameter in parameters.trainable { try parameter.value.requiresGrad_() }
+    try freeze(settings.freeze, of: parameters)
+    let lora = settings.lora
+    if lora.rank > 0 {
+      try parameters.addAdapters(rank: lora.rank, alpha: lora.alpha, layers: lora.layers, contents: contents)
+    }
+    if let latest {
+      _ = try parameters.load(
+        Safetensors.read(latest.appendingPathComponent(Checkpoint.parametersName)).tensors)
+    }
+    try withoutGradients {
+      for parameter in parameters.parameters { try group?.broadcast_(parameter.value.detach(), from: 0) }
+    }
+    return model
+  }
+
+  private func freeze(_ parts: [String], of parameters: ParameterStore) throws {
+    for part in parts {
+      let frozen = parameters.trainable.filter { $0.name == part || $0.name.hasPrefix(part + ".") }
+      guard !frozen.isEmpty else {
+        let known = Set(parameters.parameters.compactMap { $0.name.split(separator: ".").first }).sorted()
+        throw TrainingError(
+          "training.freeze names \(part), which no parameter's name begins with: give \(known.joined(separator: ", ")) or "
+            + "a longer name, as 'gpt4mm inspect' lists them")
+      }
+      for parameter in frozen { try parameter.value.requiresGrad_(false) }
+    }
+    guard parameters.trainable.contains(where: { $0.value.requiresGrad }) else {
+      throw TrainingError("training.freeze leaves nothing to learn")
+    }
+  }
+
+  /// Puts the checkpoint's optimizer state and moving average in place; of the state, what this process keeps.
+  func restore(_ optimizer: AdamW, _ average: MovingAverage?, learned: [Parameter]) throws {
+    guard isResumed else { return }
+    let saved = try latest.map(Checkpoint.optimizerTensors) ?? [:]
+    let averages =
+      try average == nil
+      ? [:]
+      : latest.map { try Safetensors.read($0.appendingPathComponent(Checkpoint.averageName)).tensors } ?? [:]
+    func part(_ name: String, of tensors: [String: Tensor], shape: [Int]) throws -> Tensor {
+      if isFirst, tensors[name].map({ $0.shape == shape }) != true {
+        throw TrainingError("\(run.path) has no optimizer state \(name): it belongs to another model")
+      }
+      guard let group else { return try tensors[name] ?? .zeros(shape) }
+      let shared = try Tensor(uninitialized: shape, device: device)
+      if let own = tensors[name] { try shared.copy_(own) }
+      try group.broadcast_(shared, from: 0)
+      return shared
+    }
+    var states: [String: AdamW.State] = [:]
+    for parameter in learned {
+      let name = parameter.name
+      let state = AdamW.State(
+        firstMoment: try part("first_moment.\(name)", of: saved, shape: parameter.shape),
+        secondMoment: try part("second_moment.\(name)", of: saved, shape: parameter.shape),
+        step: try part("step.\(name)", of: saved, shape: []))
+      if optimizer.state[name] != nil { states[name] = state }
+      if let target = average?.values[name] {
+        try target.copy_(part(name, of: averages, shape: parameter.shape))
+      }
+    }
+    try optimizer.restore(states)
+  }
+}
+
+/// Some elements of many, each as likely as any other (Vitter's algorithm R).
+struct Reservoir<Element> {
+  private(set) var elements: [Element] = []
+  private let count: Int
+  private var seen = 0
+  private var generator: SplitMix64
+
+  init(count: Int, seed: UInt64) {
+    self.count = count
+    generator = SplitMix64(seed: seed)
+  }
+
+  mutating func add(_ element: Element) {
+    seen += 1
+    if elements.count < count {
+      elements.append(element)
+    } else {
+      let place = Int.random(in: 0..<seen, using: &generator)
+      if place < count { elements[place] = element }
+    }
+  }
+}

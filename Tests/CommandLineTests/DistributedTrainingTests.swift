@@ -1,0 +1,197 @@
+import Foundation
+import MultiModalPipeline
+import Testing
+import Torch
+
+/// One model trained by several processes of this machine.
+@Suite(.serialized) struct DistributedTrainingTests {
+  private static let steps = 12
+
+  private func data(distributed: String, epochs: Int = 6) throws -> TemporaryFolder {
+    try ColouredSquares.folder(
+      colours: 8,
+      settings: [
+        "training": """
+        {"epochs": \(epochs), "batch_size": 4, "learning_rate": 0.002, "warmup_steps": 2, "validation_every": 6,
+         "checkpoint_every": 3, "generated_samples": 8}
+        """,
+        "distributed": distributed,
+      ])
+  }
+
+  private func freePort() throws -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    return withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, length)
+        getsockname(descriptor, $0, &length)
+      }
+      return Int(UInt16(bigEndian: $0.pointee.sin_port))
+    }
+  }
+
+  /// The processes of one run, with torchrun's variables.
+  private func processes(_ count: Int, _ folder: TemporaryFolder, _ run: String, resume: Bool = false) throws
+    -> [Process]
+  {
+    let port = try freePort()
+    return (0..<count).map { rank in
+      let process = GPT4MM.process(
+        ["train", "--data", folder.url.path, "--out", folder.path(run), "--threads", "1"]
+          + (resume ? ["--resume"] : ["--config", folder.path("config.json")]))
+      var environment = ProcessInfo.processInfo.environment
+      if count > 1 {
+        environment.merge([
+          "RANK": "\(rank)", "LOCAL_RANK": "\(rank)", "WORLD_SIZE": "\(count)", "MASTER_ADDR": "127.0.0.1",
+          "MASTER_PORT": "\(port)",
+        ]) { $1 }
+      }
+      process.environment = environment
+      return process
+    }
+  }
+
+  /// Runs them to their ends.
+  private func finish(_ processes: [Process]) throws -> [(code: Int32, errors: String)] {
+    let pipes = try processes.map { process in
+      let errors = Pipe()
+      process.standardError = errors
+      process.standardOutput = FileHandle.nullDevice
+      try process.run()
+      return errors
+    }
+    return zip(processes, pipes).map { process, pipe in
+      let errors = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      return (process.terminationStatus, errors)
+    }
+  }
+
+  private func log(_ folder: TemporaryFolder, _ run: String) throws -> [[String: Double]] {
+    try String(contentsOfFile: folder.path("\(run)/log.jsonl"), encoding: .utf8).split(separator: "\n")
+      .compactMap {
+        try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Double]
+      }
+  }
+
+  private func weights(_ folder: TemporaryFolder, _ run: String) throws -> [String: Tensor] {
+    try Safetensors.read(URL(fileURLWithPath: folder.path("\(run)/model.safetensors"))).tensors
+  }
+
+  private func largestDifference(_ a: [String: Tensor], _ b: [String: Tensor]) throws -> Float {
+    var largest: Float = a.keys.sorted() == b.keys.sorted() ? 0 : .infinity
+    for (name, tensor) in a {
+      let pairs = zip(try tensor.array(of: Float.self), try #require(b[name]).array(of: Float.self))
+      largest = max(largest, pairs.map { abs($0 - $1) }.max() ?? 0)
+    }
+    return largest
+  }
+
+  @Test(arguments: [false, true])
+  func severalProcessesTakeTheStepsOfOne(shardsOptimizer: Bool) throws {
+    let folder = try data(
+      distributed:
+        #"{"shard_optimizer": \#(shardsOptimizer), "bucket_megabytes": 0.05, "timeout_seconds": 60}"#)
+    for count in [1, 2, 4] {
+      for outcome in try finish(processes(count, folder, "run\(count)")) {
+        #expect(outcome.code == 0, "\(outcome.errors)")
+      }
+    }
+    let expected = try log(folder, "run1")
+    #expect(expected.count == Self.steps + 2)
+    for count in [2, 4] {
+      let entries = try log(folder, "run\(count)")
+      #expect(entries.count == expected.count)
+      for (entry, other) in zip(entries, expected) {
+        for key in ["step", "loss", "gradient_norm", "validation_loss", "exact_match"] {
+          let (a, b) = (entry[key], other[key])
+          #expect((a == nil) == (b == nil))
+          // The first step is of the same weights; later ones add up what rounds differently.
+          let tolerance = entry["step"] == 1 ? 1e-6 : 1e-4
+          #expect(
+            abs((a ?? 0) - (b ?? 0)) <= tolerance * max(1, abs(b ?? 0)),
+            "\(key) of \(count): \(entry) \(other)")
+        }
+      }
+      #expect(try largestDifference(weights(folder, "run\(count)"), weights(folder, "run1")) < 1e-3)
+    }
+  }
+
+  @Test func aLostProcessEndsTheOthersAndTheRunGoesOnWithAnotherNumber() throws {
+    let folder = try data(distributed: #"{"shard_optimizer": true, "timeout_seconds": 20}"#, epochs: 2000)
+    let both = try processes(2, folder, "run")
+    let errors = Pipe()
+    both[0].standardError = errors
+    both[1].standardError = FileHandle.nullDevice
+    for process in both {
+      process.standardOutput = FileHandle.nullDevice
+      try process.run()
+    }
+    while both[0].isRunning,
+      !((try? FileManager.default.contentsOfDirectory(atPath: folder.path("run"))) ?? [])
+        .contains(where: { $0.hasPrefix("checkpoint-") })
+    {}
+    kill(both[1].processIdentifier, SIGKILL)
+    let lost = Date()
+    let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    both.forEach { $0.waitUntilExit() }
+    #expect(Date().timeIntervalSince(lost) < 25)
+    #expect(both[0].terminationStatus == 1)
+    #expect(said.contains("one of them ended"), "\(said)")
+    #expect(said.contains("--resume"), "\(said)")
+
+    // The rest of so long a run is not waited for.
+    let alone = try processes(1, folder, "run", resume: true)[0]
+    let more = Pipe()
+    alone.standardError = more
+    alone.standardOutput = FileHandle.nullDevice
+    try alone.run()
+    var seen = ""
+    while !seen.contains("samples/s") {
+      let data = more.fileHandleForReading.availableData
+      guard !data.isEmpty else { break }
+      seen += String(decoding: data, as: UTF8.self)
+    }
+    #expect(seen.contains("going on after"), "\(seen)")
+    alone.interrupt()
+    _ = more.fileHandleForReading.readDataToEndOfFile()
+    alone.waitUntilExit()
+    #expect(alone.terminationStatus == 130)
+  }
+
+  @Test func aStopOfOneProcessStopsAllAtTheSameStep() throws {
+    let folder = try data(distributed: #"{"timeout_seconds": 20}"#, epochs: 2000)
+    let both = try processes(2, folder, "run")
+    let errors = Pipe()
+    both[0].standardError = errors
+    both[1].standardError = FileHandle.nullDevice
+    for process in both {
+      process.standardOutput = FileHandle.nullDevice
+      try process.run()
+    }
+    var seen = ""
+    while !seen.contains("samples/s") {
+      let data = errors.fileHandleForReading.availableData
+      guard !data.isEmpty else { break }
+      seen += String(decoding: data, as: UTF8.self)
+    }
+    kill(both[1].processIdentifier, SIGTERM)
+    _ = errors.fileHandleForReading.readDataToEndOfFile()
+    both.forEach { $0.waitUntilExit() }
+    #expect(both.map(\.terminationStatus) == [130, 130])
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path("run"))
+    #expect(names.contains { $0.hasPrefix("checkpoint-") } && !names.contains { $0.hasSuffix(".partial") })
+  }
+
+  @Test func aBatchSmallerThanTheNumberOfProcessesIsRefused() throws {
+    let folder = try ColouredSquares.folder(colours: 8, settings: ["training": #"{"batch_size": 1}"#])
+    let outcomes = try finish(processes(2, folder, "run"))
+    #expect(outcomes.allSatisfy { $0.code == 1 })
+    #expect(outcomes[0].errors.contains("give each at least one"), "\(outcomes[0].errors)")
+  }
+}

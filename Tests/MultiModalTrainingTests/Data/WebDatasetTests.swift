@@ -1,0 +1,288 @@
+import Foundation
+import MultiModalPipeline
+import Testing
+
+@testable import MultiModalTraining
+
+/// Tar files made by hand, byte for byte.
+enum TarMaker {
+  static func header(
+    _ name: String, size: Int, type: Character = "0", change: (inout Data) -> Void = { _ in }
+  ) -> Data {
+    var header = Data(count: 512)
+    func put(_ text: String, _ place: Int) {
+      header.replaceSubrange(place..<place + text.utf8.count, with: Data(text.utf8))
+    }
+    put(String(name.prefix(100)), 0)
+    put("0000644", 100)
+    let octal = String(size, radix: 8)
+    put(String(repeating: "0", count: max(0, 11 - octal.count)) + octal, 124)
+    put(String(type), 156)
+    put("ustar\0", 257)
+    put("00", 263)
+    change(&header)
+    return checked(header)
+  }
+
+  /// With the checksum that its bytes need.
+  static func checked(_ header: Data) -> Data {
+    var header = Data(header)
+    header.replaceSubrange(148..<156, with: Data("        ".utf8))
+    let sum = String(header.reduce(0) { $0 + Int($1) }, radix: 8)
+    let digits = String(repeating: "0", count: 6 - sum.count) + sum + "\0 "
+    header.replaceSubrange(148..<156, with: Data(digits.utf8))
+    return header
+  }
+
+  static func padded(_ bytes: Data) -> Data { bytes + Data(count: (512 - bytes.count % 512) % 512) }
+
+  static func entry(_ name: String, _ bytes: Data, type: Character = "0") -> Data {
+    header(name, size: bytes.count, type: type) + padded(bytes)
+  }
+
+  static func tar(_ files: [(String, String)]) -> Data {
+    files.reduce(into: Data()) { $0 += entry($1.0, Data($1.1.utf8)) } + Data(count: 1024)
+  }
+
+  static func record(_ key: String, _ value: String) -> String {
+    let rest = " \(key)=\(value)\n"
+    var length = rest.utf8.count
+    while rest.utf8.count + "\(length)".utf8.count != length { length += 1 }
+    return "\(length)\(rest)"
+  }
+}
+
+@Suite struct TarReaderTests {
+  private func entries(_ url: URL) throws -> [(path: String, bytes: Data)] {
+    let reader = try TarReader(url)
+    var result: [(String, Data)] = []
+    while let entry = try reader.next() {
+      result.append((entry.path, try reader.read(entry, atMost: 1 << 20)))
+    }
+    return result
+  }
+
+  private func entries(_ bytes: Data) throws -> [(path: String, bytes: Data)] {
+    let folder = try TemporaryFolder()
+    try bytes.write(to: folder.file("a.tar"))
+    return try entries(folder.file("a.tar"))
+  }
+
+  @Test(arguments: ["ustar", "pax", "gnu"])
+  func archivesOfTheSystemAreRead(format: String) throws {
+    let folder = try TemporaryFolder()
+    let long = String(repeating: "folder/", count: 14) + String(repeating: "n", count: 60) + ".txt"
+    var names = ["a.txt", "b/c.txt", "empty.txt", long]
+    if format != "ustar" {
+      let component = String(repeating: "Käse-鸟-", count: 12)
+      names.append("\(component)/\(component)/\(component).txt")
+      names.append(String(repeating: "x", count: 180) + ".txt")
+    }
+    let contents = names.map {
+      $0 == "empty.txt" ? Data() : Data(repeating: UInt8($0.utf8.count % 200), count: 3 * $0.utf8.count + 400)
+    }
+    for (name, bytes) in zip(names, contents) {
+      try folder.write("", "files/\(name)")
+      try bytes.write(to: folder.file("files/\(name)"))
+    }
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.file("files/link.txt").path, withDestinationPath: "a.txt")
+    #if os(macOS)
+      let name = format == "gnu" ? "gnutar" : format
+    #else
+      let name = format
+    #endif
+    let tar = Process()
+    tar.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    tar.arguments =
+      ["tar", "--format=\(name)", "-cf", folder.file("a.tar").path, "-C", folder.file("files").path, "b"]
+      + names.filter { $0 != "b/c.txt" } + ["link.txt"]
+    try tar.run()
+    tar.waitUntilExit()
+    #expect(tar.terminationStatus == 0)
+    let found = try entries(folder.file("a.tar"))
+    let order = ["b/c.txt"] + names.filter { $0 != "b/c.txt" }
+    #expect(found.map(\.path) == order)
+    for entry in found {
+      #expect(try entry.bytes == contents[#require(names.firstIndex(of: entry.path))], "\(entry.path)")
+    }
+  }
+
+  @Test func sizesInBinaryAndInPaxHeadersAreRead() throws {
+    let bytes = Data("hello".utf8)
+    let binary = TarMaker.header("a", size: 0) {
+      $0.replaceSubrange(124..<136, with: [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5])
+    }
+    let pax = Data((TarMaker.record("size", "5") + TarMaker.record("path", "Käse/b")).utf8)
+    var all = binary + TarMaker.padded(bytes)
+    all += TarMaker.entry("pax", pax, type: "x")
+    all += TarMaker.header("short", size: 0) + TarMaker.padded(bytes)
+    let found = try entries(all + Data(count: 1024))
+    #expect(found.map(\.path) == ["a", "Käse/b"])
+    #expect(found.map(\.bytes) == [bytes, bytes])
+    // Without the blocks of zeros at the end, as some programs leave them out.
+    #expect(try entries(all).count == 2)
+    for wrong in [[0xFF] + Array(repeating: 0xFF, count: 11), [0x80, 1] + Array(repeating: 0, count: 10)]
+      as [[UInt8]]
+    {
+      let header = TarMaker.header("a", size: 0) { $0.replaceSubrange(124..<136, with: wrong) }
+      #expect(refusal { try entries(header + TarMaker.padded(bytes)) }.contains("is a damaged tar file"))
+    }
+  }
+
+  @Test func whatIsNoFileIsPassedOver() throws {
+    let old = TarMaker.header("folder.d/", size: 0, type: "\0") {
+      $0.replaceSubrange(257..<265, with: Data(count: 8))
+    }
+    let blank = TarMaker.header("blank/", size: 0, type: "5") {
+      $0.replaceSubrange(124..<136, with: Data(repeating: 32, count: 12))
+    }
+    let global = TarMaker.entry("g", Data(TarMaker.record("comment", "x").utf8), type: "g")
+    var all = global + old + blank
+    all += TarMaker.entry("device", Data(), type: "3") + TarMaker.entry("link", Data(), type: "2")
+    all += TarMaker.entry("a", Data("b".utf8))
+    #expect(try entries(all).map(\.path) == ["a"])
+    #expect(try entries(Data()).isEmpty)
+    #expect(try entries(Data(count: 1024)).isEmpty)
+  }
+
+  @Test func damagesAreTold() throws {
+    let sound = TarMaker.tar([("a.txt", String(repeating: "x", count: 600)), ("b.txt", "b")])
+    func sentence(_ bytes: Data) -> String { refusal { try entries(bytes) } }
+    #expect(sentence(sound) == "none")
+    #expect(
+      sentence(sound.prefix(700)).contains("at byte 0 it ends in the middle of a file: it is cut short"))
+    #expect(sentence(sound.prefix(1536 + 100)).contains("at byte 1536 it ends in the middle of a header"))
+    var flipped = sound
+    flipped[1536] ^= 1
+    #expect(sentence(flipped).contains("at byte 1536 it has a header with a wrong checksum"))
+    let pax = TarMaker.header("pax", size: 2000, type: "x")
+    #expect(sentence(pax + Data(count: 600)).contains("ends in the middle of a file"))
+    for record in ["x path=a\n", "99 path=a\n", "3 path=a\n", "99999999999999999999 path=a\n", "-5 a=b\n"] {
+      let bytes = TarMaker.entry("pax", Data(record.utf8), type: "x") + sound
+      #expect(sentence(bytes).contains("has a pax header that cannot be read"), "\(record)")
+    }
+    let size = TarMaker.entry("pax", Data(TarMaker.record("size", "many").utf8), type: "x") + sound
+    #expect(sentence(size).contains("has a wrong file size"))
+    let long = TarMaker.header("long", size: 3 << 20, type: "L") + Data(count: 3 << 20) + sound
+    #expect(sentence(long).contains("has a header of 3145728 bytes"))
+    var generator = SplitMix64(seed: 3)
+    let garbage = Data((0..<2000).map { _ in UInt8.random(in: 1...9, using: &generator) })
+    #expect(sentence(garbage).hasSuffix("is no tar file"))
+    #expect(sentence(Data("hello".utf8)).hasSuffix("is no tar file"))
+    let packed: [[UInt8]] = [
+      [0x1F, 0x8B, 8], [0x28, 0xB5, 0x2F, 0xFD], Array("BZh9".utf8), [0xFD] + Array("7zXZ".utf8) + [0],
+    ]
+    for magic in packed {
+      for count in [100, 2000] { #expect(sentence(magic + garbage.prefix(count)).contains("is compressed")) }
+    }
+    #expect(refusal { try TarReader(URL(fileURLWithPath: "/nowhere/a.tar")) }.contains("cannot be read"))
+  }
+}
+
+@Suite struct WebDatasetTests {
+  private func samples(_ bytes: Data) throws -> [Sample] {
+    let folder = try TemporaryFolder()
+    try bytes.write(to: folder.file("a.tar"))
+    return try WebDataset(folder.url, shards: [folder.file("a.tar")]).all()
+  }
+
+  private func samples(_ files: [(String, String)]) throws -> [Sample] { try samples(TarMaker.tar(files)) }
+
+  @Test func filesOfOneNameAreASample() throws {
+    let found = try samples([
+      ("x.y/0001.jpg", "1"), ("x.y/0001.txt", "  a cat\n"), ("x.y/0001.cls", "5"), ("x.y/0001.seg.png", "0"),
+      ("0002.TXT", "Käse"), ("0002.PNG", "2"), ("readme", "?"), (".hidden.jpg", "?"), ("only.cls", "7"),
+      ("0003.webp", "3"), ("0003.json", #"{"text": ["one", "two"], "prompt": ["p", "q"], "more": 1}"#),
+      ("0004.jpeg", "4"), ("0004.txt", "not this"), ("0004.json", #"{"text": "three"}"#),
+    ])
+    #expect(
+      found.map(\.picture.name) == ["x.y/0001.jpg", "0002.png", "0003.webp", "0003.webp", "0004.jpeg"])
+    #expect(found.map(\.text) == ["a cat", "Käse", "one", "two", "three"])
+    #expect(found.map(\.prompt) == [nil, nil, "p", "q", nil])
+    #expect(found.map(\.picture.range?.count) == [1, 1, 1, 1, 1])
+  }
+
+  @Test func aPictureInAShardIsThatOfItsFile() throws {
+    let folder = try TemporaryFolder()
+    try folder.writePicture("a.png", [10, 200, 30])
+    let png = try Data(contentsOf: folder.file("a.png"))
+    var tar = TarMaker.entry("a.txt", Data("green".utf8)) + TarMaker.entry("a.png", png)
+    tar += TarMaker.entry("b.png", png.prefix(60)) + TarMaker.entry("b.txt", Data("cut".utf8))
+    try tar.write(to: folder.file("a.tar"))
+    let found = try Datasets.open(folder.file("a.tar")).all()
+    let limits = PictureLimits()
+    let plain = try StoredPicture(name: "a.png", file: folder.file("a.png"))
+      .decoded(longestSide: nil, limits: limits)
+    let stored = try found[0].picture.decoded(longestSide: nil, limits: limits)
+    #expect(stored.pixels == plain.pixels)
+    #expect(found[0].picture.place == "a.png in \(folder.file("a.tar").path)")
+    let error = #expect(throws: PictureError.self) {
+      try found[1].picture.decoded(longestSide: nil, limits: limits)
+    }
+    #expect(error?.description.contains("b.png in") == true)
+  }
+
+  private static let wrong: [(files: [(String, String)], message: String)] = [
+    ([("a.jpg", "1")], "has no text for the picture a: add a.txt or a.json"),
+    ([("a.txt", "1")], "has a text but no picture named a"),
+    ([("a.json", "{}"), ("b.jpg", "1"), ("b.txt", "1")], "has a text but no picture named a"),
+    ([("a.jpg", "1"), ("b.jpg", "1"), ("a.txt", "x"), ("b.txt", "x")], "has no text for the picture a"),
+    ([("a.jpg", "1"), ("a.png", "1"), ("a.txt", "x")], "holds two pictures named a"),
+    ([("a.jpg", "1"), ("a.txt", "x"), ("a.txt", "y")], "holds two texts named a"),
+    ([("a.jpg", "1"), ("a.json", "{}"), ("a.json", "{}")], "holds two JSON files named a"),
+    ([("a.jpg", "1"), ("a.json", "{}")], #"lacks "text""#),
+    ([("a.jpg", "1"), ("a.json", "[")], "a.tar is not a JSON object"),
+  ]
+
+  @Test(arguments: wrong)
+  func whatIsNoSampleIsNamed(files: [(String, String)], message: String) {
+    let sentence = refusal { try samples(files) }
+    #expect(sentence.contains(message), "\(sentence)")
+  }
+
+  @Test func aTextThatIsNotUTF8IsRefused() {
+    let tar = TarMaker.entry("a.jpg", Data([1])) + TarMaker.entry("a.txt", Data([0xFF, 0x41]))
+    #expect(refusal { try samples(tar) }.contains("a.txt in"))
+    #expect(refusal { try samples(tar) }.hasSuffix("is not UTF-8"))
+  }
+
+  /// Seeded damages of every kind: an error in the user's words, or samples.
+  @Test func damagedArchivesNeverTrap() throws {
+    let long = String(repeating: "long/", count: 30)
+    let pax = TarMaker.record("path", "Käse/b.jpg") + TarMaker.record("size", "3")
+    let files: [(name: String, text: String, type: Character)] = [
+      ("a.jpg", "123", "0"), ("a.txt", "text", "0"), ("pax", pax, "x"), ("b.jpg", "123", "0"),
+      ("Käse/b.json", #"{"text": ["a", "b"], "prompt": "c"}"#, "0"), ("long", "\(long)c.png\0", "L"),
+      ("c", "1", "0"), ("long", "\(long)c.txt\0", "L"), ("c", "1", "0"),
+    ]
+    var sound = Data()
+    for file in files { sound += TarMaker.entry(file.name, Data(file.text.utf8), type: file.type) }
+    sound += Data(count: 1024)
+    #expect(try samples(sound).map(\.text) == ["text", "a", "b", "1"])
+    var generator = SplitMix64(seed: 11)
+    var sentences: Set<String> = []
+    for _ in 0..<600 {
+      var bytes = sound
+      let block = Int.random(in: 0..<bytes.count / 512 - 2, using: &generator) * 512
+      for _ in 0..<Int.random(in: 1...4, using: &generator) {
+        bytes[block + Int.random(in: 0..<512, using: &generator)] = UInt8.random(
+          in: 0...255, using: &generator)
+      }
+      switch Int.random(in: 0..<4, using: &generator) {
+      case 0: bytes = bytes.prefix(Int.random(in: 0..<bytes.count, using: &generator))
+      case 1: break
+      default:
+        // As if the damage were meant: the fields that say what follows, with the checksum they need.
+        let field = [(124, 12), (156, 1), (0, 100)].randomElement(using: &generator) ?? (0, 1)
+        let place = block + field.0 + Int.random(in: 0..<field.1, using: &generator)
+        bytes[place] = [0, 0x30, 0x37, 0x2D, 0x78, 0x4C, 0x80, 0xFF].randomElement(using: &generator) ?? 0
+        bytes.replaceSubrange(block..<block + 512, with: TarMaker.checked(bytes[block..<block + 512]))
+      }
+      let sentence = refusal { try samples(Data(bytes)) }
+      #expect(!sentence.contains("Error: "), "\(sentence)")
+      sentences.insert(String(sentence.suffix(12)))
+    }
+    #expect(sentences.count > 5)
+  }
+}

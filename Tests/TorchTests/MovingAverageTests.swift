@@ -1,0 +1,62 @@
+import Testing
+import Torch
+
+@Suite struct MovingAverageTests {
+  private func store() throws -> (ParameterStore, Linear) {
+    let store = ParameterStore(contents: .random(try Generator(seed: 5)))
+    let layer = try Linear(store.root / "layer", inputs: 3, outputs: 4)
+    return (store, layer)
+  }
+
+  private func values(_ store: ParameterStore) throws -> [[Float]] {
+    try store.parameters.map { try $0.value.detach().array(of: Float.self) }
+  }
+
+  private func averages(_ average: MovingAverage) throws -> [[Float]] {
+    try average.parameters.map { try (average.values[$0.name] ?? .zeros([])).array(of: Float.self) }
+  }
+
+  @Test(arguments: [0, 0.5, 0.999])
+  func eachStepMovesTheAverageByItsShare(decay: Double) throws {
+    let (store, _) = try store()
+    for parameter in store.parameters { try parameter.value.requiresGrad_() }
+    let average = try MovingAverage(store.parameters, decay: decay)
+    var expected = try values(store)
+    #expect(try averages(average) == expected)
+    let generator = try Generator(seed: 2)
+    for _ in 0..<5 {
+      try withoutGradients {
+        for parameter in store.parameters { try parameter.value.normal_(generator: generator) }
+      }
+      try average.update()
+      let now = try values(store)
+      expected = zip(expected, now).map {
+        zip($0, $1).map { Float(decay * Double($0) + (1 - decay) * Double($1)) }
+      }
+      for (one, other) in zip(try averages(average), expected) {
+        #expect(zip(one, other).allSatisfy { abs($0 - $1) < 1e-5 })
+      }
+    }
+    #expect(average.values.values.allSatisfy { !$0.requiresGrad })
+  }
+
+  @Test func anExchangeIsUndoneByAnother() throws {
+    let (store, layer) = try store()
+    let average = try MovingAverage(store.parameters, decay: 0.5)
+    try withoutGradients { _ = try layer.weight.value.fill_(3) }
+    let (own, other) = (try values(store), try averages(average))
+    try average.exchange()
+    #expect(try values(store) == other)
+    #expect(try averages(average) == own)
+    try average.exchange()
+    #expect(try values(store) == own)
+    #expect(try averages(average) == other)
+  }
+
+  @Test(arguments: [-0.1, 1, 2, .nan])
+  func aDecayOutsideItsRangeIsRefused(decay: Double) throws {
+    let (store, _) = try store()
+    let error = #expect(throws: TorchError.self) { try MovingAverage(store.parameters, decay: decay) }
+    #expect(error?.description.contains("must be in [0, 1)") == true)
+  }
+}
