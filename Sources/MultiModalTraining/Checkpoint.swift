@@ -118,12 +118,21 @@ struct Checkpoint {
   }
 
   static func state(of url: URL) throws -> State {
+    let state: State
     do {
-      return try JSONDecoder().decode(
+      state = try JSONDecoder().decode(
         State.self, from: Data(contentsOf: url.appendingPathComponent(stateName)))
     } catch {
       throw TrainingError("\(url.path) is no checkpoint of this program: \(error.localizedDescription)")
     }
+    let counts = [
+      state.step, state.validationsWithoutImprovement, state.skippedInARow, state.skippedSteps,
+      state.damagedPictures, state.bestStep ?? 0,
+    ]
+    guard counts.allSatisfy({ (0...1 << 40).contains($0) }), (0...1e12).contains(state.seconds) else {
+      throw TrainingError("\(url.path) is a damaged checkpoint: its \(stateName) has numbers that cannot be")
+    }
+    return state
   }
 }
 

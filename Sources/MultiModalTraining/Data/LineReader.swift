@@ -53,9 +53,6 @@ final class LineReader {
 
   private func line(_ bytes: Data) -> Data {
     number += 1
-    var bytes = bytes
-    // The mark that some systems begin a text file with.
-    if number == 1, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }
     return Data(bytes.last == UInt8(ascii: "\r") ? bytes.dropLast() : bytes)
   }
 }

@@ -133,7 +133,7 @@ final class TarReader {
     if header[124] & 0x80 != 0 {
       let value = field.dropFirst(4).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
       guard field.prefix(4).elementsEqual([0x80, 0, 0, 0]), value <= UInt64(Int32.max) << 16 else {
-        throw damaged("names a file of \(value) bytes")
+        throw damaged("has a wrong file size")
       }
       return Int(value)
     }

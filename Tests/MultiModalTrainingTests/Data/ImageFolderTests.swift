@@ -47,6 +47,8 @@ import Testing
     (#"{"file_name": "/etc/passwd", "text": "a"}"#, "leaves the folder"),
     ("[1, 2]", "line 2 is not a JSON object"),
     ("{", "line 2 is not a JSON object"),
+    (String(repeating: "[", count: 100_000), "line 2 is not a JSON object"),
+    (String(repeating: #"{"text":"#, count: 100_000), "line 2 is not a JSON object"),
   ])
   func aWrongLineIsNamedByItsNumber(line: String, message: String) throws {
     let error = #expect(throws: TrainingError.self) {

@@ -126,7 +126,7 @@ enum TarMaker {
       as [[UInt8]]
     {
       let header = TarMaker.header("a", size: 0) { $0.replaceSubrange(124..<136, with: wrong) }
-      #expect(refusal { try entries(header + TarMaker.padded(bytes)) }.contains("is a damaged tar file"))
+      #expect(refusal { try entries(header + TarMaker.padded(bytes)) }.contains("it has a wrong file size"))
     }
   }
 
@@ -262,7 +262,7 @@ enum TarMaker {
     #expect(try samples(sound).map(\.text) == ["text", "a", "b", "1"])
     var generator = SplitMix64(seed: 11)
     var sentences: Set<String> = []
-    for _ in 0..<600 {
+    for _ in 0..<300 {
       var bytes = sound
       let block = Int.random(in: 0..<bytes.count / 512 - 2, using: &generator) * 512
       for _ in 0..<Int.random(in: 1...4, using: &generator) {

@@ -117,7 +117,9 @@ import Torch
     let sound = try Checkpoint.state(of: latest)
     let damages: [(inout Checkpoint.State) -> Void] = [
       { $0.step = -5 }, { $0.step = 1_000_000 }, { $0.configuration.training.batchSize = 0 },
-      { $0.configuration.training.validationEvery = 0 },
+      { $0.configuration.training.validationEvery = 0 }, { $0.seconds = 1e300 }, { $0.seconds = -1 },
+      { $0.validationsWithoutImprovement = .max }, { $0.skippedSteps = .max }, { $0.skippedInARow = -1 },
+      { $0.damagedPictures = .max }, { $0.bestStep = -4 },
     ]
     for damage in damages {
       var state = sound
