@@ -80,9 +80,11 @@ public struct TrainingStep {
       try processes.finishGradients()
       sum = try processes.sum([sum])[0]
     }
-    let norm = try clipNorm.map { try clipGradNorm(learned, maxNorm: $0) }
+    let norm = try clipNorm.map { _ in try gradNorm(learned) }
     if sum.isFinite && norm ?? 0 < .infinity {
-      try optimizer.step(learningRate: learningRate)
+      // The optimizer clips as it reads the gradients, which saves a pass over them.
+      let scale = clipNorm.map { clipScale(norm: norm ?? 0, maxNorm: $0) } ?? 1
+      try optimizer.step(learningRate: learningRate, gradientScale: scale)
       try processes?.shareParameters()
     }
     return (sum, norm)

@@ -40,4 +40,30 @@ import Torch
     // θ - lr (1 + λ θ) for a first step, whose m̂/√v̂ is the sign of the gradient.
     for value in try parameter.value.array(of: Float.self) { #expect(abs(value - (1 - 0.01 * 1.1)) < 1e-6) }
   }
+
+  @Test func theOptimizerScalesGradientsAsClippingDoes() throws {
+    func moved(_ body: (Parameter, AdamW) throws -> Void) throws -> [Float] {
+      let store = ParameterStore(contents: .random(try Generator(seed: 4)))
+      let parameter = try store.root.parameter("w", shape: [3, 5], .normal(std: 1))
+      try parameter.value.requiresGrad_()
+      let optimizer = try AdamW(groups: [.init(parameters: [parameter], weightDecay: 0.1)])
+      for factor in [9.0, 30] {
+        try optimizer.zeroGrad()
+        try (parameter.value * parameter.value * factor).sum().backward()
+        try body(parameter, optimizer)
+      }
+      return try parameter.value.array(of: Float.self)
+    }
+    let clipped = try moved { parameter, optimizer in
+      _ = try clipGradNorm([parameter], maxNorm: 0.5)
+      try optimizer.step(learningRate: 0.1)
+    }
+    let scaled = try moved { parameter, optimizer in
+      let scale = clipScale(norm: try gradNorm([parameter]), maxNorm: 0.5)
+      #expect(scale < 0.1)
+      try optimizer.step(learningRate: 0.1, gradientScale: scale)
+    }
+    #expect(zip(clipped, scaled).allSatisfy { abs($0 - $1) < 1e-6 })
+    #expect(clipScale(norm: 0.4, maxNorm: 0.5) == 1 && clipScale(norm: .nan, maxNorm: 0.5) == 1)
+  }
 }

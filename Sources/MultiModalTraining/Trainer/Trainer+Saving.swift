@@ -63,7 +63,7 @@ extension Trainer {
         Trained by `gpt4mm train` on \(trainingExamples) samples for \(state.step) steps of \
         \(settings.batchSize * settings.gradientAccumulationSteps) samples (\(minutes) minutes)\(loss).
 
-            gpt4mm caption --model . PICTURE
+            gpt4mm caption --model . PICTURE      (with --prompt TEXT where it was trained with prompts)
 
         """)
   }

@@ -54,8 +54,11 @@ public final class AdamW {
   }
 
   /// Moves every parameter that has a gradient.
-  public func step(learningRate: Double) throws {
+  /// - Parameter gradientScale: what gradients are multiplied by first; they are left scaled
+  public func step(learningRate: Double, gradientScale: Double = 1) throws {
     try withoutGradients {
+      // The operator divides by it.
+      let divisor = gradientScale == 1 ? nil : try Tensor([Float(1 / gradientScale)])
       for group in groups {
         var values: [Tensor] = []
         var gradients: [Tensor] = []
@@ -73,7 +76,7 @@ public final class AdamW {
             .tensors(values), .tensors(gradients), .tensors(states.map(\.firstMoment)),
             .tensors(states.map(\.secondMoment)), .tensors([]), .tensors(states.map(\.step)),
             .double(learningRate), .double(beta1), .double(beta2), .double(group.weightDecay), .double(eps),
-            .bool(false), .bool(false),
+            .bool(false), .bool(false), .optional(divisor?.to(device: values[0].device)),
           ], capacity: 0)
       }
     }
@@ -99,12 +102,24 @@ public final class AdamW {
 /// - Returns: the norm before.
 public func clipGradNorm(_ parameters: [Parameter], maxNorm: Double) throws -> Double {
   try withoutGradients {
-    let gradients = try parameters.compactMap { try $0.value.grad }
-    guard !gradients.isEmpty else { return 0 }
-    let norm = Double(try Tensor.totalNorm(gradients).item(Float.self))
-    if norm > maxNorm, norm.isFinite {
-      for gradient in gradients { try gradient.mul_(maxNorm / (norm + 1e-6)) }
+    let norm = try gradNorm(parameters)
+    let scale = clipScale(norm: norm, maxNorm: maxNorm)
+    if scale < 1 {
+      for parameter in parameters { _ = try parameter.value.grad?.mul_(scale) }
     }
     return norm
   }
+}
+
+/// The norm of all gradients together.
+public func gradNorm(_ parameters: [Parameter]) throws -> Double {
+  try withoutGradients {
+    let gradients = try parameters.compactMap { try $0.value.grad }
+    return gradients.isEmpty ? 0 : Double(try Tensor.totalNorm(gradients).item(Float.self))
+  }
+}
+
+/// What gradients of this norm are multiplied by so that it is at most `maxNorm`; 1 where it is not finite.
+public func clipScale(norm: Double, maxNorm: Double) -> Double {
+  norm > maxNorm && norm.isFinite ? maxNorm / (norm + 1e-6) : 1
 }

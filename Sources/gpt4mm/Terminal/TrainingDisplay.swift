@@ -42,8 +42,11 @@ struct TrainingDisplay {
     case .damaged(let pictures): for picture in pictures { note("left out: \(picture)") }
     case .validated(let step, let loss, let metrics, let isBest):
       let texts =
-        metrics.map { String(format: ", exact match %.1f %%, CIDEr %.2f", 100 * $0.exactMatch, $0.cider) }
-        ?? ""
+        metrics.map {
+          String(
+            format: ", exact match %.1f %%, character errors %.1f %%, CIDEr %.2f", 100 * $0.exactMatch,
+            100 * $0.characterErrorRate, $0.cider)
+        } ?? ""
       note(
         String(
           format: "step %d: validation loss %.4f, perplexity %.2f%@%@", step, loss, exp(loss), texts,
