@@ -96,6 +96,11 @@ struct Checkpoint {
       let old = run.appendingPathComponent("\(partialPrefix)\(step).partial")
       try? AtomicFile.rename(url(step: step, in: run), to: old)
     }
+    removePartial(in: run)
+  }
+
+  /// Removes what a killed run left unfinished.
+  static func removePartial(in run: URL) {
     for name in names(in: run) where name.hasPrefix(partialPrefix) {
       try? FileManager.default.removeItem(at: run.appendingPathComponent(name))
     }

@@ -145,6 +145,7 @@ public final class Trainer {
     writer = CheckpointWriter(run)
     if isFirst {
       try AtomicFile.makeFolder(run)
+      Checkpoint.removePartial(in: run)
       record = try RunRecord(run, step: state.step)
     }
   }
