@@ -56,6 +56,19 @@ import Torch
     }
   }
 
+  /// Two processes that run, and what the first of them says.
+  private func startBoth(_ folder: TemporaryFolder, _ run: String) throws -> ([Process], errors: Pipe) {
+    let both = try processes(2, folder, run)
+    let errors = Pipe()
+    both[0].standardError = errors
+    both[1].standardError = FileHandle.nullDevice
+    for process in both {
+      process.standardOutput = FileHandle.nullDevice
+      try process.run()
+    }
+    return (both, errors)
+  }
+
   /// Runs them to their ends.
   private func finish(_ processes: [Process]) throws -> [(code: Int32, errors: String)] {
     let pipes = try processes.map { process in
@@ -124,14 +137,7 @@ import Torch
 
   @Test func aLostProcessEndsTheOthersAndTheRunGoesOnWithAnotherNumber() throws {
     let folder = try data(distributed: #"{"shard_optimizer": true, "timeout_seconds": 20}"#, epochs: 2000)
-    let both = try processes(2, folder, "run")
-    let errors = Pipe()
-    both[0].standardError = errors
-    both[1].standardError = FileHandle.nullDevice
-    for process in both {
-      process.standardOutput = FileHandle.nullDevice
-      try process.run()
-    }
+    let (both, errors) = try startBoth(folder, "run")
     while both[0].isRunning,
       !((try? FileManager.default.contentsOfDirectory(atPath: folder.path("run"))) ?? [])
         .contains(where: { $0.hasPrefix("checkpoint-") })
@@ -166,14 +172,7 @@ import Torch
 
   @Test func aStopOfOneProcessStopsAllAtTheSameStep() throws {
     let folder = try data(distributed: #"{"timeout_seconds": 20}"#, epochs: 2000)
-    let both = try processes(2, folder, "run")
-    let errors = Pipe()
-    both[0].standardError = errors
-    both[1].standardError = FileHandle.nullDevice
-    for process in both {
-      process.standardOutput = FileHandle.nullDevice
-      try process.run()
-    }
+    let (both, errors) = try startBoth(folder, "run")
     var seen = ""
     while !seen.contains("samples/s") {
       let data = errors.fileHandleForReading.availableData
