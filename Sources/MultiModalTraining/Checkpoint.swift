@@ -96,12 +96,13 @@ struct Checkpoint {
       let old = run.appendingPathComponent("\(partialPrefix)\(step).partial")
       try? AtomicFile.rename(url(step: step, in: run), to: old)
     }
-    removePartial(in: run)
+    removePartial(in: run, prefix: partialPrefix)
   }
 
-  /// Removes what a killed run left unfinished.
-  static func removePartial(in run: URL) {
-    for name in names(in: run) where name.hasPrefix(partialPrefix) {
+  /// Removes what a killed run left unfinished: checkpoints and any other file. While a run goes on, others may be about to be
+  /// finished.
+  static func removePartial(in run: URL, prefix: String = ".") {
+    for name in names(in: run) where name.hasPrefix(prefix) && name.hasSuffix(".partial") {
       try? FileManager.default.removeItem(at: run.appendingPathComponent(name))
     }
   }

@@ -55,7 +55,7 @@ import Testing
       try process.run()
       // Every other time as soon as a checkpoint is being written; else some time after the process began to train.
       let began = Date()
-      let wait = Double.random(in: 0...0.4, using: &generator)
+      let wait = Double.random(in: 0...0.1, using: &generator)
       let before = names(folder, "broken").filter { $0.hasPrefix("checkpoint-") }
       while process.isRunning, Date().timeIntervalSince(began) < 20 {
         let now = names(folder, "broken")
