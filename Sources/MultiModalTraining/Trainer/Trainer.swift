@@ -243,7 +243,9 @@ public final class Trainer {
       report(.stoppedEarly(step: state.step, bestStep: state.bestStep ?? state.step))
     }
     let isCancelled = totals[2] > 0
-    if state.step % settings.checkpointEvery == 0 || isLast || isBest || isCancelled || state.isStopped {
+    // While steps are left out, a checkpoint would push out the last good one.
+    let isDue = state.step % settings.checkpointEvery == 0 && state.skippedInARow == 0
+    if isDue || isLast || isBest || isCancelled || state.isStopped {
       if let snapshot = try snapshot() {
         try await writer.write(snapshot)
         report(.saved(step: state.step))
