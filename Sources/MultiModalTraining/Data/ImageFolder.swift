@@ -61,7 +61,8 @@ struct TextRecord {
   let texts: [(prompt: String?, text: String)]
 
   /// - Throws: `TrainingError` with the place of what is wrong.
-  init(_ json: Data, place: String) throws {
+  /// - Parameter otherText: the text where the object has none
+  init(_ json: Data, place: String, otherText: String? = nil) throws {
     guard let object = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
       throw TrainingError("\(place) is not a JSON object in braces")
     }
@@ -75,7 +76,9 @@ struct TextRecord {
       return try value(key, String.self, "a text or a list of texts").map { [$0] }
     }
     fileName = try value("file_name", String.self, "a text")
-    guard let texts = try list("text") else { throw TrainingError("\(place) lacks \"text\"") }
+    guard let texts = try list("text") ?? otherText.map({ [$0] }) else {
+      throw TrainingError("\(place) lacks \"text\"")
+    }
     guard !texts.isEmpty else { throw TrainingError("\(place): \"text\" is an empty list") }
     let prompts = try list("prompt")
     if let prompts, prompts.count != 1, prompts.count != texts.count {

@@ -84,20 +84,22 @@ public struct WebDataset: Dataset {
       func place(_ suffix: String) -> String { "\(key).\(suffix) in \(archive.url.path)" }
       let stored = StoredPicture(
         name: "\(key).\(picture.suffix)", file: archive.url, range: picture.entry.range)
-      if let json {
-        return try TextRecord(archive.read(json, atMost: longestText), place: place("json")).texts
-          .map { Sample(picture: stored, prompt: $0.prompt, text: $0.text) }
+      let plain = try text.map { entry in
+        guard let string = String(data: try archive.read(entry, atMost: longestText), encoding: .utf8) else {
+          throw TrainingError("\(place("txt")) is not UTF-8")
+        }
+        return string.trimmingCharacters(in: .whitespacesAndNewlines)
       }
-      guard let text else {
+      if let json {
+        return try TextRecord(
+          archive.read(json, atMost: longestText), place: place("json"), otherText: plain
+        ).texts.map { Sample(picture: stored, prompt: $0.prompt, text: $0.text) }
+      }
+      guard let plain else {
         throw TrainingError(
           "\(archive.url.path) has no text for the picture \(key): add \(key).txt or \(key).json behind it")
       }
-      guard let string = String(data: try archive.read(text, atMost: longestText), encoding: .utf8) else {
-        throw TrainingError("\(place("txt")) is not UTF-8")
-      }
-      return [
-        Sample(picture: stored, prompt: nil, text: string.trimmingCharacters(in: .whitespacesAndNewlines))
-      ]
+      return [Sample(picture: stored, prompt: nil, text: plain)]
     }
   }
 }
