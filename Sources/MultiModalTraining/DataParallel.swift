@@ -75,13 +75,6 @@ final class DataParallel {
       }
     }
   }
-
-  /// Puts rank 0's values in every process's place.
-  func broadcast(_ parameters: [Parameter]) throws {
-    try withoutGradients {
-      for parameter in parameters { try group.broadcast_(parameter.value.detach(), from: 0) }
-    }
-  }
 }
 
 extension ProcessGroup {
