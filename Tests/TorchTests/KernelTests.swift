@@ -11,7 +11,7 @@ private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
   return try (a.to(dtype: .float32) - b.to(dtype: .float32)).abs().amax().item()
 }
 
-@Suite struct AttentionKernelTests {
+@Suite(.everyInstructionSet) struct AttentionKernelTests {
   private static let attention = Operator("gpt4mm::attention")
   private static let queryCounts = [1, 2, 4, 5, 16, 17, 50, 65, 130]
   private static let keyCounts = [1, 15, 16, 17, 64, 65, 200, 1030]
@@ -188,7 +188,7 @@ private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
   }
 }
 
-@Suite struct HeadsKernelTests {
+@Suite(.everyInstructionSet) struct HeadsKernelTests {
   private static let heads = Operator("gpt4mm::heads")
 
   private func run(
@@ -316,7 +316,7 @@ private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
   }
 }
 
-@Suite struct LayerNormKernelTests {
+@Suite(.everyInstructionSet) struct LayerNormKernelTests {
   private static let norm = Operator("gpt4mm::layer_norm")
 
   @Test(arguments: [1, 2, 15, 16, 17, 64, 100, 512]) func itIsLibTorchsLayerNorm(width: Int) throws {
@@ -356,7 +356,7 @@ private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
   }
 }
 
-@Suite struct LinearKernelTests {
+@Suite(.everyInstructionSet) struct LinearKernelTests {
   private static let ours = Operator("gpt4mm::linear")
   private static let theirs = Operator("aten::linear")
 
@@ -459,7 +459,7 @@ private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
   }
 }
 
-@Suite struct LogSumExpTests {
+@Suite(.everyInstructionSet) struct LogSumExpTests {
   private let logSumExp = Operator("gpt4mm::log_sum_exp")
 
   @Test(arguments: [1, 2, 15, 16, 17, 100, 20000]) func agreesWithLibTorchs(count: Int) throws {

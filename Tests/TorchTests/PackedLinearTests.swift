@@ -3,7 +3,7 @@ import Testing
 
 @testable import Torch
 
-@Suite struct PackedLinearTests {
+@Suite(.everyInstructionSet) struct PackedLinearTests {
   private func randn(_ shape: [Int], _ seed: UInt64) throws -> Tensor {
     try .randn(shape, generator: Generator(seed: seed))
   }
@@ -56,11 +56,12 @@ import Testing
       case .bfloat16, .int4WeightOnly: try rounded(weight)
       }
     try layer.prepareForInference(precision)
-    for rows in [1, 2, 7, 8, 9, 17, 64, 70] {
+    for rows in Array(1...17) + [64, 70] {
       let lead = rows % 2 == 0 ? [2, rows / 2] : [rows]
       let x = try randn(lead + [inputs], seed + UInt64(rows))
       let residual = try randn(lead + [outputs], seed + 3)
-      for way in Self.ways {
+      // Every way at some row counts, since the others differ in the tile's height alone.
+      for way in [1, 2, 7, 8, 17, 70].contains(rows) ? Self.ways : [Self.ways[rows % 5]] {
         let said = Case(
           precision: precision, rows: rows, hasNorm: way.norm, activation: way.activation,
           hasResidual: way.residual)
@@ -71,7 +72,8 @@ import Testing
         var input = normed
         switch precision {
         case .float32, .int8WeightOnly: break
-        case .bfloat16, .int4WeightOnly: input = try rounded(normed)
+        case .bfloat16, .int4WeightOnly:
+          if isInt4 || LibTorch.multipliesBFloat16 { input = try rounded(normed) }
         case .int8:
           let byRows = try roundedByRows(normed)
           input = byRows.values
@@ -83,8 +85,7 @@ import Testing
         let tolerance: Float =
           switch precision {
           case .float32, .int8WeightOnly, .int8: 1e-4
-          case .bfloat16: 0.005
-          case .int4WeightOnly: 0.01
+          case .bfloat16, .int4WeightOnly: isInt4 ? 0.01 : LibTorch.multipliesBFloat16 ? 0.005 : 1e-4
           }
         let allowed = try tolerance * largest(expected) + slack
         if way.activation == .gelu { expected = try expected.gelu() }

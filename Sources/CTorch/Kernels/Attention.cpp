@@ -22,7 +22,8 @@ struct Block {
   float scale;
   /// The score is lowered by this for each position between query and key; the first query's position.
   float slope, first_query;
-  float *scores;  // [queries, padded]
+  float *scores;   // [queries, padded]
+  float *weights;  // [padded, group], and a vector behind it
   int64_t padded;
   float *result;
   int64_t result_stride;
@@ -70,7 +71,7 @@ Tensor gpt4mm::attention(
   const int64_t blocks = (queries + rows - 1) / rows;
   const int64_t cost = 2 * std::max<int64_t>(1, std::min(rows, queries)) * keys * width;
   gpt4mm::parallel_for(batch * heads * blocks, std::max<int64_t>(1, 200000 / cost), [&](int64_t begin, int64_t end) {
-    std::vector<float> scores(std::min(rows, queries) * padded);
+    std::vector<float> scores(std::min(rows, queries) * padded), weights(queries > 1 ? padded * group + lanes : 0);
     for (int64_t item = begin; item < end; item++) {
       const int64_t block = item % blocks, head = item / blocks % heads, b = item / blocks / heads;
       const int64_t first = block * rows;
@@ -92,6 +93,7 @@ Tensor gpt4mm::attention(
       work.slope = falls.defined() ? falls.const_data_ptr<float>()[head] : 0;
       work.first_query = static_cast<float>(keys - queries + first);
       work.scores = scores.data();
+      work.weights = weights.data();
       work.padded = padded;
       work.result = target + (b * queries + first) * heads * width + head * width;
       work.result_stride = heads * width;

@@ -4,14 +4,9 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
-namespace gpt4mm {
-
-/// The x86-64 level of this machine: 1, 3, 4, or 5 for the fourth with the dot products of bfloat16 and int8. At most what
-/// LibTorch's own variable ATEN_CPU_CAPABILITY allows: default, avx2 or avx512.
-int x86_64_level();
-
-}  // namespace gpt4mm
+#include "InstructionSet.h"
 
 // Functions that pass vectors are inlined, so no calling convention is at stake.
 #pragma clang diagnostic ignored "-Wpsabi"
@@ -22,56 +17,95 @@ constexpr int64_t lanes = 16;
 
 #if defined(__x86_64__)
 
-// The v4 level and the dot products of bfloat16 and int8 that came after it.
-#define HAS_DOT_PRODUCTS 1
+#define ANY_REGISTER(v) asm volatile("" : "+v"(v))
+
 // Keeps a broadcast value in a register: as an operand in memory it is read anew by each instruction, at a third of the
 // speed (measured on Zen 5).
 #define IN_REGISTER(v) asm volatile("" : "+v"(v))
+#define HAS_FUSED 1
+#define REGISTERS 32
+#define REGISTER_BYTES 64
+
+// The v4 level and the dot products of bfloat16 and int8 that came after it.
+#define HAS_BFLOAT16_DOT_PRODUCTS 1
+#define HAS_INT8_DOT_PRODUCTS 1
 #pragma clang attribute push( \
     __attribute__((target("arch=x86-64-v4,avx512bf16,avx512vnni"), min_vector_width(512))), apply_to = function)
-namespace x86_64_dot {
+namespace v4_dot {
 #include "Vector.inc"
 #include KERNELS
-}  // namespace x86_64_dot
+}  // namespace v4_dot
 #pragma clang attribute pop
 #undef INLINED
-#undef HAS_DOT_PRODUCTS
-#define HAS_DOT_PRODUCTS 0
+#undef IN_LINE
+#undef HAS_BFLOAT16_DOT_PRODUCTS
+#undef HAS_INT8_DOT_PRODUCTS
 
+#define HAS_BFLOAT16_DOT_PRODUCTS 0
+#define HAS_INT8_DOT_PRODUCTS 0
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"), min_vector_width(512))), apply_to = function)
-namespace x86_64_v4 {
+namespace v4 {
 #include "Vector.inc"
 #include KERNELS
-}  // namespace x86_64_v4
+}  // namespace v4
 #pragma clang attribute pop
 #undef INLINED
+#undef IN_LINE
+#undef HAS_INT8_DOT_PRODUCTS
 
 #undef IN_REGISTER
+#undef REGISTERS
+#undef REGISTER_BYTES
 #define IN_REGISTER(v)
+#define REGISTERS 16
+#define REGISTER_BYTES 32
 
-#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
-namespace x86_64_v3 {
+#define HAS_INT8_DOT_PRODUCTS 1
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3,avxvnni"))), apply_to = function)
+namespace v3_dot {
 #include "Vector.inc"
 #include KERNELS
-}  // namespace x86_64_v3
+}  // namespace v3_dot
 #pragma clang attribute pop
 #undef INLINED
+#undef IN_LINE
+#undef HAS_INT8_DOT_PRODUCTS
 
+#define HAS_INT8_DOT_PRODUCTS 0
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
+namespace v3 {
+#include "Vector.inc"
+#include KERNELS
+}  // namespace v3
+#pragma clang attribute pop
+#undef INLINED
+#undef IN_LINE
+
+#undef HAS_FUSED
+#undef REGISTER_BYTES
+#define HAS_FUSED 0
+#define REGISTER_BYTES 16
 namespace baseline {
 #include "Vector.inc"
 #include KERNELS
 }  // namespace baseline
 
-#define KERNEL(name)                             \
-  (gpt4mm::x86_64_level() == 5   ? x86_64_dot::name      \
-   : gpt4mm::x86_64_level() == 4 ? x86_64_v4::name       \
-   : gpt4mm::x86_64_level() == 3 ? x86_64_v3::name       \
-                                 : baseline::name)
+#define KERNEL(name)                                                            \
+  (gpt4mm::instruction_set() == gpt4mm::InstructionSet::v4_dot   ? v4_dot::name \
+   : gpt4mm::instruction_set() == gpt4mm::InstructionSet::v4     ? v4::name     \
+   : gpt4mm::instruction_set() == gpt4mm::InstructionSet::v3_dot ? v3_dot::name \
+   : gpt4mm::instruction_set() == gpt4mm::InstructionSet::v3     ? v3::name     \
+                                                                 : baseline::name)
 
 #else
 
-#define HAS_DOT_PRODUCTS 0
+#define ANY_REGISTER(v) asm volatile("" : "+w"(v))
+#define HAS_BFLOAT16_DOT_PRODUCTS 0
+#define HAS_INT8_DOT_PRODUCTS 0
 #define IN_REGISTER(v)
+#define HAS_FUSED 1
+#define REGISTERS 32
+#define REGISTER_BYTES 16
 namespace baseline {
 #include "Vector.inc"
 #include KERNELS

@@ -7,8 +7,12 @@ TORCH_LIBRARY(gpt4mm, library) {
   library.def(
       "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? slopes, bool is_causal, float scale) -> "
       "Tensor");
+  library.def("multiply_adds(str precision, bool saturates, int repetitions) -> Tensor", &gpt4mm::multiply_adds);
+  library.def("read_memory(Tensor x, int streams) -> Tensor");
+  library.def("weight_ones(int count) -> Tensor", &gpt4mm::weight_ones);
   library.def("log_sum_exp(Tensor x) -> Tensor");
   library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> Tensor");
+  library.def("pack_linear(Tensor weight, str precision) -> Tensor");
   library.def(
       "packed_linear(Tensor x, Tensor? norm_weight, Tensor? norm_bias, float eps, Tensor weight, str precision, "
       "int outputs, Tensor? scales, Tensor? sums, Tensor? bias, bool gelu, Tensor? residual) -> Tensor");
@@ -17,7 +21,9 @@ TORCH_LIBRARY(gpt4mm, library) {
 TORCH_LIBRARY_IMPL(gpt4mm, CPU, library) {
   library.impl("heads", gpt4mm::heads);
   library.impl("attention", gpt4mm::attention);
+  library.impl("read_memory", gpt4mm::read_memory);
   library.impl("log_sum_exp", gpt4mm::log_sum_exp);
   library.impl("layer_norm", gpt4mm::layer_norm);
+  library.impl("pack_linear", gpt4mm::pack_linear);
   library.impl("packed_linear", gpt4mm::packed_linear);
 }

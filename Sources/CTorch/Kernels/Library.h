@@ -18,7 +18,15 @@ at::Tensor attention(
     const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &mask,
     const std::optional<at::Tensor> &slopes, bool is_causal, double scale);
 
+at::Tensor multiply_adds(c10::string_view precision, bool saturates, int64_t repetitions);
+
+at::Tensor read_memory(const at::Tensor &x, int64_t streams);
+
+at::Tensor weight_ones(int64_t count);
+
 at::Tensor log_sum_exp(const at::Tensor &x);
+
+at::Tensor pack_linear(const at::Tensor &weight, c10::string_view precision);
 
 at::Tensor packed_linear(
     const at::Tensor &x, const std::optional<at::Tensor> &norm_weight, const std::optional<at::Tensor> &norm_bias,

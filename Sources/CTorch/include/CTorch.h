@@ -104,6 +104,12 @@ CTError ct_set_threads(int32_t count);
 void ct_keep_memory(bool keep);
 /// How many devices of this kind can be used; 0 where LibTorch has no back end for it.
 int32_t ct_device_count(int32_t device);
+/// The instructions that the kernels use on this machine, by name.
+const char *ct_instruction_set(void);
+/// Makes them use others; false where the machine lacks them. Weights that were packed before may not fit any more.
+bool ct_use_instruction_set(const char *name);
+/// Whether they multiply bfloat16; where not, LibTorch's products of it take many times as long as those of float32.
+bool ct_multiplies_bfloat16(void);
 const char *ct_version(void);
 /// What LibTorch was built with, to be freed with ct_free.
 char *ct_configuration(void);

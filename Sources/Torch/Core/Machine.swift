@@ -11,6 +11,19 @@ public enum LibTorch {
     return String(cString: text)
   }
 
+  /// The instructions that the packed layers compute with on this CPU, such as "AVX2". At most what LibTorch's own variable
+  /// ATEN_CPU_CAPABILITY allows: default, avx2 or avx512.
+  public static var instructionSet: String { String(cString: ct_instruction_set()) }
+
+  /// Makes the packed layers compute with other instructions than the best, to test those too; what was packed before may not
+  /// fit any more.
+  /// - Returns: whether this CPU has them
+  package static func use(instructionSet: String) -> Bool { ct_use_instruction_set(instructionSet) }
+
+  /// Whether this CPU multiplies bfloat16. Where it does not, LibTorch's products of it take many times as long as those of
+  /// float32 (measured: a training step of a minute instead of two seconds).
+  public static var multipliesBFloat16: Bool { ct_multiplies_bfloat16() }
+
   /// Threads that one operator may use.
   public static var threads: Int { Int(ct_threads()) }
 

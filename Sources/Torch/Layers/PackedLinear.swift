@@ -1,5 +1,6 @@
 private enum Op {
   static let packed = Operator("gpt4mm::packed_linear")
+  static let pack = Operator("gpt4mm::pack_linear")
   static let packInt4 = Operator("aten::_convert_weight_to_int4pack_for_cpu")
   static let int4 = Operator("aten::_weight_int4pack_mm_for_cpu")
 }
@@ -9,8 +10,8 @@ struct PackedLinear: Sendable {
   private enum Weight: Sendable {
     /// [outputs, inputs], where there is no kernel for packed weights
     case plain(Tensor)
-    /// Sixteen outputs beside each other, [outputs / 16, inputs / group, 16 · group]; for quantised weights their scales
-    /// and, where activations are quantised too, the sums of their values, float32 [outputs] both
+    /// As the kernels of this machine read it; for quantised weights their scales and, where activations are quantised too,
+    /// the sums of their values, float32 [outputs] both
     case packed(Tensor, scales: Tensor?, sums: Tensor?)
     /// LibTorch's blocks of 4 bits, scales and zero points bfloat16 [groups, outputs, 2]
     case int4(Tensor, scalesAndZeros: Tensor)
@@ -44,7 +45,7 @@ struct PackedLinear: Sendable {
       self.precision = precision == .float32 ? .float32 : .bfloat16
       let dense = try Self.joined(layers, self.precision.storageDType)
       weight = .packed(
-        try Self.interleaved(dense, group: self.precision == .float32 ? 1 : 2), scales: nil, sums: nil)
+        try Op.pack(.tensor(dense), .string(self.precision.rawValue)), scales: nil, sums: nil)
       return
     }
     self.precision = precision
@@ -57,7 +58,7 @@ struct PackedLinear: Sendable {
     } else {
       let isDynamic = precision == .int8
       weight = .packed(
-        try Self.interleaved(quantized.values, group: isDynamic ? 4 : 1),
+        try Op.pack(.tensor(quantized.values), .string(precision.rawValue)),
         scales: try quantized.scales.reshape([outputs]),
         sums: isDynamic ? try quantized.sums() : nil)
     }
@@ -76,20 +77,6 @@ struct PackedLinear: Sendable {
         let rows = try values.narrow(0, start: $0, length: min(1024, outputs - $0)).to(dtype: .int32)
         return try Op.packInt4(.tensor(rows + 8), .int(1))
       })
-  }
-
-  /// [outputs, inputs] to [outputs / 16, inputs / group, 16 · group], filled up with zeros.
-  private static func interleaved(_ values: Tensor, group: Int) throws -> Tensor {
-    let shape = values.shape
-    let blocks = (shape[0] + 15) / 16
-    let steps = (shape[1] + group - 1) / group
-    var filled = values
-    if shape != [16 * blocks, group * steps] {
-      filled = try .zeros([16 * blocks, group * steps], dtype: values.dtype)
-      try filled.narrow(0, start: 0, length: shape[0]).narrow(1, start: 0, length: shape[1]).copy_(values)
-    }
-    return try filled.reshape([blocks, 16, steps, group]).transpose(1, 2).contiguous()
-      .reshape([blocks, steps, 16 * group])
   }
 
   /// `activation(norm(x) Wᵀ + b) + residual`
