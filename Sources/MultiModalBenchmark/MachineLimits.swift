@@ -1,36 +1,35 @@
 import Foundation
 import Torch
 
-/// What this machine can do at best, as measured with the same kernels that the model uses.
+/// What this machine can do at best, whatever the program: multiplying and adding in registers alone, and reading memory.
 public struct MachineLimits: Sendable, Codable {
-  /// Multiplications and additions of the best matrix product of each kind, in 10⁹ per second.
+  /// The instructions that were used, as `LibTorch.instructionSet` names them.
+  public let instructionSet: String
+  /// Multiplications and additions of each kind, in 10⁹ per second.
   public let matmulGigaflops: [String: Double]
   /// Reading memory that no cache holds, in 10⁹ bytes per second.
   public let memoryReadGigabytesPerSecond: Double
 
   /// Measures; takes a few seconds.
   public static func measure() throws -> MachineLimits {
-    try withoutGradients {
-      var rates: [String: Double] = [:]
-      for precision in [Precision.float32, .bfloat16, .int8] {
-        rates[precision.rawValue] = try matmulRate(precision) / 1e9
-      }
-      return MachineLimits(
-        matmulGigaflops: rates, memoryReadGigabytesPerSecond: try memoryReadRate() / 1e9)
+    var rates: [String: Double] = [:]
+    for precision in [Precision.float32, .bfloat16, .int8] {
+      rates[precision.rawValue] = try multiplyAddRate(precision) / 1e9
     }
+    return MachineLimits(
+      instructionSet: LibTorch.instructionSet, matmulGigaflops: rates,
+      memoryReadGigabytesPerSecond: try memoryReadRate() / 1e9)
   }
 
-  private static func matmulRate(_ precision: Precision) throws -> Double {
-    var best = 0.0
-    for (rows, inputs, outputs) in [(64, 3072, 512), (512, 512, 2048), (512, 2048, 2048)] {
-      let store = ParameterStore(contents: .random(try Generator(seed: 0)))
-      let layer = try Linear(store.root, inputs: inputs, outputs: outputs, bias: false)
-      try layer.prepareForInference(precision)
-      let x = try Tensor.randn([rows, inputs])
-      let seconds = try Stopwatch.best(of: 20) { _ = try layer(x) }
-      best = max(best, 2 * Double(rows * inputs * outputs) / seconds)
+  private static func multiplyAddRate(_ precision: Precision) throws -> Double {
+    let rates = try [false, true].map { saturates in
+      var count = 0
+      let seconds = try Stopwatch.best(of: 40) {
+        count = try MachineWork.multiplyAdds(precision, saturates: saturates, repetitions: 100_000)
+      }
+      return 2 * Double(count) / seconds
     }
-    return best
+    return rates.max() ?? 0
   }
 
   private static func memoryReadRate() throws -> Double {
@@ -39,15 +38,23 @@ public struct MachineLimits: Sendable, Codable {
   }
 }
 
-/// Reads more memory than a cache holds, and does nothing else.
+/// Reads more memory than a cache holds, and does nothing else, in as many places at a time as is fastest here.
 public struct MemoryReading {
   public static let bytes = 512 << 20
   private let words: Tensor
+  private let streams: Int
 
-  public init() throws { words = try Tensor.ones([Self.bytes / 4]) }
+  public init() throws {
+    let words = try MachineWork.weightMemory(bytes: Self.bytes)
+    let times = try [1, 2, 4].map { streams in
+      (streams, try Stopwatch.best(of: 3) { try MachineWork.read(words, streams: streams) })
+    }
+    streams = times.min { $0.1 < $1.1 }?.0 ?? 1
+    self.words = words
+  }
 
   /// Reads all of it once.
-  public func run() throws { _ = try words.sum() }
+  public func run() throws { try MachineWork.read(words, streams: streams) }
 }
 
 /// Times in seconds.

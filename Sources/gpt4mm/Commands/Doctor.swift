@@ -38,8 +38,9 @@ extension Command {
       Finding(
         subject: "cpu", ok: true, isNeeded: true,
         found:
-          "\(ProcessInfo.processInfo.activeProcessorCount) cores, \(LibTorch.threads) threads per operator"
-          + (instructionSet().map { ", \($0)" } ?? "")),
+          "\(ProcessInfo.processInfo.activeProcessorCount) cores, \(LibTorch.threads) threads per operator, "
+          + LibTorch.instructionSet
+          + (LibTorch.multipliesBFloat16 ? "" : ", training in bfloat16 computes in float32")),
     ]
     let cuda = Device.count(of: .cuda)
     findings.append(
@@ -72,11 +73,5 @@ extension Command {
         remedy: (try? tokenizer.get()) != nil
           ? "" : "Run 'scripts/setup', which installs libsentencepiece-dev."))
     return findings
-  }
-
-  /// The instructions that LibTorch chose its kernels for.
-  private static func instructionSet() -> String? {
-    LibTorch.configuration.split(separator: "\n").first { $0.contains("CPU capability usage") }
-      .flatMap { $0.split(separator: ":").last }.map { $0.trimmingCharacters(in: .whitespaces) }
   }
 }
