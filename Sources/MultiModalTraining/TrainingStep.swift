@@ -8,10 +8,16 @@ public struct TrainingStep {
     case float32
     /// Matrix products and attention in bfloat16, norms, softmax and the loss in float32.
     case bfloat16
+
+    /// The same, or float32 on a CPU that does not multiply bfloat16.
+    public func computed(on device: Device) -> Precision {
+      device == .cpu && !LibTorch.multipliesBFloat16 ? .float32 : self
+    }
   }
 
   public let model: GPT4MultiModal
   public let optimizer: AdamW
+  /// What it computes in: what was asked for, or float32 on a CPU that does not multiply bfloat16.
   public let precision: Precision
   /// The largest norm of all gradients together; nil leaves them as they are.
   public let clipNorm: Double?
@@ -36,7 +42,7 @@ public struct TrainingStep {
   ) {
     self.model = model
     self.optimizer = optimizer
-    self.precision = precision
+    self.precision = precision.computed(on: device)
     self.clipNorm = clipNorm
     self.labelSmoothing = labelSmoothing
     self.processes = processes

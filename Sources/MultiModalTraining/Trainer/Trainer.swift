@@ -174,6 +174,12 @@ public final class Trainer {
             parameters: model.parameters.count, learnedParameters: learned.reduce(0) { $0 + $1.count },
             decayedParameters: Self.decayGroups(learned).decayed.reduce(0) { $0 + $1.count }, steps: steps,
             firstStep: state.step, processes: processes?.group.size ?? 1)))
+      if step.precision != settings.precision {
+        report(
+          .warning(
+            "computing in float32: this CPU does not multiply \(settings.precision.rawValue), and without such instructions "
+              + "that takes many times as long"))
+      }
     }
     var clock = TrainingClock(secondsBefore: state.seconds)
     var loader = training.prefetch(
