@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 
 import machine
 import ours
+import processes
 from bars import Result, Verdict
 from checks import compare
-from report import RowResult, as_json, print_limits, print_row, print_start
-from rows import NAMES, ROWS, START, Row
+from expected import EXPORT, LIMITS, PREPARATION, START_UP, Clock, in_words, row_seconds
+from report import RowResult, as_json, print_head, print_limits, print_moved, print_row, print_start
+from rows import NAMES, START, Row, rows
 from workers import WorkerProcess, output_name, running, take_turns
-from workload import HERE, WorkFolder, export_onnx, prepare
+from workload import HERE, WorkFolder, export, missing_exports, prepare
 
 START_BAR = 0.5  # seconds
 EMOJI = HERE.parent / "Models" / "emoji"
@@ -25,6 +28,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gpt4mm", required=True, type=Path, help="the command line, built with -c release")
     parser.add_argument("--threads", type=int, default=2, help="for everybody (default: 2)")
     parser.add_argument("--rounds", type=int, default=10, help="turns of every contender (default: 10)")
+    parser.add_argument(
+        "--instruction-set", choices=list(machine.HELD_TO), default="native",
+        help="what everybody is held to; native is what each chooses on this machine (default: native)")
     parser.add_argument("--only", help=f"some of the rows, separated by commas: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="2 short rounds: to see that it works, not for figures")
     parser.add_argument("--json", type=Path, help="file to write everything to")
@@ -35,7 +41,12 @@ def arguments() -> argparse.Namespace:
         parser.error(f"no such row: {', '.join(unknown)}; the rows are {', '.join(NAMES)}")
     if not options.gpt4mm.is_file():
         parser.error(f"{options.gpt4mm} is not there: make build")
+    if options.instruction_set == "avx2" and not machine.has_avx2():
+        parser.error("this machine has no AVX2")
     options.gpt4mm = options.gpt4mm.resolve()
+    if options.quick:
+        options.rounds = 2
+    options.turn_seconds = 0.1 if options.quick else 0.5
     return options
 
 
@@ -56,33 +67,33 @@ def set_differences(row: Row, workers: list[WorkerProcess], work: WorkFolder, op
             worker.result.difference = compare(output, right, worker.contender.precision)
 
 
-def set_limits(row: Row, workers: list[WorkerProcess], limits: dict[str, Any]) -> None:
+def set_limits(done: RowResult, limits: dict[str, Any]) -> None:
     """The shortest time that the machine allows for what gpt4mm counts as necessary."""
-    flops = next((worker.result.ready["flops"] for worker in workers if "flops" in worker.result.ready), None)
-    reader = next((worker.result for worker in workers if worker.contender.work == "limits"), None)
-    for worker in workers:
-        weight_bytes = worker.result.ready.get("weight_bytes")
-        if row.limit == "compute" and flops:
-            worker.result.limit_seconds = flops / (limits["matmul_gigaflops"][worker.contender.precision] * 1e9)
+    results = done.results
+    flops = next((result.ready["flops"] for result in results if "flops" in result.ready), None)
+    works = zip(done.row.contenders, results)
+    reader = next((result for contender, result in works if contender.work == "limits"), None)
+    for contender, result in zip(done.row.contenders, results):
+        weight_bytes = result.ready.get("weight_bytes")
+        if done.row.limit == "compute" and flops:
+            result.limit_seconds = flops / (limits["matmul_gigaflops"][contender.precision] * 1e9)
         elif reader and reader.seconds and weight_bytes:
-            worker.result.limit_seconds = reader.minimum * weight_bytes / reader.ready["weight_bytes"]
+            result.limit_seconds = reader.minimum * weight_bytes / reader.ready["weight_bytes"]
 
 
-def run_row(row: Row, work: WorkFolder, options: argparse.Namespace) -> list[WorkerProcess]:
-    print(f"{row.name}...", file=sys.stderr)
-    rounds, turn_seconds = (2, 0.1) if options.quick else (options.rounds, 0.5)
+def run_row(row: Row, work: WorkFolder, options: argparse.Namespace) -> RowResult:
     with running(row.contenders, row.name, work, options.gpt4mm, options.threads) as workers:
-        take_turns(workers, rounds, turn_seconds)
+        take_turns(workers, options.rounds, options.turn_seconds)
     set_differences(row, workers, work, options)
-    return workers
+    results: dict[str, Result] = {worker.contender.name: worker.result for worker in workers}
+    return RowResult(row, list(results.values()), [bar.judge(results) for bar in row.bars])
 
 
 def run_start(options: argparse.Namespace) -> tuple[dict[str, Any], Verdict]:
     """The median of several starts."""
-    print("start...", file=sys.stderr)
     starts = [
         ours.call(options.gpt4mm, START, "--model", EMOJI, "--threads", options.threads)["start"]
-        for _ in range(2 if options.quick else options.rounds)
+        for _ in range(options.rounds)
     ]
     totals = [start["total_seconds"] for start in starts]
     median = min(starts, key=lambda start: abs(start["total_seconds"] - statistics.median(totals)))
@@ -99,50 +110,101 @@ def measured_limits(work: WorkFolder, options: argparse.Namespace) -> dict[str, 
         return None
 
 
+class Run:
+    """A run and what it found so far."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.report: dict[str, Any] = {"machine": machine.describe(options.threads, options.instruction_set)}
+        self.done: list[RowResult] = []
+        self.errors: list[str] = []
+
+    @property
+    def failures(self) -> list[str]:
+        return self.errors + [failure for done in self.done for failure in done.failures]
+
+    def measure(self) -> None:
+        options = self.options
+        print_head(self.report["machine"])
+        avx512 = machine.has_avx512() and options.instruction_set == "native"
+        wanted = [row for row in rows(avx512) if row.name in options.names]
+        expected = {row.name: row_seconds(row, options.rounds, options.turn_seconds) for row in wanted}
+        if START in options.names:
+            expected[START] = START_UP * options.rounds
+        clock = Clock(expected, after=LIMITS)
+        print("preparing models and inputs...", file=sys.stderr)
+        work = prepare(options.gpt4mm, HERE / "results" / "work")
+        exports = missing_exports(work, [contender for row in wanted for contender in row.contenders])
+        seconds = clock.seconds_left() + PREPARATION + LIMITS + EXPORT * len(exports)
+        print(f"This takes about {in_words(seconds)}, depending on the machine.", flush=True)
+        export(work, exports)
+
+        print("limits...", file=sys.stderr)
+        before = measured_limits(work, options)
+        if before:
+            self.report["limits"] = before
+            print_limits(before)
+        for row in wanted:
+            print(clock.begin(row.name), file=sys.stderr)
+            done = run_row(row, work, options)
+            if before:
+                set_limits(done, before)
+            print_row(done)
+            clock.end(row.name)
+            self.done.append(done)
+            self.write()
+        if START in options.names:
+            print(clock.begin(START), file=sys.stderr)
+            self.measure_start()
+        if before and (after := measured_limits(work, options)):
+            print_moved(before, after)
+            best = ours.best_limits(before, after)
+            self.report["limits"] = best | {"before": before, "after": after}
+            for done in self.done:
+                set_limits(done, best)
+
+    def measure_start(self) -> None:
+        try:
+            start, verdict = run_start(self.options)
+        except ours.BenchError as error:
+            self.errors.append(str(error))
+            return
+        print_start(start, verdict)
+        self.report["start"] = start | {"bar": vars(verdict)}
+
+    def write(self) -> None:
+        if self.options.json:
+            report = self.report | {"rows": [as_json(done) for done in self.done], "failures": self.failures}
+            self.options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+    def draw(self) -> None:
+        if self.options.picture and self.done:
+            from picture import draw
+
+            draw(self.report | {"rows": [as_json(done) for done in self.done]}, self.options.picture)
+
+
 def main() -> int:
     options = arguments()
-    report: dict[str, Any] = {"machine": machine.describe(options.threads), "rows": []}
-    failures: list[str] = []
-    rows = [row for row in ROWS if row.name in options.names]
-    work = prepare(options.gpt4mm, HERE / "results" / "work")
-    if any(contender.maker in ("onnxruntime", "openvino") for row in rows for contender in row.contenders):
-        print("exporting to ONNX...", file=sys.stderr)
-        export_onnx(work)
-
-    before = measured_limits(work, options)
-    measured = [(row, run_row(row, work, options)) for row in rows]
-    start = None
-    if START in options.names:
-        try:
-            start = run_start(options)
-        except ours.BenchError as error:
-            failures.append(str(error))
-    after = measured_limits(work, options)
-
-    if before and after:
-        report["limits"] = ours.mean_limits(before, after) | {"before": before, "after": after}
-        print_limits(report["limits"])
-    for row, workers in measured:
-        if before and after:
-            set_limits(row, workers, report["limits"])
-        results: dict[str, Result] = {worker.contender.name: worker.result for worker in workers}
-        done = RowResult(row, list(results.values()), [bar.judge(results) for bar in row.bars])
-        print_row(done)
-        failures += done.failures
-        report["rows"].append(as_json(done))
-    if start:
-        print_start(*start)
-        report["start"] = start[0] | {"bar": vars(start[1])}
-    report["failures"] = failures
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-    if options.picture:
-        from picture import draw
-
-        draw(report, options.picture)
-    for failure in failures:
+    sys.stdout.reconfigure(line_buffering=True)  # every row is seen when it is done
+    os.environ.update(machine.HELD_TO[options.instruction_set])
+    processes.take_interrupts()
+    run = Run(options)
+    try:
+        run.measure()
+    except KeyboardInterrupt:
+        run.report["interrupted"] = True
+    finally:
+        processes.ignore_interrupts()  # what was measured is written in any case
+        processes.end_all()
+    run.write()
+    run.draw()
+    for failure in run.failures:
         print(f"FAILED: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    if run.report.get("interrupted"):
+        print(f"Interrupted: the {len(run.done)} rows above were measured.", file=sys.stderr)
+        return 130
+    return 1 if run.failures else 0
 
 
 if __name__ == "__main__":

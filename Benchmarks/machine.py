@@ -8,13 +8,51 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "zetascale", "onnxruntime", "openvino", "onnx", "einops", "numpy")
+PACKAGES = ("torch", "zetascale", "onnxruntime", "openvino", "nncf", "onnx", "einops", "numpy")
+# What holds the contenders to an instruction set: LibTorch and gpt4mm, the MKL in PyTorch, oneDNN in PyTorch and OpenVINO.
+HELD_TO = {
+    "native": {},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+}
+MLAS = "MLAS (all of ONNX Runtime's products, OpenVINO's in float32)"
 
 
-def describe(threads: int) -> dict[str, Any]:
+def _has(*flags: str) -> bool:
+    return any(flag in (_field("/proc/cpuinfo", "flags") or "").split() for flag in flags)
+
+
+def has_avx2() -> bool:
+    return _has("avx2")
+
+
+def has_avx512() -> bool:
+    return _has("avx512f")
+
+
+def machine_class() -> str:
+    widest = "AVX-512" if has_avx512() else "AVX2" if has_avx2() else platform.machine()
+    kinds = [name for name, flags in (
+        ("bfloat16", ("avx512_bf16",)), ("int8", ("avx512_vnni", "avx_vnni"))) if _has(*flags)]
+    return f"{widest} with {' and '.join(kinds)} dot products" if kinds else widest
+
+
+def instructions(instruction_set: str) -> str:
+    """What the contenders may use, in words."""
+    here = machine_class()
+    if here == "AVX2":
+        return "AVX2 alone: this machine has no AVX-512 and no int8 dot products"
+    if instruction_set == "native":
+        return f"{here}, of which everybody uses what it can"
+    return f"{here}, of which everybody is held to AVX2; but {MLAS} has no switch and uses what the machine has"
+
+
+def describe(threads: int, instruction_set: str = "native") -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": _field("/proc/cpuinfo", "model name") or platform.processor(),
+        "class": machine_class(),
+        "instruction_set": instruction_set,
+        "instructions": instructions(instruction_set),
         "cores": os.cpu_count(),
         "threads": threads,
         "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),

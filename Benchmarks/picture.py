@@ -59,8 +59,9 @@ def draw(report: dict[str, Any], file: Path) -> None:
     for axes in panels.flat[len(rows) :]:
         axes.set_visible(False)
     machine = report["machine"]
+    held = "" if machine["instruction_set"] == "native" else ", held to AVX2"
     figure.suptitle(
-        f"{machine['cpu']}, {machine['threads']} threads. Median times; less is better; dashed: the machine's limit.",
-        fontsize=8, color=PALE, x=0.01, ha="left")
+        f"{machine['cpu']}, {machine['class']}{held}, {machine['threads']} threads. Median times; less is better; "
+        "dashed: the machine's limit.", fontsize=8, color=PALE, x=0.01, ha="left")
     figure.savefig(file, dpi=150, facecolor="white")
     plt.close(figure)

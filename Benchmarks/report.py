@@ -4,11 +4,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bars import Result, Verdict, ratios
+from ours import RATE
 from rows import Row
 
 HEADINGS = ("", "min", "median", "ours/this", "by median", "of limit", "memory", "max diff", "mean diff")
 # More than this share of a processor while others run would disturb them.
 IDLE_CPU_SHARE = 0.05
+# By Row.limit: what may stand above 100 %, because measuring is noisy, or a little of the weights stayed in the cache.
+MOST_OF_LIMIT = {"compute": 1.02, "memory": 1.1}
+TOO_LOW = {
+    "compute": "the limit was measured too low",
+    "memory": "the rate of reading memory was measured too low, or the weights stayed in the cache",
+}
+MOVED = 0.05
 
 
 @dataclass
@@ -19,14 +27,22 @@ class RowResult:
 
     @property
     def failures(self) -> list[str]:
-        """Wrong results, and whatever of ours does not run."""
+        """Wrong results of ours, broken ones of others, whatever of ours does not run, and limits that are none."""
         found = []
         for result in self.results:
-            if result.difference and not result.difference["passed"]:
-                found.append(f"{self.row.name}: {result.name} differs from zetascale: {result.difference}")
+            difference = result.difference
+            if difference and not difference["passed"] and (result.is_ours or difference["broken"]):
+                found.append(f"{self.row.name}: {result.name} differs from zetascale: {difference}")
             if result.is_ours and result.error:
                 found.append(f"{self.row.name}: {result.name}: {result.error}")
+            if self.beats_limit(result):
+                found.append(
+                    f"{self.row.name}: {result.name} is at {result.share_of_limit:.0%} of the limit: "
+                    f"{TOO_LOW[self.row.limit]}")
         return found
+
+    def beats_limit(self, result: Result) -> bool:
+        return (result.share_of_limit or 0) > MOST_OF_LIMIT.get(self.row.limit, 1)
 
 
 def duration(seconds: float | None) -> str:
@@ -64,7 +80,10 @@ def print_row(done: RowResult) -> None:
         if result.error:
             print(f"    {result.error}")
         if result.difference and not result.difference["passed"]:
-            print(f"    WRONG: allowed is {result.difference['allowed']}")
+            wrong = "WRONG" if result.is_ours or result.difference["broken"] else "less accurate than ours may be"
+            print(f"    {wrong}: allowed is {result.difference['allowed']}")
+        if done.beats_limit(result):
+            print(f"    above 100 % of the limit: {TOO_LOW[done.row.limit]}")
         if result.idle_cpu_seconds > IDLE_CPU_SHARE * result.idle_seconds:
             used = result.idle_cpu_seconds / result.idle_seconds
             print(f"    used {used:.0%} of a processor while others ran, which disturbs them")
@@ -85,9 +104,26 @@ def print_start(start: dict[str, Any], verdict: Verdict) -> None:
     print_verdicts([verdict])
 
 
+def print_head(machine: dict[str, Any]) -> None:
+    print(f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads for everybody")
+    print(f"Instructions: {machine['instructions']}")
+
+
 def print_limits(limits: dict[str, Any]) -> None:
     flops = ", ".join(f"{name} {value:.0f} GFLOP/s" for name, value in limits["matmul_gigaflops"].items())
-    print(f"Limits: {flops}, memory {limits['memory_read_gigabytes_per_second']:.1f} GB/s")
+    used = f" ({limits['instruction_set']})" if "instruction_set" in limits else ""
+    print(f"Limits{used}: {flops}, memory {limits[RATE]:.1f} GB/s")
+
+
+def print_moved(before: dict[str, Any], after: dict[str, Any]) -> None:
+    pairs = {name: (rate, after["matmul_gigaflops"][name]) for name, rate in before["matmul_gigaflops"].items()}
+    pairs["memory"] = before[RATE], after[RATE]
+    moved = [f"{name} by {new / old - 1:+.0%}" for name, (old, new) in pairs.items() if abs(new / old - 1) > MOVED]
+    if moved:
+        print(f"\nThe limits moved meanwhile: {', '.join(moved)}. What is above is as a share of those before; in the JSON,")
+        print("and for failures, the higher of the two count.")
+    else:
+        print(f"\nMeasured again, the limits moved by less than {MOVED:.0%}.")
 
 
 def as_json(done: RowResult) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is compared with what, and the bars to be reached."""
+"""What is compared with what, and the bars to be reached: with AVX-512, and without (AVX2)."""
 
 from dataclasses import dataclass
 
@@ -39,8 +39,9 @@ def _openvino(work: str, precision: str = "float32") -> Contender:
     return Contender(f"OpenVINO {precision}", "openvino", work, precision)
 
 
-def _onnxruntime(work: str) -> Contender:
-    return Contender("ONNX Runtime", "onnxruntime", work)
+def _onnxruntime(work: str, precision: str = "float32") -> Contender:
+    name = "ONNX Runtime" if precision == "float32" else f"ONNX Runtime {precision}"
+    return Contender(name, "onnxruntime", work, precision)
 
 
 def _zetascale(work: str, **more) -> Contender:
@@ -50,12 +51,42 @@ def _zetascale(work: str, **more) -> Contender:
 SHORT = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
 
 
-def _forward(precision: str, *bars: Bar, peers: tuple[Contender, ...]) -> Row:
+def _forward(precision: str, *bars: Bar, others: tuple[Contender, ...]) -> Row:
     ours = _ours("forward", precision)
     return Row(
         f"forward-{SHORT[precision]}", f"One picture of 256 x 256 and 50 tokens to logits, {precision}",
-        (ours, *peers), (*bars, MemoryBar(ours.name, factor=1.25, plus=150_000_000)),
+        (ours, *others), (*bars, MemoryBar(ours.name, factor=1.25, plus=150_000_000)),
         reference=_zetascale("forward"))
+
+
+def _forward_fp32(avx512: bool) -> Row:
+    bars = (
+        (RatioBar("gpt4mm float32", ("OpenVINO float32",), 0.95), RatioBar("gpt4mm float32", ("zetascale",), 0.55))
+        if avx512 else (RatioBar("gpt4mm float32", ("OpenVINO float32", "ONNX Runtime"), 0.95),))
+    return _forward(
+        "float32", *bars,
+        others=(
+            _openvino("forward"), _onnxruntime("forward"), _zetascale("forward"),
+            Contender("torch.compile", "compile", "forward")))
+
+
+def _forward_bf16(avx512: bool) -> Row:
+    autocast = Contender("zetascale autocast", "zetascale", "forward", "bfloat16")
+    if avx512:
+        return _forward(
+            "bfloat16", RatioBar("gpt4mm bfloat16", ("OpenVINO bfloat16",), 0.95),
+            others=(_openvino("forward", "bfloat16"), autocast))
+    return _forward(
+        "bfloat16", RatioBar("gpt4mm bfloat16", ("gpt4mm float32",), 1),
+        others=(_ours("forward"), _openvino("forward"), autocast))
+
+
+def _forward_int8(avx512: bool) -> Row:
+    wider, at_most = (_openvino("forward", "bfloat16"), 0.65) if avx512 else (_openvino("forward"), 0.7)
+    peers = (_openvino("forward", "int8"), _onnxruntime("forward", "int8"))
+    return _forward(
+        "int8", RatioBar("gpt4mm int8", (wider.name,), at_most),
+        *(RatioBar("gpt4mm int8", (peer.name,), 1) for peer in peers), others=(*peers, wider))
 
 
 def _generate(name: str, ours_model: str, zetascale_model: str, exact: bool, note: str) -> Row:
@@ -87,49 +118,48 @@ def _decode_batch8() -> Row:
         (ThroughputBar(eight.name, one.name, gain=8, at_least=4),), limit="none")
 
 
-def _train(name: str, precision: str, at_most: float) -> Row:
-    ours = _ours("train", precision, input="batch8")
-    peers = [_zetascale("train", input="batch8")]
-    if precision == "float32":
-        peers += [
-            Contender("zetascale fused AdamW", "zetascale-fused", "train", input="batch8"),
-            Contender("torch.compile", "compile", "train", input="batch8"),
-        ]
-    else:
-        peers += [Contender("zetascale autocast", "zetascale", "train", precision, input="batch8")]
+def _train(precision: str, bar: Bar, *more: Contender, note: str = "") -> Row:
+    zetascale = _zetascale("train", input="batch8")
     return Row(
-        name, f"A training step of 8 pictures with 50 tokens each, {precision}", (ours, *peers),
-        (RatioBar(ours.name, ("zetascale",), at_most),), reference=peers[0])
+        f"train-{SHORT[precision]}", f"A training step of 8 pictures with 50 tokens each, {precision}",
+        (_ours("train", precision, input="batch8"), zetascale, *more), (bar,), reference=zetascale, note=note)
 
 
-ROWS = (
-    _forward(
-        "float32", RatioBar("gpt4mm float32", ("OpenVINO float32",), 0.95),
-        RatioBar("gpt4mm float32", ("zetascale",), 0.55),
-        peers=(
-            _openvino("forward"), _onnxruntime("forward"), _zetascale("forward"),
-            Contender("torch.compile", "compile", "forward"))),
-    _forward(
-        "bfloat16", RatioBar("gpt4mm bfloat16", ("OpenVINO bfloat16",), 0.95),
-        peers=(
-            _openvino("forward", "bfloat16"), Contender("zetascale autocast", "zetascale", "forward", "bfloat16"))),
-    _forward(
-        "int8", RatioBar("gpt4mm int8", ("OpenVINO bfloat16",), 0.65), peers=(_openvino("forward", "bfloat16"),)),
-    Row(
-        "encode", "One picture of 256 x 256 to embeddings, float32",
-        (_ours("encode"), _onnxruntime("encode"), _openvino("encode"), _zetascale("encode")),
-        (RatioBar("gpt4mm float32", ("ONNX Runtime", "OpenVINO float32"), 0.95),), reference=_zetascale("encode")),
-    _generate(
-        "generate", "documented", "zetascale", exact=False,
-        note="With rotary_xpos as zetascale computes it no cache can be exact, so gpt4mm runs the same weights with "
-        "compatibility documented: the tokens differ by design."),
-    _generate(
-        "generate-exact", "no-rotary", "no-rotary", exact=True,
-        note="Without rotary_xpos, where a cache is exact: the tokens must be equal."),
-    _decode(),
-    _decode_batch8(),
-    _train("train-fp32", "float32", 0.85),
-    _train("train-bf16", "bfloat16", 0.45),
-)
+def _train_bf16(avx512: bool) -> Row:
+    if avx512:
+        return _train(
+            "bfloat16", RatioBar("gpt4mm bfloat16", ("zetascale",), 0.45),
+            Contender("zetascale autocast", "zetascale", "train", "bfloat16", input="batch8"))
+    return _train(
+        "bfloat16", RatioBar("gpt4mm bfloat16", ("gpt4mm float32",), 1.05), _ours("train", input="batch8"),
+        note="zetascale's autocast is left out: without AVX-512 a step of it takes more than a minute.")
+
+
+def rows(avx512: bool) -> tuple[Row, ...]:
+    return (
+        _forward_fp32(avx512),
+        _forward_bf16(avx512),
+        _forward_int8(avx512),
+        Row(
+            "encode", "One picture of 256 x 256 to embeddings, float32",
+            (_ours("encode"), _onnxruntime("encode"), _openvino("encode"), _zetascale("encode")),
+            (RatioBar("gpt4mm float32", ("ONNX Runtime", "OpenVINO float32"), 0.95),), reference=_zetascale("encode")),
+        _generate(
+            "generate", "documented", "zetascale", exact=False,
+            note="With rotary_xpos as zetascale computes it no cache can be exact, so gpt4mm runs the same weights with "
+            "compatibility documented: the tokens differ by design."),
+        _generate(
+            "generate-exact", "no-rotary", "no-rotary", exact=True,
+            note="Without rotary_xpos, where a cache is exact: the tokens must be equal."),
+        _decode(),
+        _decode_batch8(),
+        _train(
+            "float32", RatioBar("gpt4mm float32", ("zetascale",), 0.85),
+            Contender("zetascale fused AdamW", "zetascale-fused", "train", input="batch8"),
+            Contender("torch.compile", "compile", "train", input="batch8")),
+        _train_bf16(avx512),
+    )
+
+
 START = "start"  # no comparison, but stages of gpt4mm alone
-NAMES = tuple(row.name for row in ROWS) + (START,)
+NAMES = tuple(row.name for row in rows(avx512=True)) + (START,)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import processes
 from bars import Result
 from rows import Contender
 from workload import HERE, WorkFolder
@@ -49,7 +50,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
         try:
             with open(log, "w") as errors:
-                self._process = subprocess.Popen(
+                self._process = processes.start(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
             self.result.ready = self._receive()
         except (WorkerError, OSError) as error:
@@ -81,10 +82,9 @@ class WorkerProcess:
             try:
                 self._process.stdin.close()
                 self.result.peak_memory_bytes = self._receive()["peak_memory_bytes"]
-                self._process.wait(timeout=60)
-            except (WorkerError, OSError, KeyError, subprocess.TimeoutExpired) as error:
+            except (WorkerError, OSError, KeyError) as error:
                 self._fail(error)
-        self._end()
+        self.end()
 
     def cpu_seconds(self) -> float:
         """Processor time that the process has used so far, in all threads."""
@@ -111,12 +111,11 @@ class WorkerProcess:
 
     def _fail(self, error: Exception) -> None:
         self.result.error = str(error) or type(error).__name__
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+    def end(self) -> None:
+        if self._process is not None:
+            processes.end(self._process)
 
 
 @contextmanager
@@ -131,9 +130,11 @@ def running(
             command = command_line(contender, work, gpt4mm, threads, work.output(name))
             workers.append(WorkerProcess(contender, command, work.log(name)))
         yield workers
-    finally:
         for worker in workers:
             worker.finish()
+    finally:
+        for worker in workers:
+            worker.end()
 
 
 def output_name(row: str, contender: Contender) -> str:
