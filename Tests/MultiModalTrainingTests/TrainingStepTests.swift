@@ -76,7 +76,8 @@ import Torch
     let batches = [try batch(rows: 0..<6, given: given)]
     let a = try step(narrow, precision: .bfloat16, clipNorm: 1)(batches, learningRate: 1e-3)
     let b = try step(wide, clipNorm: 1)(batches, learningRate: 1e-3)
-    #expect(a.loss != b.loss && abs(a.loss - b.loss) < 0.02 * b.loss)
+    // A CPU that does not multiply bfloat16 computes in float32.
+    #expect((a.loss != b.loss) == LibTorch.multipliesBFloat16 && abs(a.loss - b.loss) < 0.02 * b.loss)
     #expect(try abs(#require(a.gradientNorm) / #require(b.gradientNorm) - 1) < 0.1)
     for parameter in narrow.parameters.trainable {
       #expect(try parameter.value.dtype == .float32)
