@@ -19,6 +19,8 @@
 
 #include <cstdlib>
 #include <future>
+#include <memory>
+#include <mutex>
 #include <sstream>
 #include <thread>
 
@@ -30,7 +32,6 @@ namespace {
 
 using Milliseconds = std::chrono::milliseconds;
 
-/// While it lives, LibTorch does not write its own account of each attempt to stderr, unless the user asked for it.
 struct Quiet {
   int before = FLAGS_caffe2_log_level;
   Quiet() {
@@ -39,12 +40,22 @@ struct Quiet {
   ~Quiet() { FLAGS_caffe2_log_level = before; }
 };
 
+/// While anyone holds it, LibTorch does not write its own account of each attempt to stderr, unless the user asked for it.
+std::shared_ptr<Quiet> quiet() {
+  static std::mutex mutex;
+  static std::weak_ptr<Quiet> latest;
+  const std::lock_guard lock(mutex);
+  auto held = latest.lock();
+  if (!held) latest = held = std::make_shared<Quiet>();
+  return held;
+}
+
 /// LibTorch's own time-out does not hold where something else listens at the port and says nothing, so a thread of its
-/// own connects, which is left to itself when the time is over.
+/// own connects, which is left to itself when the time is over, and stays quiet.
 c10::intrusive_ptr<c10d::Store> connect(const std::string &host, const c10d::TCPStoreOptions &options) {
   auto promise = std::make_shared<std::promise<c10::intrusive_ptr<c10d::Store>>>();
   auto store = promise->get_future();
-  std::thread([promise, host, options] {
+  std::thread([promise, host, options, held = quiet()] {
     try {
       promise->set_value(c10::make_intrusive<c10d::TCPStore>(host, options));
     } catch (...) {
@@ -155,7 +166,7 @@ CTError ct_process_group_create(
     options.isServer = serves;
     options.waitWorkers = false;
     options.timeout = timeout;
-    Quiet quiet;
+    const auto held = quiet();
     auto end = std::chrono::steady_clock::now() + timeout;
     c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::PrefixStore>(prefix, connect(host, options));
     auto left = std::chrono::duration_cast<Milliseconds>(end - std::chrono::steady_clock::now());
