@@ -1,4 +1,5 @@
 #include "Bridge.h"
+#include "Waiting.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -101,6 +102,7 @@ CTError ct_operator_call(
     const CTOperator *op, const CTValue *arguments, int64_t count, CTTensor **results, int64_t capacity,
     int64_t *result_count) {
   return guarded([&] {
+    gpt4mm::adapt_waiting();
     auto &handle = *reinterpret_cast<const c10::OperatorHandle *>(op);
     auto &schema = handle.schema().arguments();
     TORCH_CHECK(count <= static_cast<int64_t>(schema.size()), "too many arguments: ", count, " for ", schema.size());

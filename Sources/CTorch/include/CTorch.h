@@ -100,6 +100,8 @@ CTError ct_generator_set_state(CTGenerator *generator, const CTTensor *state);
 // The machine
 int32_t ct_threads(void);
 CTError ct_set_threads(int32_t count);
+/// Whether threads that wait for others spin before they sleep; not while other programs want the CPUs too.
+bool ct_waiting_threads_spin(void);
 /// Whether freed memory is kept for what is allocated next; if not, what is kept goes back to the system.
 void ct_keep_memory(bool keep);
 /// How many devices of this kind can be used; 0 where LibTorch has no back end for it.

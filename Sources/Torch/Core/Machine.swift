@@ -34,6 +34,11 @@ public enum LibTorch {
     try check(ct_set_threads(Int32(count)), "set_num_threads")
   }
 
+  /// Whether threads that wait for the others of an operator spin before they sleep. They do on an idle machine, and stop for
+  /// as long as this process' threads have to wait for a CPU, because other programs use it too. The variables
+  /// OMP_WAIT_POLICY and GOMP_SPINCOUNT decide instead where they are set.
+  package static var waitingThreadsSpin: Bool { ct_waiting_threads_spin() }
+
   /// Runs `body`, which makes and drops large tensors once, without keeping their memory for later ones: where the C library
   /// is glibc, they come from the system directly and return to it. Concerns the whole process for as long as it takes.
   public static func withoutKeepingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
