@@ -1,3 +1,4 @@
+import Torch
 import CVips
 
 /// Random views of pictures for training: place, size, background, rotation, colours, blur, noise and JPEG.

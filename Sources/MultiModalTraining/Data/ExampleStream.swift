@@ -1,3 +1,4 @@
+import Torch
 import MultiModalPipeline
 
 /// A sample with its text as token ids.
