@@ -8,15 +8,6 @@
 
 using at::Tensor;
 
-namespace {
-
-template <typename Element>
-void widen(const Element *from, float *to, int64_t count) {
-  for (int64_t i = 0; i < count; i++) to[i] = static_cast<float>(from[i]);
-}
-
-}  // namespace
-
 /// Splits what a projection gave for queries, keys and values, [batch, length, parts · heads · width], into float32
 /// [batch, heads, length, width] tensors that are there already, each of its own strides. The first `normalized` parts
 /// are L2-normalised; those with a table, [batch or 1, 1, length, turned], are turned by it.
@@ -71,7 +62,7 @@ void gpt4mm::heads(
           auto cosine = turned ? target.cosine.const_data_ptr<float>() + offset : nullptr;
           auto sine = turned ? target.sine.const_data_ptr<float>() + offset : nullptr;
           for (int64_t head = 0; head < count; head++, from += width) {
-            widen(from, row, width);
+            gpt4mm::widen(from, row, width);
             auto to = target.data + b * target.strides[0] + head * target.strides[1] + t * target.strides[2];
             KERNEL(head_row)(row, width, part < normalized, cosine, sine, turned, to);
           }

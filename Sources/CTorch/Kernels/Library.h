@@ -8,6 +8,11 @@
 
 namespace gpt4mm {
 
+template <typename Element>
+void widen(const Element *from, float *to, int64_t count) {
+  for (int64_t i = 0; i < count; i++) to[i] = static_cast<float>(from[i]);
+}
+
 void heads(
     const at::Tensor &projected, int64_t normalized, const c10::List<std::optional<at::Tensor>> &cosines,
     const c10::List<std::optional<at::Tensor>> &sines, at::TensorList results);
@@ -17,6 +22,11 @@ at::Tensor layer_norm(const at::Tensor &x, const at::Tensor &weight, const at::T
 at::Tensor attention(
     const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &mask,
     const std::optional<at::Tensor> &slopes, bool is_causal, double scale);
+
+at::Tensor slot_attention(
+    const at::Tensor &projected, int64_t normalized, const c10::List<std::optional<at::Tensor>> &cosines,
+    const c10::List<std::optional<at::Tensor>> &sines, const at::Tensor &keys, const at::Tensor &values,
+    const at::Tensor &rows, const std::optional<at::Tensor> &slopes, double scale);
 
 at::Tensor multiply_adds(c10::string_view precision, bool saturates, int64_t repetitions);
 

@@ -2,6 +2,7 @@ private enum Op {
   static let indexSelect = Operator("aten::index_select")
   static let gather = Operator("aten::gather")
   static let scatter = Operator("aten::scatter", overload: "src")
+  static let indexCopyInPlace = Operator("aten::index_copy_")
   static let index = Operator("aten::index", overload: "Tensor")
 }
 
@@ -19,6 +20,12 @@ extension Tensor {
   /// A copy in which `out[i][indices[i][j]] = source[i][j]` for `dim` 1, and so on.
   public func scatter(_ dim: Int, _ indices: Tensor, _ source: Tensor) throws -> Tensor {
     try Op.scatter(.tensor(self), .int(dim), .tensor(indices), .tensor(source))
+  }
+
+  /// `self[indices[i]] = source[i]` for `dim` 0, and so on, in place.
+  @discardableResult
+  public func indexCopy_(_ dim: Int, _ indices: Tensor, _ source: Tensor) throws -> Tensor {
+    try Op.indexCopyInPlace(.tensor(self), .int(dim), .tensor(indices), .tensor(source))
   }
 
   /// The elements where a bool mask is true, as one dimension; or the rows that int64 indices name.
