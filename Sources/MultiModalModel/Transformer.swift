@@ -39,39 +39,76 @@ public final class Transformer {
     try tokens.prepareForInference(precision)
     try positions?.prepareForInference(precision)
     try toLogits.prepareForInference(precision)
-    try layers.prepareForInference(
-      precision,
-      positions: configuration.maxSeqLen + (configuration.crossAttend ? 0 : configuration.maxPatches))
+    try layers.prepareForInference(precision)
   }
 
   /// - Parameters:
   ///   - text: int64 [batch, length]
   ///   - context: the encoder's output, [batch, keys, decoderDim]: attended to with `crossAttend`, else put before
-  ///     the text. With a cache that has it, nil.
+  ///     the text
   ///   - mask: bool [batch, length], true for a real token; positions count real tokens alone, so padding does
   ///     not change the logits of the others
-  ///   - cache: what came before `text`; extended by this call
   /// - Returns: logits [batch, length, numTokens]
   /// - Throws: `ModelError` for a text that the model cannot take.
   public func callAsFunction(
-    _ text: Tensor, context: Tensor? = nil, mask: Tensor? = nil, cache: DecoderCache? = nil,
-    training: Bool = false
+    _ text: Tensor, context: Tensor? = nil, mask: Tensor? = nil, training: Bool = false
   ) throws -> Tensor {
     try toLogits(
-      hiddenStates(text, context: context, mask: mask, cache: cache, training: training, wantsMaps: false)
-        .states)
+      hiddenStates(text, context: context, mask: mask, training: training, wantsMaps: false).states)
   }
 
-  /// As the call, for the last position alone: what a step of generation needs.
+  /// As the call, for the last position alone.
   /// - Parameter text: tokens that are known to be in the vocabulary
   /// - Returns: logits [batch, numTokens]
-  func lastLogits(_ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?) throws -> Tensor {
+  func lastLogits(_ text: Tensor, context: Tensor, mask: Tensor?) throws -> Tensor {
     let states = try hiddenStates(
-      text, context: context, mask: mask, cache: cache, training: false, wantsMaps: false,
-      knowsTokens: true
-    )
-    .states
+      text, context: context, mask: mask, training: false, wantsMaps: false, knowsTokens: true
+    ).states
     return try toLogits(states.select(1, states.shape[1] - 1))
+  }
+
+  /// What is added to one text in a step.
+  struct StepRow {
+    let slot: Int
+    /// With `crossAttend` the slot of the picture's keys and values.
+    let context: Int?
+    /// Without it, what goes before the first token: the encoder's output, [1, keys, decoderDim].
+    let prefix: Tensor?
+    /// Tokens that are known to be in the vocabulary, and the place of the first among the text's tokens.
+    let tokens: ArraySlice<Int>
+    let position: Int
+    /// Whether the logits after the last token are asked for.
+    let isWanted: Bool
+  }
+
+  /// The next tokens of texts whose earlier ones lie in a cache, which takes up these.
+  /// - Returns: for the rows that want them, logits over the next token, [rows, numTokens]
+  func step(_ rows: [StepRow], cache: DecoderCache) throws -> Tensor {
+    var x = try tokens(Tensor(rows.flatMap(\.tokens)).to(device: tokens.weight.value.device))
+    if let positions {
+      let places = rows.flatMap { $0.position..<$0.position + $0.tokens.count }
+      x =
+        try x + positions(Tensor(places).to(device: x.device))
+        * (1 / Double(configuration.decoderDim).squareRoot())
+    }
+    if rows.contains(where: { $0.prefix != nil }) {
+      let own = try x.split(rows.map(\.tokens.count), dim: 0)
+      x = try Tensor.cat(
+        zip(rows, own).flatMap { row, part in
+          try [row.prefix?.squeeze(0).to(dtype: part.dtype), part].compactMap { $0 }
+        })
+    }
+    let counts = rows.map { ($0.prefix?.shape[1] ?? 0) + $0.tokens.count }
+    var end = 0
+    var wanted: [Int] = []
+    for (row, count) in zip(rows, counts) {
+      end += count
+      if row.isWanted { wanted.append(end - 1) }
+    }
+    let states = try layers.step(
+      x, zip(rows, counts).map { .init(slot: $0.slot, context: $0.context, count: $1) }, wanted: wanted,
+      cache: cache)
+    return try toLogits(states)
   }
 
   /// Logits, last hidden states and attention weights together.
@@ -81,35 +118,34 @@ public final class Transformer {
     throws -> Output
   {
     let (states, maps) = try hiddenStates(
-      text, context: context, mask: mask, cache: nil, training: false, wantsMaps: wantsAttentionMaps)
+      text, context: context, mask: mask, training: false, wantsMaps: wantsAttentionMaps)
     return Output(logits: try toLogits(states), embeddings: states, attentionMaps: maps)
   }
 
   private func hiddenStates(
-    _ text: Tensor, context: Tensor?, mask: Tensor?, cache: DecoderCache?, training: Bool, wantsMaps: Bool,
+    _ text: Tensor, context: Tensor?, mask: Tensor?, training: Bool, wantsMaps: Bool,
     knowsTokens: Bool = false
   ) throws -> (states: Tensor, maps: [Attention.Map]) {
-    let past = cache?.length ?? 0
-    // Without cross-attention the context goes before the text, in the first step alone.
-    let prefix = configuration.crossAttend || past > 0 ? nil : context
-    if let prefix { cache?.prefixLength = prefix.shape[1] }
-    let prefixLength = prefix?.shape[1] ?? cache?.prefixLength ?? 0
-    let pastText = past > 0 ? past - prefixLength : 0
-    try check(text, mask: mask, past: pastText)
+    // Without cross-attention the context goes before the text.
+    let prefix = configuration.crossAttend ? nil : context
+    let prefixLength = prefix?.shape[1] ?? 0
+    try check(text, mask: mask)
     if !knowsTokens { try checkTokens(text) }
 
     if let context, context.shape[0] != text.shape[0] {
       throw ModelError(
         "img has a batch of \(context.shape[0]), but text has \(text.shape[0]): they must be equal")
     }
-    // Positions need a tensor of their own only where padding makes them differ from row to row.
-    let textPositions =
-      mask == nil && cache?.positions == nil ? nil : try self.textPositions(text, mask: mask, cache: cache)
+    // Positions need a tensor of their own only where padding makes them differ from row to row: each token's place among
+    // the real tokens of its row, from 0; int64 [batch, length].
+    let textPositions = try mask.map {
+      try ($0.to(dtype: .int64).cumsum(1) - 1).clamp(min: 0).to(dtype: .int64)
+    }
     var x = try tokens(text.to(dtype: .int64))
     if let positions {
       let added =
         try textPositions.map { try positions($0) }
-        ?? positions.weight.value.narrow(0, start: pastText, length: text.shape[1])
+        ?? positions.weight.value.narrow(0, start: 0, length: text.shape[1])
       x = try x + added * (1 / Double(configuration.decoderDim).squareRoot())
     }
     var allPositions = try textPositions.map { try $0 + prefixLength }
@@ -128,23 +164,8 @@ public final class Transformer {
     if training && configuration.embDropout > 0 { x = try x.dropout(configuration.embDropout) }
     let (states, maps) = try layers.forward(
       x, context: configuration.crossAttend ? context : nil, positions: allPositions, padding: padding,
-      cache: cache,
       training: training, wantsMaps: wantsMaps)
     return (prefix == nil ? states : try states.narrow(1, start: prefixLength, length: text.shape[1]), maps)
-  }
-
-  /// Each token's place among the real tokens of its row, from 0; int64 [batch or 1, length].
-  private func textPositions(_ text: Tensor, mask: Tensor?, cache: DecoderCache?) throws -> Tensor {
-    let own =
-      try mask.map { try ($0.to(dtype: .int64).cumsum(1) - 1).to(dtype: .int64) }
-      ?? Tensor.arange(0, text.shape[1], device: text.device).unsqueeze(0)
-    guard let cache, cache.length > 0 else { return try own.clamp(min: 0).to(dtype: .int64) }
-    let prefixLength = cache.prefixLength ?? 0
-    guard let padding = cache.padding else {
-      return try (own + (cache.length - prefixLength)).clamp(min: 0).to(dtype: .int64)
-    }
-    let held = try padding.to(dtype: .int64).sum([1], keepDim: true) - prefixLength
-    return try (own + held).clamp(min: 0).to(dtype: .int64)
   }
 
   /// - Throws: `ModelError` for a token that is not in the vocabulary.
@@ -154,7 +175,7 @@ public final class Transformer {
     }
   }
 
-  private func check(_ text: Tensor, mask: Tensor?, past: Int) throws {
+  private func check(_ text: Tensor, mask: Tensor?) throws {
     let shape = text.shape
     guard shape.count == 2, shape[0] > 0, shape[1] > 0 else {
       throw ModelError("text has shape \(shape), but must be [batch, length] with at least one token")
@@ -163,9 +184,9 @@ public final class Transformer {
     guard dtype == .int64 || dtype == .int32 else {
       throw ModelError("text holds \(dtype), but must hold token ids as int64 or int32")
     }
-    guard past + shape[1] <= configuration.maxSeqLen else {
+    guard shape[1] <= configuration.maxSeqLen else {
       throw ModelError(
-        "text has \(past + shape[1]) tokens, but max_seq_len is \(configuration.maxSeqLen): shorten it")
+        "text has \(shape[1]) tokens, but max_seq_len is \(configuration.maxSeqLen): shorten it")
     }
     if let mask {
       guard mask.shape == shape, try mask.dtype == .bool else {

@@ -7,6 +7,9 @@ import Torch
 ///     let captioner = try Captioner(contentsOf: URL(fileURLWithPath: "Models/emoji"))
 ///     let captions = try await captioner.caption([captioner.processor(url)])
 ///     print(captions[0][0].text)
+///
+/// Everything that is asked for at the same time, by whatever tasks, runs in one batch: each text gets a token at every step,
+/// and what it becomes does not depend on the others.
 public actor Captioner {
   /// A text for a picture.
   public struct Caption: Sendable, Equatable {
@@ -38,10 +41,44 @@ public actor Captioner {
     }
   }
 
+  /// A picture and what is asked for it.
+  public struct Input: Sendable {
+    public var picture: ProcessedImage
+    public var request: Request
+
+    public init(_ picture: ProcessedImage, _ request: Request = Request()) {
+      self.picture = picture
+      self.request = request
+    }
+  }
+
+  /// A part of a text as it is generated.
+  public struct Piece: Sendable, Equatable {
+    /// What is certain now and was not before; all pieces' texts together are the caption's.
+    public let text: String
+    /// The tokens that made it, and the model's log-probability of each.
+    public let tokens: [Int]
+    public let logProbabilities: [Double]
+    /// The last piece of a text that is complete has it, no other.
+    public let end: End?
+  }
+
+  /// How a text ended.
+  public struct End: Sendable, Equatable {
+    public let finish: GeneratedText.FinishReason
+    /// From the first token to the last, while others may have run beside it; nil for a single token.
+    public let tokensPerSecond: Double?
+  }
+
   public nonisolated let tokenizer: Tokenizer
   public nonisolated let processor: ImageProcessor
   private let model: GPT4MultiModal
   private let device: Device
+  private let batch: DecodingBatch
+  private var listeners: [DecodingBatch.ID: Listener] = [:]
+  private var isRunning = false
+
+  private typealias Listener = AsyncThrowingStream<DecodingBatch.Progress, any Error>.Continuation
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor {
     ComputeThread.shared.asUnownedSerialExecutor()
@@ -55,6 +92,7 @@ public actor Captioner {
     processor = try folder.processor()
     model = try folder.model(precision: precision ?? folder.precision() ?? .float32, device: device)
     self.device = device
+    batch = DecodingBatch(model)
     let configuration = model.configuration
     guard tokenizer.vocabularySize == configuration.numTokens else {
       throw ModelError(
@@ -71,42 +109,40 @@ public actor Captioner {
   }
 
   /// - Returns: for each picture `numReturnSequences` texts
-  public func caption(_ pictures: [ProcessedImage], _ request: Request = Request()) throws -> [[Caption]] {
-    guard !pictures.isEmpty else { return [] }
-    let prompt = try tokenizer.encodePrompt(request.prompt)
-    let rows = pictures.count * request.options.numReturnSequences
-    var assemblers = Array(repeating: TextAssembler(tokenizer, stopStrings: request.stopStrings), count: rows)
-    let generated = try model.generate(
-      img: images(pictures), prompts: Array(repeating: prompt, count: pictures.count),
-      options: options(request)
-    ) { row, tokens in
-      guard !request.stopStrings.isEmpty else { return false }
-      if request.options.numBeams == 1 {
-        try assemblers[row].append(tokens.last ?? 0)
-        return assemblers[row].isStopped
-      }
-      return try assembled(tokens, request).isStopped
-    }
-    return try generated.map { texts in
-      try texts.map { text in
-        var assembler = try assembled(text.tokens, request)
-        try assembler.finish()
-        return Caption(
-          text: assembler.text, tokens: text.tokens, logProbabilities: text.logProbabilities,
-          finish: text.finish,
-          score: text.score)
-      }
-    }
+  public nonisolated func caption(_ pictures: [ProcessedImage], _ request: Request = Request()) async throws
+    -> [[Caption]]
+  {
+    try await caption(pictures.map { Input($0, request) })
   }
 
-  /// The text of one picture as it is generated, in pieces that together are the text.
+  /// Texts for pictures of any sizes, each by its own request.
+  /// - Returns: for each picture its `numReturnSequences` texts
+  /// - Throws: the first error, `CancellationError` when the task is cancelled
+  public nonisolated func caption(_ inputs: [Input]) async throws -> [[Caption]] {
+    // All join before the first is waited for.
+    let running = inputs.map { progress(of: $0) }
+    var captions: [[Caption]] = []
+    for progress in running {
+      var finished: [DecodingBatch.Text] = []
+      for try await step in progress { finished = step.finished ?? [] }
+      try Task.checkCancellation()
+      captions.append(try finished.map(Caption.init))
+    }
+    return captions
+  }
+
+  /// The text of one picture as it is generated. A stream that ends without a last piece was cancelled.
   public nonisolated func stream(_ picture: ProcessedImage, _ request: Request = Request())
-    -> AsyncThrowingStream<String, any Error>
+    -> AsyncThrowingStream<Piece, any Error>
   {
-    AsyncThrowingStream { continuation in
+    let progress = progress(of: Input(picture, request), isStreamed: true)
+    return AsyncThrowingStream { continuation in
       let task = Task {
         do {
-          try await self.run(picture, request) { continuation.yield($0) }
+          var clock = Clock()
+          for try await step in progress {
+            for token in step.tokens { continuation.yield(try clock.piece(token)) }
+          }
           continuation.finish()
         } catch {
           continuation.finish(throwing: error)
@@ -116,38 +152,111 @@ public actor Captioner {
     }
   }
 
-  private func run(_ picture: ProcessedImage, _ request: Request, emit: @Sendable (String) -> Void)
-    async throws
+  /// What each step gives, until the texts end or nobody listens.
+  private nonisolated func progress(of input: Input, isStreamed: Bool = false)
+    -> AsyncThrowingStream<DecodingBatch.Progress, any Error>
   {
-    guard request.options.numReturnSequences == 1 else {
-      throw ModelError("num_return_sequences must be 1 to stream, got \(request.options.numReturnSequences)")
+    AsyncThrowingStream { listener in
+      let joining = Task {
+        do {
+          guard
+            !isStreamed
+              || (input.request.options.numReturnSequences == 1 && input.request.options.numBeams == 1)
+          else {
+            throw ModelError(
+              "num_return_sequences and num_beams must be 1 to stream, got "
+                + "\(input.request.options.numReturnSequences) and \(input.request.options.numBeams)")
+          }
+          let id = try await join(input, listener)
+          listener.onTermination = { _ in Task { await self.leave(id) } }
+          // Whoever listened may have gone before that.
+          if Task.isCancelled { await leave(id) }
+        } catch {
+          listener.finish(throwing: error)
+        }
+      }
+      listener.onTermination = { _ in joining.cancel() }
     }
-    var assembler = TextAssembler(tokenizer, stopStrings: request.stopStrings)
-    let tokens = try model.stream(
-      img: images([picture]), prompts: [tokenizer.encodePrompt(request.prompt)], options: options(request))
-    var iterator = tokens.makeAsyncIterator()
-    while !assembler.isStopped, let token = try await iterator.next(isolation: self) {
-      let piece = try assembler.append(token.id)
-      if !piece.isEmpty { emit(piece) }
-    }
-    let rest = try assembler.finish()
-    if !rest.isEmpty { emit(rest) }
   }
 
-  private func assembled(_ tokens: [Int], _ request: Request) throws -> TextAssembler {
-    var assembler = TextAssembler(tokenizer, stopStrings: request.stopStrings)
-    for token in tokens { try assembler.append(token) }
-    return assembler
-  }
-
-  private func images(_ pictures: [ProcessedImage]) throws -> Tensor {
-    try Tensor.cat(pictures.map { try Tensor($0) }).to(device: device)
-  }
-
-  private func options(_ request: Request) -> GenerationOptions {
-    var options = request.options
+  private func join(_ input: Input, _ listener: Listener) throws -> DecodingBatch.ID {
+    try Task.checkCancellation()
+    let prompt = try tokenizer.encodePrompt(input.request.prompt)
+    var options = input.request.options
     if !options.stopTokens.contains(tokenizer.eos) { options.stopTokens.append(tokenizer.eos) }
-    return options
+    let context = try withoutGradients { try model.encode(Tensor(input.picture).to(device: device)) }
+    let id = try batch.join(
+      context: context, prompt: prompt, options: options,
+      condition: TextAssembler(tokenizer, stopStrings: input.request.stopStrings))
+    listeners[id] = listener
+    if !isRunning {
+      isRunning = true
+      Task { await run() }
+    }
+    return id
+  }
+
+  private func leave(_ id: DecodingBatch.ID) {
+    listeners[id] = nil
+    batch.leave(id)
+  }
+
+  /// Steps as long as there are texts. Between two steps others come in: new requests, and those that leave.
+  private func run() async {
+    while !batch.isEmpty {
+      do {
+        for progress in try batch.step() {
+          listeners[progress.id]?.yield(progress)
+          if progress.finished != nil { listeners.removeValue(forKey: progress.id)?.finish() }
+        }
+      } catch {
+        for (id, listener) in listeners {
+          batch.leave(id)
+          listener.finish(throwing: error)
+        }
+        listeners = [:]
+      }
+      await Task.yield()
+    }
+    isRunning = false
+  }
+}
+
+/// Makes a text's pieces of its tokens, and times them.
+private struct Clock {
+  private var began: ContinuousClock.Instant?
+  private var count = 0
+
+  mutating func piece(_ token: DecodingBatch.Token) throws -> Captioner.Piece {
+    count += 1
+    let now = ContinuousClock.now
+    let start = began ?? now
+    began = start
+    var text = ""
+    if var assembler = token.condition as? TextAssembler {
+      text = assembler.piece
+      if token.token.finish != nil {
+        try assembler.finish()
+        text += assembler.piece
+      }
+    }
+    return Captioner.Piece(
+      text: text, tokens: [token.token.id], logProbabilities: [token.token.logProbability],
+      end: token.token.finish.map {
+        Captioner.End(
+          finish: $0, tokensPerSecond: count > 1 ? Double(count - 1) / ((now - start) / .seconds(1)) : nil)
+      })
+  }
+}
+
+extension Captioner.Caption {
+  fileprivate init(_ finished: DecodingBatch.Text) throws {
+    var assembler = finished.condition as? TextAssembler
+    try assembler?.finish()
+    self.init(
+      text: assembler?.text ?? "", tokens: finished.text.tokens,
+      logProbabilities: finished.text.logProbabilities, finish: finished.text.finish,
+      score: finished.text.score)
   }
 }
 
@@ -155,31 +264,5 @@ extension Tensor {
   /// One picture as a batch, [1, 3, height, width].
   public convenience init(_ image: ProcessedImage) throws {
     try self.init(image.values, shape: [1, 3, image.height, image.width])
-  }
-}
-
-/// The text that tokens make, up to a stop string.
-private struct TextAssembler {
-  private var decoder: StreamingDecoder
-  private var stops: StopStrings
-  private(set) var text = ""
-
-  init(_ tokenizer: Tokenizer, stopStrings: [String]) {
-    decoder = StreamingDecoder(tokenizer)
-    stops = StopStrings(stopStrings)
-  }
-
-  var isStopped: Bool { stops.isStopped }
-
-  /// - Returns: what the token adds to the text
-  @discardableResult
-  mutating func append(_ token: Int) throws -> String { take(stops.append(try decoder.append(token))) }
-
-  @discardableResult
-  mutating func finish() throws -> String { take(stops.append(try decoder.finish()) + stops.finish()) }
-
-  private mutating func take(_ piece: String) -> String {
-    text += piece
-    return piece
   }
 }

@@ -111,20 +111,20 @@ import Torch
       let model = try prepared(kind, precision)
       let img = try smallImages(3)
       let prompts = [[3, 9, 2, 30], [7], [1, 47]]
-      try withoutGradients {
-        let context = try model.encode(img)
-        let session = DecodingSession(model, context: context, texts: prompts, overflow: .error)
-        for step in 0..<8 {
-          let logits = try session.logits().logits
-          for (row, text) in session.texts.enumerated() {
-            let one = try img.narrow(0, start: row, length: 1)
-            let whole = try model(one, Tensor(text, shape: [1, text.count])).select(1, text.count - 1)
-            let own = try logits.narrow(0, start: row, length: 1)
-            // In bfloat16 what rounding makes of a difference in the last place is its own.
-            #expect(
-              try difference(own, whole) < (precision == .float32 ? 2e-5 : 0.01), "step \(step), row \(row)")
-          }
-          session.append([step + 1, 2 * step + 5, 40 - step])
+      var options = GenerationOptions()
+      options.maxNewTokens = 8
+      let texts = try model.generate(img: img, prompts: prompts, options: options)
+      for (row, text) in texts.map({ $0[0] }).enumerated() {
+        let all = prompts[row] + text.tokens.dropLast()
+        let one = try img.narrow(0, start: row, length: 1)
+        let whole = try withoutGradients { try model(one, Tensor(all, shape: [1, all.count])) }
+        let scores = try whole.to(dtype: .float32).logSoftmax()
+        for (step, token) in text.tokens.enumerated() {
+          let score = try scores.select(1, prompts[row].count - 1 + step).select(1, token).item(Float.self)
+          // In bfloat16 what rounding makes of a difference in the last place is its own.
+          #expect(
+            abs(text.logProbabilities[step] - Double(score)) < (precision == .float32 ? 2e-5 : 0.01),
+            "step \(step), row \(row)")
         }
       }
     }

@@ -52,9 +52,74 @@ import Torch
       // Log-probabilities differ in rounding between batches of one and two.
       #expect(try await captioner.caption([image], request())[0].map(\.tokens) == captions.map(\.tokens))
       var streamed = ""
-      for try await piece in captioner.stream(image, request()) { streamed += piece }
+      for try await piece in captioner.stream(image, request()) { streamed += piece.text }
       #expect(streamed == captions[0].text)
     }
+  }
+
+  @Test func tasksThatAskAtTheSameTimeShareABatchAndGetWhatEachGetsAlone() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let images = try ["rgb.png", "cmyk.jpg"].map { try captioner.processor(Fixture.url($0)) }
+    let requests = (0..<8).map { index in
+      request {
+        $0.prompt = index % 2 == 0 ? nil : "a"
+        $0.options.seed = UInt64(index)
+        $0.options.temperature = index < 4 ? 0 : 2
+        $0.options.maxNewTokens = 4 + index
+      }
+    }
+    let inputs = requests.enumerated().map { Captioner.Input(images[$0 % 2], $1) }
+    var alone: [[Captioner.Caption]] = []
+    for input in inputs { alone += try await captioner.caption([input]) }
+    #expect(try await captioner.caption(inputs) == alone)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for (input, captions) in zip(inputs, alone) {
+        group.addTask {
+          var text = ""
+          var tokens: [Int] = []
+          var ends: [GeneratedText.FinishReason] = []
+          for try await piece in captioner.stream(input.picture, input.request) {
+            text += piece.text
+            tokens += piece.tokens
+            ends += piece.end.map { [$0.finish] } ?? []
+          }
+          #expect(text == captions[0].text)
+          #expect(tokens == captions[0].tokens)
+          #expect(ends == [captions[0].finish])
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  @Test func aCancelledRequestEndsAtOnceAndTheOthersGoOn() async throws {
+    let folder = try folder { $0.maxSeqLen = 4000 }
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    let long = request {
+      $0.options.maxNewTokens = 3000
+      $0.options.minNewTokens = 3000
+    }
+    let cancelled = Task { try await captioner.caption([image], long) }
+    let left = Task {
+      for try await _ in captioner.stream(image, long) { return true }
+      return false
+    }
+    #expect(try await left.value)
+    cancelled.cancel()
+    await #expect(throws: CancellationError.self) { try await cancelled.value }
+    #expect(try await captioner.caption([image], request())[0][0].finish == .length)
+  }
+
+  @Test func aRequestThatCannotBeDoneFailsAlone() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    async let good = captioner.caption([image], request())
+    let bad = request { $0.options.topP = 7 }
+    await #expect(throws: ModelError.self) { try await captioner.caption([image], bad) }
+    #expect(try await good[0][0].tokens.count > 0)
   }
 
   @Test func aStopStringEndsTextAndGeneration() async throws {

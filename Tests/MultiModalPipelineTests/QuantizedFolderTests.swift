@@ -157,7 +157,7 @@ import Torch
       #expect(captions.count == 2 && captions[0][0].tokens == captions[1][0].tokens)
       #expect(try await prepared.caption([image, image], request) == captions, "\(precision)")
       var streamed = ""
-      for try await piece in captioner.stream(image, request) { streamed += piece }
+      for try await piece in captioner.stream(image, request) { streamed += piece.text }
       #expect(try await captioner.caption([image], request)[0][0].text == streamed)
     }
   }

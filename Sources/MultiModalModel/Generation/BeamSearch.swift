@@ -1,3 +1,5 @@
+import Torch
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -6,156 +8,137 @@
 
 /// Beam search as transformers 5's `_beam_search` does it: the texts with the highest sum of log-probabilities /
 /// length ^ lengthPenalty, where length counts new tokens, the stop token among them.
-struct BeamSearch {
+struct BeamSearch: Continuation {
+  /// A running text.
+  private struct Beam {
+    /// Which of the batch's texts it is.
+    var row: Int
+    var sum: Float
+    var logProbabilities: [Double] = []
+    var condition: (any StopCondition)?
+  }
+
   /// A finished text.
   private struct Hypothesis {
-    let tokens: [Int]
-    let logProbabilities: [Double]
-    let finish: GeneratedText.FinishReason
+    let text: DecodingBatch.Text
     let score: Double
   }
 
-  /// The finished texts of one picture, at most as many as beams.
-  private struct Finished {
-    var hypotheses: [Hypothesis] = []
-    var isDone = false
-
-    mutating func add(_ hypothesis: Hypothesis, beams: Int) {
-      guard hypotheses.count < beams || hypothesis.score > worst else { return }
-      hypotheses.append(hypothesis)
-      if hypotheses.count > beams,
-        let index = hypotheses.indices.min(by: { hypotheses[$0].score < hypotheses[$1].score })
-      {
-        hypotheses.remove(at: index)
-      }
-    }
-
-    var worst: Double { hypotheses.map(\.score).min() ?? -.infinity }
+  private struct Candidate {
+    let beam: Int
+    let token: Int
+    let sum: Float
+    let logProbability: Double
   }
 
-  let options: GenerationOptions
+  private let options: GenerationOptions
+  private let promptLength: Int
   /// New tokens after which every text ends.
-  let limit: Int
+  private let limit: Int
+  private var beams: [Beam]
+  /// At most as many as beams.
+  private var finished: [Hypothesis] = []
+  private var length = 0
 
-  /// - Parameters:
-  ///   - prompts: one per picture
-  ///   - logits: of all running texts, row by row; there are `numBeams` for each prompt
-  ///   - advance: keeps these rows in this order, and adds these tokens to them
-  ///   - shouldStop: ends a picture's text after these new tokens, as a stop token does
-  /// - Returns: for each prompt its best texts, best first
-  func callAsFunction(
-    prompts: [[Int]], logits: () throws -> [[Float]],
-    advance: (_ rows: [Int], _ tokens: [Int]) throws -> Void,
-    shouldStop: (_ picture: Int, _ tokens: [Int]) throws -> Bool = { _, _ in false }
-  ) throws -> [[GeneratedText]] {
-    let beams = options.numBeams
-    var texts = prompts.flatMap { Array(repeating: $0, count: beams) }
-    var traces = Array(repeating: [Double](), count: texts.count)
-    // All beams of a picture begin equal, so only the first may go on from the start.
-    var sums = texts.indices.map { $0 % beams == 0 ? Float(0) : -1e9 }
-    var finished = Array(repeating: Finished(), count: prompts.count)
+  /// - Parameter condition: ends a text after a token, as a stop token does
+  init(_ options: GenerationOptions, promptLength: Int, limit: Int, condition: (any StopCondition)? = nil) {
+    self.options = options
+    self.promptLength = promptLength
+    self.limit = limit
+    // All begin equal, so only the first may go on from the start.
+    beams = (0..<options.numBeams).map { Beam(row: 0, sum: $0 == 0 ? 0 : -1e9, condition: condition) }
+  }
 
-    for step in 1...limit {
-      try Task.checkCancellation()
-      let rows = try logits()
-      var nextRows: [Int] = []
-      var nextTokens: [Int] = []
-      var nextSums: [Float] = []
-      var nextTraces: [[Double]] = []
-      for (picture, prompt) in prompts.enumerated() {
-        let own = picture * beams..<(picture + 1) * beams
-        guard !finished[picture].isDone else {
-          nextRows += own
-          nextTokens += Array(repeating: 0, count: beams)
-          nextSums += Array(repeating: 0, count: beams)
-          nextTraces += traces[own]
-          continue
+  mutating func advance(_ next: NextTokens, rows: Range<Int>, texts: [[Int]]) throws -> Advance {
+    length += 1
+    var advance = Advance()
+    var running: [Beam] = []
+    for (rank, candidate) in try best(next, rows: rows, texts: texts).enumerated() {
+      var beam = beams[candidate.beam]
+      beam.sum = candidate.sum
+      beam.logProbabilities.append(candidate.logProbability)
+      let ends = try beam.condition?.append(candidate.token) ?? false
+      let stops = ends || options.stopTokens.contains(candidate.token)
+      if stops || length == limit {
+        if rank < options.numBeams {
+          add(beam, texts[beam.row].dropFirst(promptLength) + [candidate.token], stops ? .stop : .length)
         }
-        let candidates = best(rows, own, texts: texts, sums: sums, promptLength: prompt.count)
-        var kept = 0
-        for (rank, candidate) in candidates.enumerated() {
-          let trace = traces[candidate.row] + [candidate.logProbability]
-          let tokens = texts[candidate.row].dropFirst(prompt.count) + [candidate.token]
-          let stops = try options.stopTokens.contains(candidate.token) || shouldStop(picture, Array(tokens))
-          if stops || step == limit {
-            guard rank < beams else { continue }
-            finished[picture].add(
-              hypothesis(Array(tokens), trace, stops ? .stop : .length, sum: candidate.sum), beams: beams)
-          } else {
-            nextRows.append(candidate.row)
-            nextTokens.append(candidate.token)
-            nextSums.append(candidate.sum)
-            nextTraces.append(trace)
-            kept += 1
-            if kept == beams { break }
-          }
-        }
-        let bestRunning = kept > 0 ? nextSums[nextSums.count - kept] : -.infinity
-        // Where too many candidates end, rows that cannot win fill the batch.
-        for _ in kept..<beams {
-          nextRows.append(own.lowerBound)
-          nextTokens.append(0)
-          nextSums.append(-.infinity)
-          nextTraces.append([])
-        }
-        finished[picture].isDone =
-          kept == 0 || isDone(finished[picture], best: bestRunning, length: step)
+        continue
       }
-      texts = zip(nextRows, nextTokens).map { texts[$0] + [$1] }
-      sums = nextSums
-      traces = nextTraces
-      if finished.allSatisfy(\.isDone) || step == limit { break }
-      try advance(nextRows, nextTokens)
+      advance.rows.append((beam.row, candidate.token))
+      beam.row = running.count
+      running.append(beam)
+      if running.count == options.numBeams { break }
     }
+    beams = running
+    if isDone {
+      advance.rows = []
+      advance.finished = finished.sorted { $0.score > $1.score }.prefix(options.numReturnSequences).map(
+        \.text)
+    }
+    return advance
+  }
 
-    return prompts.indices.map { picture in
-      finished[picture].hypotheses.sorted { $0.score > $1.score }.prefix(options.numReturnSequences)
-        .map {
-          GeneratedText(
-            tokens: $0.tokens, logProbabilities: $0.logProbabilities, finish: $0.finish, score: $0.score)
-        }
+  private mutating func add(_ beam: Beam, _ tokens: [Int], _ finish: GeneratedText.FinishReason) {
+    let score = score(beam.sum, length: tokens.count)
+    guard finished.count < options.numBeams || score > worst else { return }
+    let text = GeneratedText(
+      tokens: tokens, logProbabilities: beam.logProbabilities, finish: finish, score: score)
+    finished.append(Hypothesis(text: .init(text: text, condition: beam.condition), score: score))
+    if finished.count > options.numBeams,
+      let index = finished.indices.min(by: { finished[$0].score < finished[$1].score })
+    {
+      finished.remove(at: index)
     }
   }
 
-  private func hypothesis(
-    _ tokens: [Int], _ trace: [Double], _ finish: GeneratedText.FinishReason, sum: Float
-  )
-    -> Hypothesis
-  {
-    Hypothesis(
-      tokens: tokens, logProbabilities: trace, finish: finish, score: score(sum, length: tokens.count))
-  }
+  private var worst: Double { finished.map(\.score).min() ?? -.infinity }
 
   private func score(_ sum: Float, length: Int) -> Double {
     Double(sum) / pow(Double(length), options.lengthPenalty)
   }
 
-  /// The likeliest continuations of one picture's texts: enough that stop tokens leave as many as beams.
-  private func best(_ rows: [[Float]], _ own: Range<Int>, texts: [[Int]], sums: [Float], promptLength: Int)
-    -> [(
-      row: Int, token: Int, sum: Float, logProbability: Double
-    )]
-  {
+  /// The likeliest continuations: enough that stop tokens leave as many as beams.
+  private func best(_ next: NextTokens, rows: Range<Int>, texts: [[Int]]) throws -> [Candidate] {
+    let vocabulary = next.logits.shape[1]
     let count = max(2, 1 + options.stopTokens.count) * options.numBeams
-    var candidates: [(row: Int, token: Int, sum: Float, logProbability: Double)] = []
-    for row in own where sums[row] > -.infinity {
-      let logProbabilities = logSoftmax(rows[row])
-      var scores = logProbabilities
-      options.process(&scores, tokens: texts[row], promptLength: promptLength)
-      let likeliest = scores.indices.sorted { (scores[$0], -$0) > (scores[$1], -$1) }.prefix(count)
-      candidates += likeliest.map { (row, $0, scores[$0] + sums[row], Double(logProbabilities[$0])) }
+    let logits = try next.logits.narrow(0, start: rows.lowerBound, length: rows.count)
+    let sums = try Tensor(Array(next.logSums[rows]), shape: [rows.count, 1]).to(device: logits.device)
+    var scores = try logits - sums
+    var logProbabilities: [Float]?
+    if options.changesLogits {
+      let flat = try scores.array(of: Float.self)
+      logProbabilities = flat
+      let changed = texts.indices.flatMap { row in
+        var scores = Array(flat[row * vocabulary..<(row + 1) * vocabulary])
+        options.process(&scores, tokens: texts[row], promptLength: promptLength)
+        return scores
+      }
+      scores = try Tensor(changed, shape: [rows.count, vocabulary])
+    }
+    let most = min(count, vocabulary)
+    let (values, indices) = try scores.topK(most)
+    let likeliest = try (scores: values.array(of: Float.self), tokens: indices.array(of: Int.self))
+    let candidates = beams.enumerated().flatMap { index, beam in
+      (beam.row * most..<(beam.row + 1) * most).map { place in
+        let token = likeliest.tokens[place]
+        let logProbability = logProbabilities?[beam.row * vocabulary + token] ?? likeliest.scores[place]
+        return Candidate(
+          beam: index, token: token, sum: likeliest.scores[place] + beam.sum,
+          logProbability: Double(logProbability))
+      }
     }
     return Array(
-      candidates.sorted { ($0.sum, -$0.row, -$0.token) > ($1.sum, -$1.row, -$1.token) }.prefix(count))
+      candidates.sorted { ($0.sum, -$0.beam, -$0.token) > ($1.sum, -$1.beam, -$1.token) }.prefix(count))
   }
 
-  private func isDone(_ finished: Finished, best: Float, length: Int) -> Bool {
-    guard finished.hypotheses.count >= options.numBeams else { return false }
+  private var isDone: Bool {
+    guard let best = beams.first?.sum, length < limit else { return true }
+    guard finished.count >= options.numBeams else { return false }
     switch options.earlyStopping {
     case .always: return true
-    case .heuristic: return finished.worst >= score(best, length: length)
-    case .never:
-      return finished.worst >= score(best, length: options.lengthPenalty > 0 ? limit : length)
+    case .heuristic: return worst >= score(best, length: length)
+    case .never: return worst >= score(best, length: options.lengthPenalty > 0 ? limit : length)
     }
   }
 }

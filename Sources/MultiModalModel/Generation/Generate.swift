@@ -5,74 +5,74 @@ extension GPT4MultiModal {
   /// - Parameters:
   ///   - img: [batch, height, width, 3] or [batch, 3, height, width]
   ///   - prompts: one per picture, of any lengths, each with at least one token
-  ///   - shouldStop: ends a text after the tokens it is given, all new ones so far; of a beam search it gets the picture's
-  ///     number and any running text's tokens
+  ///   - condition: ends a text after a token, as a stop token does
   /// - Returns: for each picture `numReturnSequences` texts
   /// - Throws: `ModelError` for what the model cannot do, `CancellationError` when the task is cancelled.
   public func generate(
-    img: Tensor, prompts: [[Int]], options: GenerationOptions,
-    shouldStop: (_ row: Int, _ tokens: [Int]) throws -> Bool = { _, _ in false }
+    img: Tensor, prompts: [[Int]], options: GenerationOptions, condition: (any StopCondition)? = nil
   ) throws -> [[GeneratedText]] {
-    try checkBatch(img, prompts)
-    if options.numBeams > 1 {
-      return try searchBeams(img: img, prompts: prompts, options: options, shouldStop: shouldStop)
-    }
-    let loop = try SamplingLoop(self, img: img, prompts: prompts, options: options)
-    var texts = Array(repeating: GeneratedText(), count: prompts.count * options.numReturnSequences)
-    while let tokens = try loop.next() {
+    let (batch, ids) = try batch(img: img, prompts: prompts, options: options, condition: condition)
+    var texts: [DecodingBatch.ID: [GeneratedText]] = [:]
+    while !batch.isEmpty {
       try Task.checkCancellation()
-      for token in tokens {
-        texts[token.row].tokens.append(token.id)
-        texts[token.row].logProbabilities.append(token.logProbability)
-        if let finish = token.finish {
-          texts[token.row].finish = finish
-        } else if try shouldStop(token.row, texts[token.row].tokens) {
-          texts[token.row].finish = .stop
-          loop.stop(row: token.row)
-        }
+      for progress in try batch.step() {
+        if let finished = progress.finished { texts[progress.id] = finished.map(\.text) }
       }
     }
-    let copies = options.numReturnSequences
-    return prompts.indices.map { Array(texts[$0 * copies..<($0 + 1) * copies]) }
+    return ids.map { texts[$0] ?? [] }
   }
 
   /// The tokens of the same texts one by one, as they are chosen. Ends with `CancellationError` when the task is
   /// cancelled. Beam search knows its texts only at the end, so it cannot stream.
   public func stream(img: Tensor, prompts: [[Int]], options: GenerationOptions) throws -> TokenStream {
-    try checkBatch(img, prompts)
     guard options.numBeams == 1 else {
       throw ModelError(
         "num_beams must be 1 to stream, got \(options.numBeams): beams are known only at the end")
     }
-    return TokenStream(loop: try SamplingLoop(self, img: img, prompts: prompts, options: options))
+    let (batch, ids) = try batch(img: img, prompts: prompts, options: options)
+    let first = ids.enumerated().map { ($1, $0 * options.numReturnSequences) }
+    return TokenStream(batch: batch, firstRows: Dictionary(uniqueKeysWithValues: first))
   }
 
-  private func checkBatch(_ img: Tensor, _ prompts: [[Int]]) throws {
+  private func batch(
+    img: Tensor, prompts: [[Int]], options: GenerationOptions, condition: (any StopCondition)? = nil
+  ) throws -> (batch: DecodingBatch, ids: [DecodingBatch.ID]) {
     if let images = img.shape.first, images != prompts.count {
       throw ModelError(
         "img has a batch of \(images), but there are \(prompts.count) prompts: they must be equal")
     }
+    // What is asked for is checked before a picture is encoded.
+    for prompt in prompts { _ = try newTokenLimit(prompt, options) }
+    let context = try withoutGradients { try encode(img) }
+    let batch = DecodingBatch(self)
+    let ids = try prompts.enumerated().map { index, prompt in
+      try batch.join(
+        context: context.narrow(0, start: index, length: 1), prompt: prompt, options: options,
+        condition: condition)
+    }
+    return (batch, ids)
   }
 
-  private func searchBeams(
-    img: Tensor, prompts: [[Int]], options: GenerationOptions,
-    shouldStop: (_ picture: Int, _ tokens: [Int]) throws -> Bool
-  ) throws -> [[GeneratedText]] {
-    let search = BeamSearch(options: options, limit: try newTokenLimit(prompts, options))
-    let session = DecodingSession(
-      self, context: try withoutGradients { try encode(img) }, texts: prompts, copies: options.numBeams,
-      overflow: options.overflow)
-    return try search(prompts: prompts) {
-      let logits = try session.logits().logits
-      let flat = try logits.array(of: Float.self)
-      let vocabulary = logits.shape[1]
-      return (0..<logits.shape[0]).map { Array(flat[$0 * vocabulary..<($0 + 1) * vocabulary]) }
-    } advance: { rows, tokens in
-      try session.reorder(rows)
-      session.append(tokens)
-    } shouldStop: {
-      try shouldStop($0, $1)
+  /// Checks what is asked for, and gives the number of tokens after which a text ends.
+  func newTokenLimit(_ prompt: [Int], _ options: GenerationOptions) throws -> Int {
+    try options.validate(vocabulary: configuration.numTokens)
+    guard !prompt.isEmpty else {
+      throw ModelError("every prompt needs at least one token, such as the one that begins a text")
     }
+    for token in prompt { try configuration.checkToken(token) }
+    let longest = configuration.maxSeqLen
+    guard prompt.count <= longest else {
+      throw ModelError("a prompt has \(prompt.count) tokens, but max_seq_len is \(longest): shorten it")
+    }
+    // The last token is never fed back, so the text may be one longer than what the decoder sees.
+    let room = longest - prompt.count + 1
+    guard let wanted = options.maxNewTokens else { return room }
+    guard wanted <= room || options.overflow == .slidingWindow else {
+      throw ModelError(
+        "max_new_tokens is \(wanted), but after a prompt of \(prompt.count) tokens only \(room) fit into "
+          + "max_seq_len \(longest): ask for fewer, or choose the sliding window")
+    }
+    return wanted
   }
 }
 
@@ -80,15 +80,21 @@ extension GPT4MultiModal {
 public struct TokenStream: AsyncSequence {
   public typealias Element = GeneratedToken
 
-  let loop: SamplingLoop
+  let batch: DecodingBatch
+  /// The number of each picture's first text.
+  let firstRows: [DecodingBatch.ID: Int]
 
-  public func makeAsyncIterator() -> Iterator { Iterator(loop: loop) }
+  public func makeAsyncIterator() -> Iterator { Iterator(batch: batch, firstRows: firstRows) }
 
   public struct Iterator: AsyncIteratorProtocol {
-    let loop: SamplingLoop
+    let batch: DecodingBatch
+    let firstRows: [DecodingBatch.ID: Int]
     private var ready: [GeneratedToken] = []
 
-    init(loop: SamplingLoop) { self.loop = loop }
+    init(batch: DecodingBatch, firstRows: [DecodingBatch.ID: Int]) {
+      self.batch = batch
+      self.firstRows = firstRows
+    }
 
     public mutating func next() async throws -> GeneratedToken? { try advance() }
 
@@ -98,9 +104,15 @@ public struct TokenStream: AsyncSequence {
 
     /// The next token, computed on the caller's thread.
     public mutating func advance() throws -> GeneratedToken? {
-      if ready.isEmpty {
+      while ready.isEmpty && !batch.isEmpty {
         try Task.checkCancellation()
-        ready = (try loop.next() ?? []).reversed()
+        ready = try batch.step().flatMap { progress in
+          progress.tokens.map {
+            var token = $0.token
+            token.row += firstRows[progress.id] ?? 0
+            return token
+          }
+        }.reversed()
       }
       return ready.popLast()
     }

@@ -1,6 +1,7 @@
 import Torch
 
 private let attentionOperator = Operator("gpt4mm::attention")
+private let slotAttention = Operator("gpt4mm::slot_attention")
 
 /// Multi-head attention: `softmax(q kᵀ · scale + mask) v`, heads of 64 elements each whatever the model's width.
 ///
@@ -64,15 +65,67 @@ public final class Attention {
   }
 
   /// What self-attention needs of `norm(x)`, [batch, heads, length, 64] each.
-  /// - Parameter target: where keys and values are written when there is a place already
   func queriesKeysAndValues(
-    _ x: Tensor, norm: LayerNorm? = nil, rotary: RotaryXpos.Tables? = nil, into target: KeysAndValues? = nil
+    _ x: Tensor, norm: LayerNorm? = nil, rotary: RotaryXpos.Tables? = nil
   ) throws -> (queries: Tensor, own: KeysAndValues) {
     let parts = try heads.split(
       toAll(x, norm: norm), parts: 3, normalized: 2,
-      tables: rotary.map { [$0.query, $0.key, $0.value] } ?? [],
-      into: target.map { [nil, $0.keys, $0.values] } ?? [])
+      tables: rotary.map { [$0.query, $0.key, $0.value] } ?? [])
     return (parts[0], KeysAndValues(keys: parts[1], values: parts[2]))
+  }
+
+  /// The next tokens of several texts, each attending to its own slot, plus `x`.
+  /// - Parameters:
+  ///   - x: [tokens, dim], the rows' tokens after each other
+  ///   - norm: what `x` goes through first
+  ///   - slots: [slots, heads, capacity, 64] each; in self-attention the rows' own keys and values are added to them
+  ///   - grows: self-attention, in which a token sees its text up to itself; else all that the slot holds is seen
+  ///   - rotary: of each token
+  /// - Returns: [tokens, dim]
+  func step(
+    _ x: Tensor, norm: LayerNorm, slots: KeysAndValues, rows: SlotRows, grows: Bool,
+    rotary: RotaryXpos.Tables? = nil, alibi: Alibi? = nil
+  ) throws -> Tensor {
+    let projected = try grows ? toAll(x, norm: norm) : toQuery(x, norm: norm)
+    let tables = grows ? [rotary?.query, rotary?.key, rotary?.value] : [nil]
+    if usesFusedKernel, x.device == .cpu, try slots.keys.dtype == .float32 {
+      func flat(_ table: Tensor?) throws -> Tensor? { try table.map { try $0.reshape([x.shape[0], -1]) } }
+      let merged = try slotAttention(
+        .tensor(projected), .int(heads.normalizes ? (grows ? 2 : 1) : 0),
+        .optionalTensors(tables.map { try flat($0?.cos) }),
+        .optionalTensors(tables.map { try flat($0?.sin) }),
+        .tensor(slots.keys), .tensor(slots.values), .tensor(rows.table),
+        alibi.map { .tensor($0.slopes) } ?? .none,
+        .double(scale))
+      return try toOut(merged, residual: x)
+    }
+    let parts = try heads.split(
+      projected.unsqueeze(0), parts: tables.count, normalized: grows ? 2 : 1, tables: tables)
+    let merged = try rows.rows.map { row in
+      func own(_ part: Tensor) throws -> Tensor { try part.narrow(2, start: row.first, length: row.count) }
+      func held(_ buffer: Tensor, adding part: Int) throws -> Tensor {
+        let slot = try buffer.narrow(0, start: row.slot, length: 1)
+        if grows { try slot.narrow(2, start: row.held, length: row.count).copy_(own(parts[part])) }
+        return try slot.narrow(2, start: 0, length: row.held + (grows ? row.count : 0))
+      }
+      let context = KeysAndValues(
+        keys: try held(slots.keys, adding: 1), values: try held(slots.values, adding: 2))
+      let mask =
+        try grows ? self.mask(of: row, alibi: alibi, dtype: context.keys.dtype, device: x.device) : .none
+      return try attended(own(parts[0]), context, mask: mask).output
+    }
+    return try toOut(Tensor.cat(merged, dim: 1).squeeze(0), residual: x)
+  }
+
+  /// A row's tokens see what its slot holds and each other up to themselves.
+  private func mask(of row: SlotRows.Row, alibi: Alibi?, dtype: DType, device: Device) throws -> AttentionMask
+  {
+    let keys = row.held + row.count
+    let positions = try Tensor.arange(0, keys, device: device).unsqueeze(0)
+    return try .causal(
+      queries: row.count, keys: keys, padding: nil,
+      bias: alibi?.bias(queries: positions.narrow(1, start: row.held, length: row.count), keys: positions),
+      dtype: dtype, device: device)
   }
 
   /// What cross-attention needs of `norm(x)`, [batch, heads, length, 64].
@@ -106,6 +159,16 @@ public final class Attention {
         mask.slopes.map { .tensor($0) } ?? .none, .bool(mask.isCausal), .double(scale))
       return (try toOut(merged, residual: residual), nil)
     }
+    let (merged, map) = try attended(query, context, mask: mask, dropout: dropout, wantsMap: wantsMap)
+    return (try toOut(merged, residual: residual), map)
+  }
+
+  /// By LibTorch's operators.
+  /// - Returns: [batch, queries, heads · 64]
+  private func attended(
+    _ query: Tensor, _ context: KeysAndValues, mask: AttentionMask, dropout: Double = 0,
+    wantsMap: Bool = false
+  ) throws -> (output: Tensor, map: Map?) {
     let attended: Tensor
     var map: Map?
     if usesFusedKernel && !wantsMap {
@@ -126,8 +189,7 @@ public final class Attention {
       attended = try (dropout > 0 ? weights.dropout(dropout) : weights).matmul(context.values)
     }
     let shape = attended.shape
-    let merged = try attended.transpose(1, 2).reshape([shape[0], shape[2], shape[1] * shape[3]])
-    return (try toOut(merged, residual: residual), map)
+    return (try attended.transpose(1, 2).reshape([shape[0], shape[2], shape[1] * shape[3]]), map)
   }
 
   /// Prepares self-attention.

@@ -20,23 +20,20 @@ struct AttentionHeads {
   ///   - parts: how many; queries and keys come first
   ///   - normalized: how many of them are queries or keys
   ///   - tables: what turns each part; none when empty
-  ///   - targets: where each part is written when there is a place already
   /// - Returns: for each part [batch, heads, length, 64]
   func split(
-    _ projected: Tensor, parts: Int, normalized: Int, tables: [RotaryXpos.Table?] = [],
-    into targets: [Tensor?] = []
+    _ projected: Tensor, parts: Int, normalized: Int, tables: [RotaryXpos.Table?] = []
   ) throws -> [Tensor] {
     let shape = projected.shape
     let tables = tables.isEmpty ? Array(repeating: nil, count: parts) : tables
-    let targets = targets.isEmpty ? Array(repeating: nil, count: parts) : targets
     let dtype = try Self.dtype(for: projected)
-    let isPlain = !normalizes && tables.allSatisfy { $0 == nil } && targets.allSatisfy { $0 == nil }
+    let isPlain = !normalizes && tables.allSatisfy { $0 == nil }
     // The operator has no gradients, and where nothing is to be done views are enough.
     if projected.device == .cpu, dtype == .float32, !projected.requiresGrad,
       try !isPlain || projected.dtype != .float32
     {
       let size = [shape[0], heads, shape[1], Configuration.headDim]
-      let results = try targets.map { try $0 ?? Tensor(uninitialized: size) }
+      let results = try (0..<parts).map { _ in try Tensor(uninitialized: size) }
       try headsOperator.call(
         [
           .tensor(projected), .int(normalizes ? normalized : 0), .optionalTensors(tables.map { $0?.cos }),
@@ -49,9 +46,7 @@ struct AttentionHeads {
     return try split.unbind(0).enumerated().map { part, x in
       var x = x
       if normalizes && part < normalized { x = try x / x.norm([-1], keepDim: true).clamp(min: 1e-12) }
-      if let table = tables[part] { x = try table.turn(x) }
-      guard let target = targets[part] else { return x }
-      return try target.copy_(x)
+      return try tables[part].map { try $0.turn(x) } ?? x
     }
   }
 }

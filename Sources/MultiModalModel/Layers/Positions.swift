@@ -99,6 +99,24 @@ struct RotaryXpos {
     prepared = try tables(positions: all, lengths: nil, dtype: .float32)
   }
 
+  /// For the tokens of a step, at any positions; [1, 1, tokens, width] each.
+  /// - Parameters:
+  ///   - positions: one per token
+  ///   - dtype: that of the queries and keys
+  func tables(at positions: [Int], dtype: DType) throws -> Tables {
+    if let first = positions.first, positions.count == 1 {
+      return try tables(from: first, length: 1, dtype: dtype)
+    }
+    let indices = try Tensor(positions).to(device: scale.value.device)
+    guard let prepared, dtype == .float32 else {
+      return try tables(positions: indices.unsqueeze(0), lengths: nil, dtype: dtype)
+    }
+    func picked(_ table: Table) throws -> Table {
+      Table(cos: try table.cos.indexSelect(2, indices), sin: try table.sin.indexSelect(2, indices))
+    }
+    return Tables(query: try picked(prepared.query), key: try picked(prepared.key), value: nil)
+  }
+
   /// For positions that follow each other.
   /// - Parameters:
   ///   - start: the first

@@ -14,7 +14,8 @@ public final class TransformerDecoder {
   private let usesFusedKernel: Bool
   /// Whether attention knows the causal mask and ALiBi's slopes by itself.
   private var hasPreparedAttention = false
-  private let hasExactCache: Bool
+  /// Positions of the longest text, with those of a picture that goes before it.
+  private let longest: Int
   /// As in `GPT4MultiModal`.
   var checkpointsActivations = false
 
@@ -33,17 +34,13 @@ public final class TransformerDecoder {
       var wantsMaps = false
     }
 
-    /// - Parameters:
-    ///   - context: keys and values of cross-attention
-    ///   - held: of self-attention with a cache: where the step's keys and values go, and all there are then
-    func callAsFunction(
-      _ x: Tensor, _ step: Step, context: KeysAndValues?, held: (place: KeysAndValues, all: KeysAndValues)?
-    ) throws -> (output: Tensor, maps: [Attention.Map]) {
-      let (queries, own) = try selfAttention.queriesKeysAndValues(
-        x, norm: selfNorm, rotary: step.rotary, into: held?.place)
+    /// - Parameter context: keys and values of cross-attention
+    func callAsFunction(_ x: Tensor, _ step: Step, context: KeysAndValues?) throws -> (
+      output: Tensor, maps: [Attention.Map]
+    ) {
+      let (queries, own) = try selfAttention.queriesKeysAndValues(x, norm: selfNorm, rotary: step.rotary)
       var (x, map) = try selfAttention.attend(
-        queries, held?.all ?? own, mask: step.mask, residual: x, training: step.training,
-        wantsMap: step.wantsMaps)
+        queries, own, mask: step.mask, residual: x, training: step.training, wantsMap: step.wantsMaps)
       var maps = [map]
       if let cross, let context {
         (x, map) = try cross.attention.attend(
@@ -60,7 +57,7 @@ public final class TransformerDecoder {
   /// Takes `decoderDim`, `decoderDepth`, `decoderHeads`, `crossAttend`, the position options, `qkNorm`,
   /// `attnFlash`, dropout and `compatibility` from a configuration.
   public init(_ path: ParameterPath, _ configuration: Configuration) throws {
-    hasExactCache = configuration.hasExactCache
+    longest = configuration.maxSeqLen + (configuration.crossAttend ? 0 : configuration.maxPatches)
     let dim = configuration.decoderDim
     let heads = configuration.decoderHeads
     self.heads = heads
@@ -95,8 +92,7 @@ public final class TransformerDecoder {
   }
 
   /// Packs the weights for a precision, and computes what depends on positions alone.
-  /// - Parameter positions: how many to compute it for
-  func prepareForInference(_ precision: Precision, positions: Int) throws {
+  func prepareForInference(_ precision: Precision) throws {
     try finalNorm.prepareForInference(precision)
     for layer in layers {
       for norm in [layer.selfNorm, layer.cross?.norm, layer.feedForwardNorm] {
@@ -107,40 +103,25 @@ public final class TransformerDecoder {
       try layer.feedForward.prepareForInference(precision)
     }
     try crossKeysAndValues?.prepareForInference(precision)
-    try rotary?.prepareForInference(positions: positions)
+    try rotary?.prepareForInference(positions: longest)
     hasPreparedAttention = usesFusedKernel && finalNorm.weight.value.device == .cpu
   }
 
   /// - Parameters:
-  ///   - x: [batch, length, dim]; with a cache, what comes after the positions it holds
-  ///   - context: [batch, keys, dim], with `crossAttend`; computed into the cache at the first step
-  ///   - positions: int64 [batch or 1, length]; counted on from the cache's length when nil
+  ///   - x: [batch, length, dim]
+  ///   - context: [batch, keys, dim], with `crossAttend`
+  ///   - positions: int64 [batch or 1, length]; counted when nil
   ///   - padding: bool [batch, length], true for a real token
   /// - Returns: the shape of `x`, and each attention's weights in order when wanted
   func forward(
-    _ input: Tensor, context: Tensor?, positions: Tensor?, padding: Tensor?, cache: DecoderCache?,
-    training: Bool = false, wantsMaps: Bool = false
+    _ input: Tensor, context: Tensor?, positions: Tensor?, padding: Tensor?, training: Bool = false,
+    wantsMaps: Bool = false
   ) throws -> (output: Tensor, maps: [Attention.Map]) {
-    let (batch, length) = (input.shape[0], input.shape[1])
-    let past = cache?.length ?? 0
-    guard cache == nil || hasExactCache else {
-      throw ModelError(
-        "in zetascale's behaviour with rotary_xpos every position depends on the whole text's length, so a cache "
-          + "cannot be exact: decode the whole text without one")
-    }
-    if let cache, past + length > cache.capacity {
-      throw ModelError("the cache holds \(cache.capacity) positions, but \(past + length) are needed")
-    }
-    let device = input.device
-    let dtype = try AttentionHeads.dtype(for: input)
-    let all: (positions: Tensor?, padding: Tensor?) =
-      try cache?.extended(positions: positions, padding: padding, count: length, device: device)
-      ?? (positions, padding)
     let (mask, tables) = try positionDependence(
-      positions, of: all, past: past, length: length, dtype: dtype, device: device,
+      positions, padding: padding, length: input.shape[1], dtype: AttentionHeads.dtype(for: input),
+      device: input.device,
       keepsToTensors: training || wantsMaps || input.requiresGrad || context?.requiresGrad == true)
-    let contexts = try self.contexts(context, cache: cache)
-
+    let contexts = try contexts(context)
     let step = Layer.Step(mask: mask, rotary: tables, training: training, wantsMaps: wantsMaps)
     var x = input
     var maps: [Attention.Map] = []
@@ -149,50 +130,110 @@ public final class TransformerDecoder {
       if training && checkpointsActivations {
         x = try checkpoint([x] + (context.map { [$0.keys, $0.values] } ?? [])) { inputs in
           let context = inputs.count > 1 ? KeysAndValues(keys: inputs[1], values: inputs[2]) : nil
-          return try layer(inputs[0], step, context: context, held: nil).output
+          return try layer(inputs[0], step, context: context).output
         }
         continue
       }
-      let held = try cache.map {
-        (
-          place: try $0.place(
-            for: length, layer: index, batch: batch, heads: heads, dtype: dtype, device: device),
-          all: try $0.held(with: length, layer: index)
-        )
-      }
-      let (output, layerMaps) = try layer(x, step, context: context, held: held)
+      let (output, layerMaps) = try layer(x, step, context: context)
       x = output
       maps += layerMaps
     }
-    cache?.advance(by: length, positions: all.positions, padding: all.padding)
     return (try finalNorm(x), maps)
+  }
+
+  /// The next tokens of texts whose earlier ones lie in a cache.
+  /// - Parameters:
+  ///   - input: [tokens, dim], the rows' tokens after each other
+  ///   - rows: each with its slot and its picture's slot
+  ///   - wanted: int64, the tokens whose states are asked for
+  /// - Returns: [wanted, dim]
+  func step(_ input: Tensor, _ rows: [StepRow], wanted: [Int], cache: DecoderCache) throws -> Tensor {
+    let (texts, pictures) = (cache.texts, cache.contexts)
+    let dtype = try AttentionHeads.dtype(for: input)
+    try texts.reserve(
+      length: rows.map { texts.lengths[$0.slot] + $0.count }.max() ?? 0, most: longest, layers: layers.count,
+      shape: (heads, Configuration.headDim), dtype: dtype, device: input.device)
+    var first = 0
+    var own: [SlotRows.Row] = []
+    var context: [SlotRows.Row] = []
+    var positions: [Int] = []
+    for row in rows {
+      let held = texts.lengths[row.slot]
+      own.append(.init(slot: row.slot, first: first, count: row.count, held: held))
+      if let slot = row.context {
+        context.append(.init(slot: slot, first: first, count: row.count, held: pictures.lengths[slot]))
+      }
+      positions += held..<held + row.count
+      first += row.count
+    }
+    let ownRows = try SlotRows(own)
+    let contextRows = try context.isEmpty ? nil : SlotRows(context)
+    let tables = try rotary?.tables(at: positions, dtype: dtype)
+    var x = input
+    for (index, layer) in layers.enumerated() {
+      x = try layer.selfAttention.step(
+        x, norm: layer.selfNorm, slots: texts.layers[index], rows: ownRows, grows: true, rotary: tables,
+        alibi: alibi)
+      if let cross = layer.cross, let contextRows {
+        x = try cross.attention.step(
+          x, norm: cross.norm, slots: pictures.layers[index], rows: contextRows, grows: false)
+      }
+      x = try layer.feedForward(x, norm: layer.feedForwardNorm, training: false)
+    }
+    for row in rows { texts.advance(row.slot, by: row.count) }
+    guard wanted.count < first else { return try finalNorm(x) }
+    return try finalNorm(x.indexSelect(0, Tensor(wanted).to(device: x.device)))
+  }
+
+  /// What a step adds to one text.
+  struct StepRow {
+    let slot: Int
+    /// With `crossAttend` the slot of the picture's keys and values.
+    let context: Int?
+    let count: Int
+  }
+
+  /// Computes keys and values of a context for every layer into a slot of a cache.
+  /// - Parameter context: [1, keys, dim]
+  /// - Returns: the slot, with one user; nil without `crossAttend`
+  func hold(_ context: Tensor, in cache: DecoderCache) throws -> Int? {
+    let computed = try contexts(context)
+    guard let first = computed.first else { return nil }
+    let slots = cache.contexts
+    let slot = slots.take()
+    try slots.reserve(
+      length: first.length, most: first.length, layers: layers.count,
+      shape: (heads, Configuration.headDim), dtype: first.keys.dtype, device: context.device)
+    for (buffers, own) in zip(slots.layers, computed) {
+      for (buffer, part) in [(buffers.keys, own.keys), (buffers.values, own.values)] {
+        try buffer.narrow(0, start: slot, length: 1).narrow(2, start: 0, length: first.length).copy_(part)
+      }
+    }
+    slots.advance(slot, by: first.length)
+    return slot
   }
 
   /// What self-attention adds to its logits and turns its heads by.
   /// - Parameter keepsToTensors: says everything as tensors, which every way of computing attention takes
   private func positionDependence(
-    _ step: Tensor?, of all: (positions: Tensor?, padding: Tensor?), past: Int, length: Int, dtype: DType,
-    device: Device, keepsToTensors: Bool
+    _ positions: Tensor?, padding: Tensor?, length: Int, dtype: DType, device: Device, keepsToTensors: Bool
   ) throws -> (mask: AttentionMask, tables: RotaryXpos.Tables?) {
-    let keys = past + length
-    guard let positions = all.positions else {
-      let tables = try rotary?.tables(from: past, length: length, dtype: dtype)
+    guard let positions else {
+      let tables = try rotary?.tables(from: 0, length: length, dtype: dtype)
       if hasPreparedAttention && !keepsToTensors {
         return (AttentionMask(additive: nil, isCausal: length > 1, slopes: alibi?.slopes), tables)
       }
-      let counted = try Tensor.arange(0, keys, device: device).unsqueeze(0)
+      let counted = try Tensor.arange(0, length, device: device).unsqueeze(0)
       let mask = try AttentionMask.causal(
-        queries: length, keys: keys, padding: nil,
-        bias: alibi?.bias(queries: counted.narrow(1, start: past, length: length), keys: counted),
+        queries: length, keys: length, padding: nil, bias: alibi?.bias(queries: counted, keys: counted),
         dtype: dtype, device: device)
       return (mask, tables)
     }
-    let own = try step ?? positions.narrow(1, start: past, length: length)
     let mask = try AttentionMask.causal(
-      queries: length, keys: keys, padding: all.padding, bias: alibi?.bias(queries: own, keys: positions),
-      dtype: dtype, device: device)
+      queries: length, keys: length, padding: padding,
+      bias: alibi?.bias(queries: positions, keys: positions), dtype: dtype, device: device)
     let tables = try rotary?.tables(
-      positions: own, lengths: positions.amax([1], keepDim: true) + 1, dtype: dtype)
+      positions: positions, lengths: positions.amax([1], keepDim: true) + 1, dtype: dtype)
     return (mask, tables)
   }
 
@@ -200,21 +241,16 @@ public final class TransformerDecoder {
   ///   - x: [batch, length, dim]
   ///   - context: [batch, keys, dim], with `crossAttend`
   /// - Returns: the shape of `x`
-  public func callAsFunction(_ x: Tensor, context: Tensor? = nil, cache: DecoderCache? = nil) throws -> Tensor
-  {
-    try forward(x, context: context, positions: nil, padding: nil, cache: cache).output
+  public func callAsFunction(_ x: Tensor, context: Tensor? = nil) throws -> Tensor {
+    try forward(x, context: context, positions: nil, padding: nil).output
   }
 
   /// Keys and values of the context for each layer; none without cross-attention.
-  private func contexts(_ context: Tensor?, cache: DecoderCache?) throws -> [KeysAndValues] {
+  private func contexts(_ context: Tensor?) throws -> [KeysAndValues] {
     guard let crossKeysAndValues else { return [] }
-    if let cache, !cache.crossAttention.isEmpty { return cache.crossAttention }
     guard let context else {
       throw ModelError("cross_attend is true, so the decoder needs a context: give the encoder's output")
     }
-    let computed = try Attention.keysAndValues(
-      context, crossKeysAndValues, of: layers.compactMap(\.cross?.attention))
-    cache?.crossAttention = computed
-    return computed
+    return try Attention.keysAndValues(context, crossKeysAndValues, of: layers.compactMap(\.cross?.attention))
   }
 }

@@ -127,7 +127,7 @@ extension Command {
     var isBegun = false
     do {
       for try await piece in captioner.stream(picture, request) {
-        Terminal.write(isBegun ? piece : title + piece)
+        Terminal.write(isBegun ? piece.text : title + piece.text)
         isBegun = true
       }
     } catch {

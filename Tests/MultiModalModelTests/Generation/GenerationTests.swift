@@ -4,6 +4,19 @@ import Torch
 @testable import MultiModalModel
 
 @Suite struct GenerationTests {
+  /// Ends a text after so many tokens.
+  private struct StopAfter: StopCondition {
+    let count: Int
+    private var seen = 0
+
+    init(count: Int) { self.count = count }
+
+    mutating func append(_ token: Int) -> Bool {
+      seen += 1
+      return seen == count
+    }
+  }
+
   private func options(_ change: (inout GenerationOptions) -> Void = { _ in }) -> GenerationOptions {
     var options = GenerationOptions()
     options.maxNewTokens = 6
@@ -58,10 +71,8 @@ import Torch
   }
 
   @Test func theCallerCanStopAText() throws {
-    let text = try smallModel().generate(img: smallImages(1), prompts: [[1]], options: options()) {
-      _, tokens in
-      tokens.count == 3
-    }[0][0]
+    let text = try smallModel().generate(
+      img: smallImages(1), prompts: [[1]], options: options(), condition: StopAfter(count: 3))[0][0]
     #expect(text.tokens.count == 3)
     #expect(text.finish == .stop)
   }
@@ -112,8 +123,7 @@ import Torch
       options: options {
         $0.numBeams = 3
         $0.numReturnSequences = 3
-      }
-    ) { _, tokens in tokens.count == 2 }
+      }, condition: StopAfter(count: 2))
     #expect(texts.flatMap { $0 }.allSatisfy { $0.tokens.count == 2 && $0.finish == .stop })
   }
 

@@ -102,18 +102,22 @@ import Torch
       var options = given.options
       if options.stopTokens.isEmpty { options.stopTokens = [try fixture.number("eos")] }
       let prompts = try fixture.rows("\(name).prompt", of: Int.self)
-      var texts = prompts.flatMap { Array(repeating: $0, count: options.numBeams) }
-      let found = try BeamSearch(options: options, limit: fixture.number("limit"))(prompts: prompts) {
-        texts.map { text in
-          let last = text.suffix(2)
-          return table[(last.first ?? 0) * vocabulary + (last.last ?? 0)]
+      let flat = try prompts.flatMap { prompt in
+        var search = BeamSearch(options, promptLength: prompt.count, limit: try fixture.number("limit"))
+        var texts = [prompt]
+        while true {
+          let logits = texts.flatMap { text in
+            let last = text.suffix(2)
+            return table[(last.first ?? 0) * vocabulary + (last.last ?? 0)]
+          }
+          let advance = try search.advance(
+            NextTokens(Tensor(logits, shape: [texts.count, vocabulary])), rows: texts.indices, texts: texts)
+          if let finished = advance.finished { return finished.map(\.text) }
+          texts = advance.rows.map { texts[$0.parent] + [$0.token] }
         }
-      } advance: { rows, tokens in
-        texts = zip(rows, tokens).map { texts[$0] + [$1] }
       }
       let sequences = try fixture.rows("\(name).sequences", of: Int.self).map { $0.filter { $0 >= 0 } }
       let scores = try fixture.rows("\(name).scores", of: Float.self).flatMap { $0 }
-      let flat = found.flatMap { $0 }
       #expect(flat.map(\.tokens) == sequences, "\(name)")
       #expect(
         zip(flat, scores).allSatisfy { abs(($0.score ?? 0) - Double($1)) < 1e-5 * max(10, abs(Double($1))) },
