@@ -2,8 +2,10 @@
 /// all tokens.
 public struct StreamingDecoder: Sendable {
   private let tokenizer: Tokenizer
+  /// Tokens before `ids` that decide how these are decoded: as many as have a text, because only a text's first space goes.
+  private var context: [Int] = []
+  /// Tokens whose text is not out yet.
   private var ids: [Int] = []
-  private var emitted = 0
 
   public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
 
@@ -11,16 +13,20 @@ public struct StreamingDecoder: Sendable {
   /// - Returns: the text that is certain now and was not before; empty within a character.
   public mutating func append(_ id: Int) throws -> String {
     ids.append(id)
-    return try emit(tokenizer.decode(ids.dropLast(incompleteBytes)))
+    return try incompleteBytes == ids.count ? "" : emit(ids.count - incompleteBytes)
   }
 
   /// What was held back, with U+FFFD for bytes that never became a character.
-  public mutating func finish() throws -> String { try emit(tokenizer.decode(ids)) }
+  public mutating func finish() throws -> String { try ids.isEmpty ? "" : emit(ids.count) }
 
-  private mutating func emit(_ text: String) -> String {
-    let new = text.utf8.dropFirst(emitted)
-    emitted += new.count
-    return String(decoding: new, as: UTF8.self)
+  /// The text of the first `count` of the tokens.
+  private mutating func emit(_ count: Int) throws -> String {
+    let own = Array(ids.prefix(count))
+    let before = try tokenizer.decode(context)
+    let all = try tokenizer.decode(context + own)
+    context = try tokenizer.decode(own).isEmpty ? context + own : own
+    ids.removeFirst(count)
+    return String(decoding: all.utf8.dropFirst(before.utf8.count), as: UTF8.self)
   }
 
   /// How many of the last tokens are the beginning of one UTF-8 character.
