@@ -17,7 +17,7 @@ public final class GPT4MultiModal {
   private let encoderToDecoder: Linear?
   /// What the model was prepared for; nil before `prepareForInference`.
   public private(set) var precision: Precision?
-  /// Whether dropout acts.
+  /// Whether dropout acts. A model that was prepared for inference throws when it is called so.
   public var isTraining = false
   /// While training, keeps each layer's input alone and computes the rest again in the backward pass: less memory, about
   /// a third more time.
@@ -99,7 +99,8 @@ public final class GPT4MultiModal {
   }
 
   /// Makes the model compute in a precision from now on, faster and without gradients: linear layers are packed into
-  /// the layout of their kernels, and their own weights are let go, so the model can no longer be trained or saved.
+  /// the layout of their kernels, and their own weights are let go, so the model can no longer be trained or saved: what
+  /// tries to throws.
   ///
   /// In `float32` logits stay what they were to rounding. The other precisions lose accuracy and gain speed and memory;
   /// those of int8 and int4 run on the CPU alone. Weights whose shape a kernel does not take stay in bfloat16.
@@ -127,8 +128,20 @@ public final class GPT4MultiModal {
 
   /// What the decoder attends to, [batch, patches, decoderDim].
   public func encode(_ img: Tensor) throws -> Tensor {
+    try checkCanTrain()
     let encoded = try encoder(img, training: isTraining)
     return try encoderToDecoder.map { try $0(encoded) } ?? encoded
+  }
+
+  /// - Throws: `ModelError` when a model that was prepared for inference is to be trained: its packed weights would not learn.
+  private func checkCanTrain() throws {
+    func learns() -> Bool {
+      isRecordingGradients && parameters.trainable.contains(where: \.value.requiresGrad)
+    }
+    guard precision != nil, isTraining || learns() else { return }
+    throw ModelError(
+      "the model was prepared for inference, so it cannot be trained: load it again without a precision, or leave "
+        + "isTraining and its parameters' requiresGrad false")
   }
 
   /// The mean cross-entropy of each token given those before it.

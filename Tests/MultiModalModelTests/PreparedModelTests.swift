@@ -183,11 +183,39 @@ import Torch
     #expect(throws: TorchError.self) { try model.parameters.tensors() }
     #expect(throws: TorchError.self) { try model.parameters.tensors(precision) }
     #expect(model.parameters.trainable.contains { $0.isReleased })
-    let text = try texts(2, 6)
-    model.isTraining = true
-    let loss = try model.loss(img: smallImages(2), text: text)
+    #expect(throws: TorchError.self) {
+      try model.parameters.addAdapters(rank: 1, alpha: 1, contents: .uninitialized)
+    }
+    #expect(throws: TorchError.self) {
+      try AdamW(groups: [.init(parameters: model.parameters.trainable, weightDecay: 0)])
+    }
+    // How well it does can still be computed, but not learned from.
+    let (img, text) = (try smallImages(2), try texts(2, 6))
+    let loss = try model.loss(img: img, text: text)
     #expect(try loss.item(Float.self).isFinite)
     #expect(throws: TorchError.self) { try loss.backward() }
+    func isRefused() {
+      for call in [
+        { try model.loss(img: img, text: text) }, { try model(img, text) }, { try model.encode(img) },
+      ] {
+        let error = #expect(throws: ModelError.self) { try call() }
+        #expect(
+          error?.description.hasPrefix("the model was prepared for inference, so it cannot be trained")
+            == true)
+      }
+    }
+    model.isTraining = true
+    isRefused()
+    model.isTraining = false
+    for parameter in [
+      try #require(model.parameters.trainable.first), try #require(model.parameters.trainable.last),
+    ] {
+      try parameter.value.requiresGrad_()
+      isRefused()
+      #expect(try withoutGradients { try model.loss(img: img, text: text) }.item(Float.self).isFinite)
+      try parameter.value.requiresGrad_(false)
+    }
+    #expect(try model.loss(img: img, text: text).item(Float.self).isFinite)
   }
 
   @Test(arguments: [true, false]) func checkpointedActivationsGiveTheSameGradients(crossAttend: Bool) throws {

@@ -54,6 +54,18 @@ import Torch
     zip(a, b).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? .infinity
   }
 
+  @Test func aPreparedModelIsNotTrained() throws {
+    let model = try model()
+    let step = try step(model, clipNorm: 1)
+    let batch = try batch(rows: 0..<2, given: [0, 0, 0, 0, 0, 0])
+    try model.prepareForInference()
+    for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+    let error = #expect(throws: ModelError.self) { try step([batch], learningRate: 1e-3) }
+    #expect(error?.description.contains("cannot be trained") == true)
+    #expect(throws: ModelError.self) { try step.loss(batch) }
+    #expect(throws: TorchError.self) { try self.step(model) }
+  }
+
   @Test func batchesAddUpToOneBatchOfAllWhateverTheirTargets() throws {
     let given = [0, 5, 1, 4, 0, 3]
     let (one, several) = (try model(), try model())

@@ -58,6 +58,34 @@ import Torch
     #expect(weight.value.requiresGrad)
   }
 
+  @Test(arguments: Precision.allCases) func whatWasPreparedIsNeitherTrainedSavedNorLoaded(
+    precision: Precision
+  )
+    throws
+  {
+    let store = ParameterStore(contents: .random(try Generator(seed: 1)))
+    let layer = try Linear(store.root / "layer", inputs: 32, outputs: 16)
+    let tensors = Dictionary(uniqueKeysWithValues: try store.tensors().map { ($0, try $1.clone()) })
+    let x = try Tensor.randn([2, 32], generator: Generator(seed: 2))
+    try withoutGradients { try layer.prepareForInference(precision) }
+    let expected = try layer(x).array(of: Float.self)
+    let attempts: [() throws -> Void] = [
+      { _ = try store.tensors() }, { _ = try store.tensors(.bfloat16) }, { _ = try store.tensors(.int8) },
+      { _ = try store.load(tensors) }, { _ = try store.load([:], strict: false) },
+      { try store.addAdapters(rank: 2, alpha: 2, contents: .uninitialized) },
+      { try store.redraw(layer.weight, .constant(1)) },
+      { try layer.weight.replace(with: Tensor.ones([16, 32])) },
+      { _ = try AdamW(groups: [.init(parameters: store.trainable, weightDecay: 0)]) },
+      { _ = try MovingAverage(store.trainable, decay: 0.9) },
+    ]
+    for (index, attempt) in attempts.enumerated() {
+      let error = #expect(throws: TorchError.self, "\(index)") { try attempt() }
+      #expect(error?.description.hasPrefix("the model was prepared for inference") == true, "\(index)")
+    }
+    #expect(store.parameters.count == 2)
+    #expect(try layer(x).array(of: Float.self) == expected)
+  }
+
   @Test func theSameSeedDrawsTheSameWeights() throws {
     func draw(_ seed: UInt64) throws -> [Float] {
       try makeStore(.random(Generator(seed: seed))).parameters[0].value.array(of: Float.self)

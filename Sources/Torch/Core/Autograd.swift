@@ -32,9 +32,12 @@ extension Tensor {
   }
 }
 
+/// Whether operators are recorded for gradients, on this thread.
+package var isRecordingGradients: Bool { ct_grad_mode() }
+
 /// Runs `body` without recording operators for gradients, on this thread.
 public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
-  let before = ct_grad_mode()
+  let before = isRecordingGradients
   ct_set_grad_mode(false)
   defer { ct_set_grad_mode(before) }
   return try body()

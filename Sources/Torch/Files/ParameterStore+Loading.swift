@@ -28,10 +28,12 @@ extension ParameterStore {
   /// - Parameters:
   ///   - strict: refuse weights that do not fit exactly; else load what fits
   ///   - keepsDType: leave tensors in the dtype they have, for a model that is prepared for inference next
-  /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor.
+  /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor, or once the model was prepared for
+  ///   inference.
   public func load(_ tensors: [String: Tensor], strict: Bool = true, keepsDType: Bool = false) throws
     -> LoadReport
   {
+    try checkUnprepared()
     var tensors = tensors
     let quantized = try Self.takeQuantizedWeights(from: &tensors)
     var report = LoadReport()
@@ -90,8 +92,9 @@ extension ParameterStore {
   /// - Parameter dtype: that of trainable parameters; as they are when nil
   /// - Throws: `TorchError` once the model was prepared for inference.
   public func tensors(dtype: DType? = nil) throws -> [(String, Tensor)] {
-    try parameters.map { parameter in
-      let value = try checked(parameter).value.detach()
+    try checkUnprepared()
+    return try parameters.map { parameter in
+      let value = try parameter.value.detach()
       return (parameter.name, try parameter.isTrainable ? value.to(dtype: dtype ?? value.dtype) : value)
     }
   }
@@ -99,8 +102,9 @@ extension ParameterStore {
   /// As `tensors`, with the weights of linear layers quantised where a precision asks for it, as `load` reads them.
   public func tensors(_ precision: Precision) throws -> [(String, Tensor)] {
     guard let scheme = precision.quantization else { return try tensors(dtype: precision.storageDType) }
+    try checkUnprepared()
     return try parameters.flatMap { parameter -> [(String, Tensor)] in
-      let value = try checked(parameter).value.detach()
+      let value = try parameter.value.detach()
       let name = parameter.name
       guard parameter.isLinearWeight, precision.quantizes(parameter.shape) else {
         return [(name, try parameter.isTrainable ? value.to(dtype: precision.storageDType) : value)]
@@ -109,14 +113,5 @@ extension ParameterStore {
       return [(name, try quantized.stored()), (name + Self.scaleSuffix, quantized.scales)]
         + (quantized.zeros.map { [(name + Self.zeroSuffix, $0)] } ?? [])
     }
-  }
-
-  private func checked(_ parameter: Parameter) throws -> Parameter {
-    guard !parameter.isReleased else {
-      throw TorchError(
-        "the model was prepared for inference, which packs its weights: save or train it before, or load it again"
-      )
-    }
-    return parameter
   }
 }

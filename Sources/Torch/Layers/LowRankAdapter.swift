@@ -25,8 +25,10 @@ extension ParameterStore {
   /// - Parameters:
   ///   - layers: parts of the layers' names, such as `to_q`; empty for all linear layers
   ///   - contents: what the adapters hold, as for a model
-  /// - Throws: `TorchError` when no layer has such a name or rank and alpha are not above 0.
+  /// - Throws: `TorchError` when no layer has such a name or rank and alpha are not above 0, or once the model was prepared
+  ///   for inference.
   public func addAdapters(rank: Int, alpha: Double, layers: [String] = [], contents: Contents) throws {
+    try checkUnprepared()
     guard rank > 0, alpha > 0, alpha.isFinite else {
       throw TorchError("an adapter's rank and alpha must be above 0, got \(rank) and \(alpha)")
     }

@@ -27,6 +27,7 @@ public final class Parameter {
 
   /// Puts another tensor of the same shape in place, such as one read from a file.
   public func replace(with tensor: Tensor) throws {
+    try checkUnprepared()
     guard tensor.shape == shape else {
       throw TorchError("\(name) has shape \(shape), but the tensor given has \(tensor.shape)")
     }
@@ -40,6 +41,15 @@ public final class Parameter {
   func replace(with quantized: QuantizedWeight) throws {
     quantizedValue = quantized
     value = try Tensor(uninitialized: [0])
+  }
+
+  /// - Throws: `TorchError` once a layer prepared for inference holds the elements in a form of its own.
+  func checkUnprepared() throws {
+    guard !isReleased else {
+      throw TorchError(
+        "the model was prepared for inference, which packs its weights: save or train it before, or load it again"
+      )
+    }
   }
 
   /// Lets go of the elements, which a packed layer holds now.
@@ -120,6 +130,7 @@ public final class ParameterStore {
 
   /// Draws a parameter's value again, by another rule.
   public func redraw(_ parameter: Parameter, _ initializer: Initializer) throws {
+    try parameter.checkUnprepared()
     try draw(parameter.value, initializer)
   }
 
@@ -142,6 +153,11 @@ public final class ParameterStore {
     contents = other
     defer { contents = before }
     return try body()
+  }
+
+  /// - Throws: `TorchError` once the model was prepared for inference: then it can be neither saved, loaded nor trained.
+  func checkUnprepared() throws {
+    for parameter in parameters { try parameter.checkUnprepared() }
   }
 
   func remove(_ names: Set<String>) { parameters.removeAll { names.contains($0.name) } }

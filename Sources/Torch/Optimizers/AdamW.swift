@@ -38,12 +38,14 @@ public final class AdamW {
   private static let fused = Operator("aten::_fused_adamw_")
   private static let foreachAdd = Operator("aten::_foreach_add_", overload: "Scalar")
 
+  /// - Throws: `TorchError` for parameters of a model that was prepared for inference.
   public init(groups: [Group], beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8) throws {
     self.groups = groups
     self.beta1 = beta1
     self.beta2 = beta2
     self.eps = eps
     for parameter in groups.flatMap(\.parameters) {
+      try parameter.checkUnprepared()
       let value = parameter.value
       let dtype = try value.dtype
       state[parameter.name] = State(

@@ -8,8 +8,10 @@ public final class MovingAverage {
   private static let lerp = Operator("aten::_foreach_lerp_", overload: "Scalar")
 
   /// - Parameter decay: in [0, 1), such as 0.999
+  /// - Throws: `TorchError` for another decay, or parameters of a model that was prepared for inference.
   public init(_ parameters: [Parameter], decay: Double) throws {
     guard (0..<1).contains(decay) else { throw TorchError("the decay must be in [0, 1), got \(decay)") }
+    for parameter in parameters { try parameter.checkUnprepared() }
     self.parameters = parameters
     self.decay = decay
     values = try Dictionary(
