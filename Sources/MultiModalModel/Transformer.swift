@@ -126,15 +126,16 @@ public final class Transformer {
     _ text: Tensor, context: Tensor?, mask: Tensor?, training: Bool, wantsMaps: Bool,
     knowsTokens: Bool = false
   ) throws -> (states: Tensor, maps: [Attention.Map]) {
+    let contextShape = try context?.sequenceShape("context")
     // Without cross-attention the context goes before the text.
     let prefix = configuration.crossAttend ? nil : context
     let prefixLength = prefix?.shape[1] ?? 0
     try check(text, mask: mask)
     if !knowsTokens { try checkTokens(text) }
 
-    if let context, context.shape[0] != text.shape[0] {
+    if let contextShape, contextShape[0] != text.shape[0] {
       throw ModelError(
-        "img has a batch of \(context.shape[0]), but text has \(text.shape[0]): they must be equal")
+        "img has a batch of \(contextShape[0]), but text has \(text.shape[0]): they must be equal")
     }
     // Positions need a tensor of their own only where padding makes them differ from row to row: each token's place among
     // the real tokens of its row, from 0; int64 [batch, length].

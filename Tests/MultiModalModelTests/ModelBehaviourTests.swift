@@ -4,6 +4,27 @@ import Torch
 @testable import MultiModalModel
 
 @Suite struct ModelBehaviourTests {
+  @Test func partsAloneRefuseWhatIsNoSequence() throws {
+    let model = try smallModel()
+    let store = ParameterStore(contents: .random(try Generator(seed: 1)))
+    let attention = try Attention(store.root / "attention", dim: 16, heads: 1)
+    let layers = try TransformerDecoder(store.root / "decoder", model.configuration)
+    let encoder = try TransformerEncoder(store.root / "encoder", dim: 16, depth: 1, heads: 1)
+    let text = try Tensor([1, 2, 3], shape: [1, 3])
+    let sequence = try Tensor.ones([1, 3, 16])
+    for shape in [[], [16], [3, 16], [1, 1, 3, 16]] {
+      let wrong = try Tensor.ones(shape)
+      for call in [
+        { try attention(wrong) }, { try attention(wrong, context: sequence) },
+        { try attention(sequence, context: wrong) }, { try layers(wrong, context: sequence) },
+        { try layers(sequence, context: wrong) }, { try encoder(wrong) },
+        { try model.decoder(text, context: wrong) },
+      ] { #expect(throws: (any Error).self, "\(shape)") { try call() } }
+      let error = #expect(throws: ModelError.self) { try model.decoder(text, context: wrong) }
+      #expect(error?.description == "context has shape \(shape), but must be [batch, length, dim]")
+    }
+  }
+
   @Test func whatTheModelCannotTakeIsSaidInTheUsersWords() throws {
     let model = try smallModel()
     let img = try smallImages(1)

@@ -122,13 +122,14 @@ import Testing
     #expect(throws: TorchError.self) { try layer(.zeros([2, 63])) }
   }
 
-  @Test(arguments: Precision.allCases) func joinedLayersEqualTheirLayersAfterEachOther(precision: Precision)
-    throws
-  {
+  @Test(
+    arguments: Precision.allCases,
+    [[false, false, false], [true, true, true], [true, false, true], [false, true, false]])
+  func joinedLayersEqualTheirLayersAfterEachOther(precision: Precision, biases: [Bool]) throws {
     func layers() throws -> [Linear] {
       let store = ParameterStore(contents: .random(try Generator(seed: 4)))
       return try [16, 48, 20].enumerated().map {
-        try Linear(store.root / $0.offset, inputs: 32, outputs: $0.element, bias: false)
+        try Linear(store.root / $0.offset, inputs: 32, outputs: $0.element, bias: biases[$0.offset])
       }
     }
     let joined = JoinedLinear(try layers())
@@ -151,6 +152,20 @@ import Testing
           try difference <= (precision == .int4WeightOnly && isPrepared ? 0.15 : 1e-5) * largest(expected))
       }
     }
+  }
+
+  @Test(arguments: [QuantizedWeight.Scheme.int8, .int4]) func aWeightThatIsNoMatrixIsNotQuantised(
+    scheme: QuantizedWeight.Scheme
+  ) throws {
+    for shape in [[], [32], [2, 3, 32]] {
+      let error = #expect(throws: TorchError.self) { try QuantizedWeight(.ones(shape), scheme) }
+      #expect(error?.description.contains("must be [outputs, inputs]") == true)
+      #expect(error?.description.hasSuffix("got float32 \(shape)") == true)
+    }
+    #expect(throws: TorchError.self) { try QuantizedWeight(.ones([0, 32]), scheme) }
+    guard scheme == .int4 else { return }
+    let error = #expect(throws: TorchError.self) { try QuantizedWeight(.ones([16, 33]), scheme) }
+    #expect(error?.description.contains("with inputs a multiple of 32, got float32 [16, 33]") == true)
   }
 
   @Test func whatIsNotFiniteStaysInItsRow() throws {

@@ -138,6 +138,47 @@ import Torch
     #expect(throws: TorchError.self) { try Operator("aten::size", overload: "int")(.tensor(a), .int(0)) }
   }
 
+  /// Operators on one dimension.
+  private static let onDimensions: [(name: String, apply: @Sendable (Tensor, Int) throws -> [Tensor])] = [
+    ("unbind", { try $0.unbind($1) }), ("select", { [try $0.select($1, 0)] }),
+    ("narrow", { [try $0.narrow($1, start: 1, length: 1)] }), ("slice", { [try $0.slice($1, from: 1)] }),
+    ("indexSelect", { [try $0.indexSelect($1, Tensor([1, 0]))] }),
+    ("gather", { [try $0.gather($1, Tensor.zeros([1, 1, 1], dtype: .int64))] }),
+    ("scatter", { [try $0.scatter($1, Tensor.zeros([1, 1, 1], dtype: .int64), Tensor.zeros([1, 1, 1]))] }),
+    ("squeeze", { [try $0.squeeze($1)] }), ("flip", { [try $0.flip([$1])] }),
+    ("transpose", { [try $0.transpose($1, 0)] }), ("cat", { [try Tensor.cat([$0, $0], dim: $1)] }),
+    ("repeatInterleave", { [try $0.repeatInterleave(2, dim: $1)] }), ("sum", { [try $0.sum([$1])] }),
+    ("mean", { [try $0.mean([$1])] }), ("amax", { [try $0.amax([$1])] }), ("amin", { [try $0.amin([$1])] }),
+    ("max", { [try $0.max($1).values] }), ("argmax", { [try $0.argmax($1)] }), ("any", { [try $0.any($1)] }),
+    ("cumsum", { [try $0.cumsum($1)] }), ("logSumExp", { [try $0.logSumExp([$1])] }),
+    ("topK", { [try $0.topK(1, dim: $1).values] }), ("sort", { [try $0.sort($1).values] }),
+    ("norm", { [try $0.norm([$1])] }), ("softmax", { [try $0.softmax($1)] }),
+    ("logSoftmax", { [try $0.logSoftmax($1)] }),
+    ("split", { try $0.split([1, $0.shape[($1 % 3 + 3) % 3] - 1], dim: $1) }),
+  ]
+
+  @Test func dimensionsCountFromTheEndWhereNegativeAndOthersAreThrown() throws {
+    let x = try Tensor.randn([2, 3, 4], generator: Generator(seed: 2))
+    for (name, apply) in Self.onDimensions {
+      for dim in 0..<3 {
+        let (front, back) = (try apply(x, dim), try apply(x, dim - 3))
+        #expect(try front.map { try $0.array(of: Float.self) } == back.map { try $0.array() }, "\(name)")
+      }
+      for dim in [3, -4, 5, 1 << 40] {
+        #expect(throws: TorchError.self, "\(name)(\(dim))") { try apply(x, dim) }
+      }
+    }
+    #expect(try x.unbind(-1).map(\.shape) == Array(repeating: [2, 3], count: 4))
+    #expect(try x.unbind(1)[2].array(of: Float.self) == x.select(1, 2).array())
+    #expect(try Tensor.zeros([0, 2]).unbind(0).isEmpty)
+    for dim in [Int.min, .max] { #expect(throws: TorchError.self) { try x.unbind(dim) } }
+    for dim in [0, -1, 1] { #expect(throws: TorchError.self) { try Tensor(scalar: Float(1)).unbind(dim) } }
+    #expect(try x.unsqueeze(-1).shape == [2, 3, 4, 1])
+    #expect(throws: TorchError.self) { try x.unsqueeze(4) }
+    #expect(throws: TorchError.self) { try Tensor.stack([x, x], dim: 4) }
+    #expect(throws: TorchError.self) { try x.permute([0, 1, 3]) }
+  }
+
   @Test func textsDevicesAndGeneratorsReachOperators() throws {
     let boundaries = try Operator("aten::searchsorted", overload: "Tensor")(
       .tensor(Tensor([1, 3, 5] as [Float])), .tensor(Tensor([3] as [Float])), .bool(false), .bool(false),

@@ -2,6 +2,17 @@ import Torch
 
 private let headsOperator = Operator("gpt4mm::heads")
 
+extension Tensor {
+  /// - Throws: `ModelError` unless this is [batch, length, dim].
+  func sequenceShape(_ name: String) throws -> [Int] {
+    let shape = shape
+    guard shape.count == 3 else {
+      throw ModelError("\(name) has shape \(shape), but must be [batch, length, dim]")
+    }
+    return shape
+  }
+}
+
 /// What a projection gives for several parts (queries, keys, values) is split into their heads here.
 struct AttentionHeads {
   let heads: Int
@@ -24,7 +35,7 @@ struct AttentionHeads {
   func split(
     _ projected: Tensor, parts: Int, normalized: Int, tables: [RotaryXpos.Table?] = []
   ) throws -> [Tensor] {
-    let shape = projected.shape
+    let shape = try projected.sequenceShape("what attention is given")
     let tables = tables.isEmpty ? Array(repeating: nil, count: parts) : tables
     let dtype = try Self.dtype(for: projected)
     let isPlain = !normalizes && tables.allSatisfy { $0 == nil }

@@ -117,8 +117,9 @@ public final class TransformerDecoder {
     _ input: Tensor, context: Tensor?, positions: Tensor?, padding: Tensor?, training: Bool = false,
     wantsMaps: Bool = false
   ) throws -> (output: Tensor, maps: [Attention.Map]) {
+    let length = try input.sequenceShape("x")[1]
     let (mask, tables) = try positionDependence(
-      positions, padding: padding, length: input.shape[1], dtype: AttentionHeads.dtype(for: input),
+      positions, padding: padding, length: length, dtype: AttentionHeads.dtype(for: input),
       device: input.device,
       keepsToTensors: training || wantsMaps || input.requiresGrad || context?.requiresGrad == true)
     let contexts = try contexts(context)

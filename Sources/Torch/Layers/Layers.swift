@@ -58,25 +58,25 @@ extension PackedLinear {
   }
 }
 
-/// Linear layers of the same input, none with a bias, computed in one matrix product.
-public final class JoinedLinear {
-  public let layers: [Linear]
+/// Linear layers of the same input, computed in one matrix product where none has a bias or an adapter.
+package final class JoinedLinear {
+  private let layers: [Linear]
   private var packed: PackedLinear?
 
-  public init(_ layers: [Linear]) { self.layers = layers }
+  package init(_ layers: [Linear]) { self.layers = layers }
 
   /// - Parameter x: [..., inputs]
   /// - Returns: the layers' outputs after each other, [..., sum of outputs]
-  public func callAsFunction(_ x: Tensor, norm: LayerNorm? = nil) throws -> Tensor {
+  package func callAsFunction(_ x: Tensor, norm: LayerNorm? = nil) throws -> Tensor {
     if let packed { return try packed(x, norm: norm) }
     let normed = try norm?(x) ?? x
-    guard layers.allSatisfy({ $0.weight.adapter == nil }) else {
+    guard layers.allSatisfy({ $0.weight.adapter == nil && $0.bias == nil }) else {
       return try Tensor.cat(layers.map { try $0(normed) }, dim: -1)
     }
     return try normed.linear(Tensor.cat(layers.map(\.weight.value)))
   }
 
-  public func prepareForInference(_ precision: Precision) throws {
+  package func prepareForInference(_ precision: Precision) throws {
     packed = try .packing(layers, precision)
   }
 }

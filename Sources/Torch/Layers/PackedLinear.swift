@@ -31,8 +31,7 @@ struct PackedLinear: Sendable {
     inputs = shapes.first?[1] ?? 0
     let device = layers.first?.weight.value.device ?? .cpu
     let dtype = precision.dtype(on: device)
-    let biases = try layers.compactMap { try $0.bias?.value.detach().to(dtype: dtype) }
-    bias = biases.isEmpty ? nil : try Tensor.cat(biases)
+    bias = try Self.joinedBias(layers, dtype, device)
     guard device == .cpu else {
       guard precision.quantization == nil else {
         throw TorchError("\(precision.rawValue) computes on the CPU only: choose bfloat16 on \(device)")
@@ -62,6 +61,16 @@ struct PackedLinear: Sendable {
         scales: try quantized.scales.reshape([outputs]),
         sums: isDynamic ? try quantized.sums() : nil)
     }
+  }
+
+  /// Zero for layers without one; nil where none has one.
+  private static func joinedBias(_ layers: [Linear], _ dtype: DType, _ device: Device) throws -> Tensor? {
+    guard layers.contains(where: { $0.bias != nil }) else { return nil }
+    return try .cat(
+      layers.map {
+        try $0.bias?.value.detach().to(dtype: dtype)
+          ?? .zeros([$0.weight.shape[0]], dtype: dtype, device: device)
+      })
   }
 
   private static func joined(_ layers: [Linear], _ dtype: DType) throws -> Tensor {

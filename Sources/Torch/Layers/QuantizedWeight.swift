@@ -20,7 +20,15 @@ public struct QuantizedWeight: Sendable {
 
   /// Rounds a weight to the nearest values.
   /// - Parameter weight: [outputs, inputs]; in `int4` inputs must be a multiple of `groupSize`
+  /// - Throws: `TorchError` for a weight of another shape.
   public init(_ weight: Tensor, _ scheme: Scheme) throws {
+    let shape = weight.shape
+    guard shape.count == 2, scheme == .int8 || shape[1] % Self.groupSize == 0 else {
+      throw TorchError(
+        "a weight for \(scheme.rawValue) must be [outputs, inputs]"
+          + (scheme == .int4 ? " with inputs a multiple of \(Self.groupSize)" : "")
+          + ", got \(weight.summary)")
+    }
     let weight = try weight.detach()
     let parts = try Self.pieces(of: weight.shape).map {
       try Self(rows: weight.narrow(0, start: $0.lowerBound, length: $0.count), scheme)

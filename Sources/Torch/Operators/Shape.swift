@@ -50,7 +50,11 @@ extension Tensor {
 
   /// Every entry of `dim`, which disappears; shares memory.
   public func unbind(_ dim: Int) throws -> [Tensor] {
-    try Op.unbind.call([.tensor(self), .int(dim)], capacity: shape[dim])
+    let shape = shape
+    let index = dim < 0 ? dim + shape.count : dim
+    // A dimension that is not there is LibTorch's to refuse.
+    return try Op.unbind.call(
+      [.tensor(self), .int(dim)], capacity: shape.indices.contains(index) ? shape[index] : 0)
   }
 
   /// `length` entries of `dim` from `start` on, sharing memory.
