@@ -16,6 +16,17 @@ import Torch
     #expect(throws: TorchError.self) { try y.backward() }
   }
 
+  @Test func aGradientMustBeLikeItsTensor() throws {
+    let w = try Tensor.ones([2, 3]).requiresGrad_()
+    for wrong in [try Tensor.ones([3]), try Tensor.ones([1, 1]), try Tensor.ones([2, 3], dtype: .float64)] {
+      let error = #expect(throws: TorchError.self) { try w.setGrad(wrong) }
+      #expect(error?.description.hasPrefix("a gradient must be float32 [2, 3] as its tensor is") == true)
+    }
+    #expect(try w.grad == nil)
+    try w.setGrad(Tensor.ones([2, 3]))
+    #expect(try w.grad?.sum().item(Float.self) == 6)
+  }
+
   @Test func anErrorNamesOperatorShapesAndReason() throws {
     let a = try Tensor.zeros([4, 3])
     let b = try Tensor.zeros([4, 8])

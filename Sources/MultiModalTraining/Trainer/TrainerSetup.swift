@@ -263,6 +263,7 @@ struct TrainerSetup {
       return shared
     }
     var states: [String: AdamW.State] = [:]
+    var averaged: [String: Tensor] = [:]
     for parameter in learned {
       let name = parameter.name
       let state = AdamW.State(
@@ -270,11 +271,10 @@ struct TrainerSetup {
         secondMoment: try part("second_moment.\(name)", of: saved, shape: parameter.shape),
         step: try part("step.\(name)", of: saved, shape: []))
       if optimizer.state[name] != nil { states[name] = state }
-      if let target = average?.values[name] {
-        try target.copy_(part(name, of: averages, shape: parameter.shape))
-      }
+      if average != nil { averaged[name] = try part(name, of: averages, shape: parameter.shape) }
     }
     try optimizer.restore(states)
+    try average?.restore(averaged)
   }
 }
 

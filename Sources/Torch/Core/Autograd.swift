@@ -25,7 +25,11 @@ extension Tensor {
   }
 
   /// Replaces the accumulated derivative; nil clears it.
+  /// - Throws: `TorchError` for a derivative of another shape, dtype or device than this tensor's.
   public func setGrad(_ gradient: Tensor?) throws {
+    if let gradient, gradient.summary != summary {
+      throw TorchError("a gradient must be \(summary) as its tensor is, got \(gradient.summary)")
+    }
     try withExtendedLifetime(gradient) {
       try withHandle { try check(ct_tensor_set_grad($0, gradient?.handle), "set_grad", [summary]) }
     }

@@ -89,15 +89,32 @@ public final class AdamW {
   }
 
   /// Puts saved moments in place.
-  /// - Throws: `TorchError` when a parameter is missing or has another shape.
+  /// - Throws: `TorchError` when a parameter is missing or has another shape; then nothing was changed.
   public func restore(_ saved: [String: State]) throws {
-    for (name, current) in state {
-      guard let other = saved[name] else { throw TorchError("the optimizer's state lacks \(name)") }
-      try current.firstMoment.copy_(other.firstMoment)
-      try current.secondMoment.copy_(other.secondMoment)
-      try current.step.copy_(other.step)
+    try restore_(
+      state.flatMap { name, current in
+        let other = saved[name]
+        return [
+          (name, "first moment", current.firstMoment, other?.firstMoment),
+          (name, "second moment", current.secondMoment, other?.secondMoment),
+          (name, "step", current.step, other?.step),
+        ]
+      })
+  }
+}
+
+/// Copies what was saved of parameters in the place of what there is.
+/// - Throws: `TorchError` when one is missing or has another shape; then nothing was changed.
+func restore_(_ parts: [(parameter: String, part: String, current: Tensor, saved: Tensor?)]) throws {
+  for (parameter, part, current, saved) in parts {
+    guard let saved else { throw TorchError("what was saved lacks the \(part) of \(parameter)") }
+    guard saved.shape == current.shape else {
+      throw TorchError(
+        "the saved \(part) of \(parameter) has shape \(saved.shape), but \(current.shape) is needed: it belongs to another "
+          + "model")
     }
   }
+  for (_, _, current, saved) in parts { if let saved { try current.copy_(saved) } }
 }
 
 /// Scales the gradients of `parameters` so that their joint norm is at most `maxNorm`.

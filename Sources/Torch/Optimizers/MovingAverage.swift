@@ -18,6 +18,12 @@ public final class MovingAverage {
       uniqueKeysWithValues: parameters.map { ($0.name, try $0.value.detach().clone()) })
   }
 
+  /// Puts saved averages in place.
+  /// - Throws: `TorchError` when a parameter is missing or has another shape; then nothing was changed.
+  public func restore(_ saved: [String: Tensor]) throws {
+    try restore_(values.map { ($0.key, "moving average", $0.value, saved[$0.key]) })
+  }
+
   /// Takes the parameters' values in.
   public func update() throws {
     try withoutGradients {
