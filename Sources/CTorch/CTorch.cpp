@@ -399,6 +399,15 @@ int32_t ct_device_count(int32_t device) {
   return count;
 }
 
+char *ct_device_name(int32_t device) {
+  char *name = nullptr;
+  auto type = static_cast<c10::DeviceType>(device);
+  free(guarded([&] {
+    if (c10::isValidDeviceType(type)) name = strdup(c10::DeviceTypeName(type, true).c_str());
+  }));
+  return name;
+}
+
 const char *ct_version(void) { return TORCH_VERSION; }
 
 char *ct_configuration(void) {

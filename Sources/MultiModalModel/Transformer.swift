@@ -154,7 +154,7 @@ public final class Transformer {
     if let prefix {
       x = try Tensor.cat([prefix, x], dim: 1)
       allPositions = try allPositions.map {
-        let before = try Tensor.arange(0, prefixLength, device: x.device).unsqueeze(0)
+        let before = try Tensor.arange(prefixLength, device: x.device).unsqueeze(0)
         return try Tensor.cat([before.expand([$0.shape[0], prefixLength]), $0], dim: 1)
       }
       padding = try mask.map {

@@ -18,6 +18,7 @@ public struct Evaluation: Sendable {
   /// Captions every picture of a folder. A picture that occurs several times with the same prompt is captioned once and
   /// compared with all its texts.
   /// - Parameter report: gets the pictures done and in all
+  /// - Throws: `TrainingError` for a dataset without samples, or the error of a part that cannot be used.
   public static func run(
     _ captioner: Captioner, on dataset: any Dataset, request: Captioner.Request = .init(),
     batchSize: Int = 16,
@@ -27,6 +28,7 @@ public struct Evaluation: Sendable {
     // Pictures of one prompt share a batch.
     let groups = try Dictionary(grouping: jobs(of: dataset), by: \.prompt)
     let count = groups.values.map(\.count).reduce(0, +)
+    try check(dataset, count: count, batchSize: batchSize)
     for (prompt, jobs) in groups.sorted(by: { $0.key ?? "" < $1.key ?? "" }) {
       var request = request
       request.prompt = prompt
@@ -65,19 +67,27 @@ public struct Evaluation: Sendable {
     return all.jobs
   }
 
+  /// - Throws: `TrainingError` where there is nothing to compare.
+  private static func check(_ dataset: any Dataset, count: Int, batchSize: Int) throws {
+    guard count > 0 else { throw TrainingError("\(dataset.url.path) names no picture to evaluate with") }
+    guard batchSize > 0 else { throw TrainingError("the batch size must be at least 1, got \(batchSize)") }
+  }
+
   /// The mean cross-entropy per token of a dataset's texts.
   /// - Parameters:
   ///   - precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
   ///   - report: gets the samples done and in all
+  /// - Throws: `TrainingError` for a dataset without samples, or the error of a part that cannot be used.
   public static func loss(
     of model: ModelFolder, on dataset: any Dataset, precision: Precision? = nil, device: Device = .cpu,
     batchSize: Int = 16, report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) async throws -> Double {
+    var count = 0
+    try dataset.forEach { _ in count += 1 }
+    try check(dataset, count: count, batchSize: batchSize)
     let network = try model.model(precision: precision ?? model.precision() ?? .float32, device: device)
     let encoder = ExampleEncoder(
       tokenizer: try model.tokenizer(), maxSeqLen: network.configuration.maxSeqLen)
-    var count = 0
-    try dataset.forEach { _ in count += 1 }
     let loader = BatchLoader(
       dataset, count: count, encoder: encoder,
       order: SampleOrder(batchSize: batchSize, shuffleBuffer: 1, bucketBatches: 1, seed: 0),

@@ -109,6 +109,8 @@ import Torch
     #expect(try a.topK(1).indices.array(of: Int.self) == [1, 1])
     #expect(try a.sort(1, descending: true).values.array(of: Float.self) == [2, 1, 4, 3])
     #expect(try Tensor.arange(2, 8, step: 2).array(of: Int.self) == [2, 4, 6])
+    #expect(try Tensor.arange(3).array(of: Int.self) == [0, 1, 2])
+    #expect(try Tensor.arange(2, dtype: .float32).dtype == .float32)
     #expect(try Tensor([1, 0]).embedding(a).array(of: Float.self) == [3, 4, 1, 2])
     #expect(try a.index([Tensor([true, false])]).array(of: Float.self) == [1, 2])
     #expect(try a.gather(1, Tensor([1, 0], shape: [2, 1])).array(of: Float.self) == [2, 3])
@@ -177,6 +179,21 @@ import Torch
     #expect(throws: TorchError.self) { try x.unsqueeze(4) }
     #expect(throws: TorchError.self) { try Tensor.stack([x, x], dim: 4) }
     #expect(throws: TorchError.self) { try x.permute([0, 1, 3]) }
+  }
+
+  @Test func aDeviceThatIsNotKnownHasItsOwnNameAndIsNotTheCPU() throws {
+    let meta = Device(Device.Kind(rawValue: 14))
+    let tensor = try Tensor(uninitialized: [2, 3], device: meta)
+    #expect(tensor.device.kind == meta.kind && tensor.device != .cpu)
+    #expect("\(tensor.device)" == "meta:0")
+    #expect("\(tensor)" == "Tensor(float32 [2, 3] on meta:0)")
+    // What is not in the CPU's memory is not read there.
+    #expect(throws: TorchError.self) { try tensor.array(of: Float.self) }
+    #expect(throws: TorchError.self) { try tensor.to(device: .cpu) }
+    #expect("\([Device.cpu, .mps, .cuda, Device(.cuda, index: 3)])" == "[cpu, mps, cuda:0, cuda:3]")
+    #expect("\(Device.Kind(rawValue: 99))" == "device kind 99")
+    #expect(throws: TorchError.self) { try Tensor.zeros([1], device: Device(Device.Kind(rawValue: 99))) }
+    #expect(throws: TorchError.self) { try Device("meta") }
   }
 
   @Test func textsDevicesAndGeneratorsReachOperators() throws {

@@ -106,6 +106,8 @@ bool ct_waiting_threads_spin(void);
 void ct_keep_memory(bool keep);
 /// How many devices of this kind can be used; 0 where LibTorch has no back end for it.
 int32_t ct_device_count(int32_t device);
+/// The name of this kind of device, such as "cuda", to be freed with ct_free; NULL where there is no such kind.
+char *ct_device_name(int32_t device);
 /// The instructions that the kernels use on this machine, by name.
 const char *ct_instruction_set(void);
 /// Makes them use others; false where the machine lacks them. Weights that were packed before may not fit any more.

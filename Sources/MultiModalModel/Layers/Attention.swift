@@ -121,7 +121,7 @@ public final class Attention {
   private func mask(of row: SlotRows.Row, alibi: Alibi?, dtype: DType, device: Device) throws -> AttentionMask
   {
     let keys = row.held + row.count
-    let positions = try Tensor.arange(0, keys, device: device).unsqueeze(0)
+    let positions = try Tensor.arange(keys, device: device).unsqueeze(0)
     return try .causal(
       queries: row.count, keys: keys, padding: nil,
       bias: alibi?.bias(queries: positions.narrow(1, start: row.held, length: row.count), keys: positions),

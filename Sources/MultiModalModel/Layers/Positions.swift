@@ -95,7 +95,7 @@ struct RotaryXpos {
   mutating func prepareForInference(positions: Int) throws {
     // In zetascale's variant they depend on the sequence's length too.
     guard !turnsValues else { return }
-    let all = try Tensor.arange(0, positions, device: scale.value.device).unsqueeze(0)
+    let all = try Tensor.arange(positions, device: scale.value.device).unsqueeze(0)
     prepared = try tables(positions: all, lengths: nil, dtype: .float32)
   }
 

@@ -224,7 +224,7 @@ public final class TransformerDecoder {
       if hasPreparedAttention && !keepsToTensors {
         return (AttentionMask(additive: nil, isCausal: length > 1, slopes: alibi?.slopes), tables)
       }
-      let counted = try Tensor.arange(0, length, device: device).unsqueeze(0)
+      let counted = try Tensor.arange(length, device: device).unsqueeze(0)
       let mask = try AttentionMask.causal(
         queries: length, keys: length, padding: nil, bias: alibi?.bias(queries: counted, keys: counted),
         dtype: dtype, device: device)

@@ -2,10 +2,15 @@ import CTorch
 
 /// Where a tensor's memory lies and its operators run.
 public struct Device: Hashable, Sendable {
-  public enum Kind: Int32, Sendable, CaseIterable {
-    case cpu = 0
-    case cuda = 1
-    case mps = 13
+  /// One of LibTorch's kinds of device, by its number of `c10::DeviceType`; those that this library does not compute on too.
+  public struct Kind: RawRepresentable, Hashable, Sendable {
+    public let rawValue: Int32
+
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    public static let cpu = Kind(rawValue: 0)
+    public static let cuda = Kind(rawValue: 1)
+    public static let mps = Kind(rawValue: 13)
   }
 
   public let kind: Kind
@@ -53,9 +58,17 @@ public struct Device: Hashable, Sendable {
 extension Device: CustomStringConvertible {
   public var description: String {
     switch kind {
-    case .cpu: "cpu"
-    case .mps: "mps"
-    case .cuda: "cuda:\(index)"
+    case .cpu, .mps: "\(kind)"
+    default: "\(kind):\(index)"
     }
+  }
+}
+
+extension Device.Kind: CustomStringConvertible {
+  /// LibTorch's name, such as `cuda`.
+  public var description: String {
+    guard let name = ct_device_name(rawValue) else { return "device kind \(rawValue)" }
+    defer { ct_free(name) }
+    return String(cString: name)
   }
 }

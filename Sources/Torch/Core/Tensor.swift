@@ -52,7 +52,7 @@ public final class Tensor: @unchecked Sendable {
     var kind: Int32 = 0
     var index: Int32 = 0
     withHandle { ct_tensor_device($0, &kind, &index) }
-    return Device(Device.Kind(rawValue: kind) ?? .cpu, index: Int(Swift.max(index, 0)))
+    return Device(Device.Kind(rawValue: kind), index: Int(Swift.max(index, 0)))
   }
 
   var summary: String {

@@ -82,7 +82,7 @@ public final class ProcessGroup: @unchecked Sendable {
       TorchError(
         "this build cannot train in several processes on GPUs, as NCCL's and CUDA's headers were missing: install them, then build again"
       )
-    case .mps: TorchError("several processes train together on cpu or cuda only, not on \(device)")
+    default: TorchError("several processes train together on cpu or cuda only, not on \(device)")
     }
   }
 

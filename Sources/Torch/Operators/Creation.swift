@@ -21,9 +21,14 @@ extension Tensor {
     try Op.full(.ints(shape), .double(value), .dtype(dtype), .none, .device(device))
   }
 
-  /// `start`, `start + step`, ... below `end`.
+  /// 0, 1, ... below `end`.
+  public static func arange(_ end: Int, dtype: DType = .int64, device: Device = .cpu) throws -> Tensor {
+    try arange(0, end, dtype: dtype, device: device)
+  }
+
+  /// `start`, `start + step`, ... below `end`, or above it with a negative step.
   public static func arange(
-    _ start: Int = 0, _ end: Int, step: Int = 1, dtype: DType = .int64, device: Device = .cpu
+    _ start: Int, _ end: Int, step: Int = 1, dtype: DType = .int64, device: Device = .cpu
   ) throws -> Tensor {
     try Op.arange(.int(start), .int(end), .int(step), .dtype(dtype), .none, .device(device))
   }

@@ -144,6 +144,27 @@ extension TrainerTests {
         data: data.url, run: other.url, configuration: smallSettings(), resume: false, from: base.url)
     }
 
+    @Test func anEvaluationNeedsSamplesAndBatches() async throws {
+      let data = try squares()
+      let base = try await base(data)
+      let (captioner, folder) = (try Captioner(contentsOf: base.url), try ModelFolder(base.url))
+      let dataset = try Datasets.open(data.file("validation"))
+      for (samples, size, sentence) in [
+        (SampleList([]), 16, "/list names no picture to evaluate with"),
+        (dataset, 0, "the batch size must be at least 1, got 0"),
+        (dataset, -1, "the batch size must be at least 1, got -1"),
+      ] as [(any Dataset, Int, String)] {
+        var error = await #expect(throws: TrainingError.self) {
+          try await Evaluation.loss(of: folder, on: samples, batchSize: size)
+        }
+        #expect(error?.description == sentence)
+        error = await #expect(throws: TrainingError.self) {
+          try await Evaluation.run(captioner, on: samples, batchSize: size)
+        }
+        #expect(error?.description == sentence)
+      }
+    }
+
     @Test func weightsOf16BitsAreTrainedInFloat32() async throws {
       let (data, base, run) = (try squares(), try TemporaryFolder(), try TemporaryFolder())
       try await train(
