@@ -220,6 +220,23 @@ import Torch
     #expect(throws: TorchError.self) { try a.setState(Tensor([1, 2] as [UInt8])) }
   }
 
+  @Test func aComputeThreadTakesOnTheThreadsThatAreSetElsewhere() async throws {
+    let thread = ComputeThread()
+    func there() async -> Int {
+      await Task(executorPreference: thread) {
+        // It has begun to compute.
+        _ = try? Tensor.ones([8]).sum()
+        return LibTorch.threads
+      }.value
+    }
+    let before = LibTorch.threads
+    #expect(await there() == before)
+    for count in [before + 2, 1, before] {
+      try LibTorch.setThreads(count)
+      #expect(await there() == count)
+    }
+  }
+
   @Test func threadsAreBounded() throws {
     #expect(throws: TorchError.self) { try LibTorch.setThreads(0) }
     #expect(LibTorch.threads >= 1)

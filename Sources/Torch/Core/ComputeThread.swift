@@ -18,6 +18,7 @@ public final class ComputeThread: TaskExecutor, SerialExecutor {
       while true {
         ready.wait()
         let job = jobs.withLock { $0.removeFirst() }
+        LibTorch.adoptThreads()
         job.runSynchronously(
           isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
       }

@@ -1,4 +1,5 @@
 import CTorch
+import Synchronization
 
 /// The LibTorch that this process runs on.
 public enum LibTorch {
@@ -24,14 +25,28 @@ public enum LibTorch {
   /// float32 (measured: a training step of a minute instead of two seconds).
   public static var multipliesBFloat16: Bool { ct_multiplies_bfloat16() }
 
-  /// Threads that one operator may use.
+  /// Threads that one operator may use, where it is called on this thread.
   public static var threads: Int { Int(ct_threads()) }
 
+  /// What `setThreads` was given last; 0 before.
+  private static let chosenThreads = Atomic(0)
+
+  /// Sets `threads` for this thread, for those that have not computed yet, and for each `ComputeThread` from its next job
+  /// on. Other threads that have computed already keep the number they began with, as LibTorch has it.
   public static func setThreads(_ count: Int) throws {
     guard (1...1024).contains(count) else {
       throw TorchError("threads must be from 1 to 1024, got \(count)")
     }
     try check(ct_set_threads(Int32(count)), "set_num_threads")
+    chosenThreads.store(count, ordering: .relaxed)
+  }
+
+  /// Takes on what `setThreads` was given on another thread, on this one.
+  static func adoptThreads() {
+    let count = chosenThreads.load(ordering: .relaxed)
+    guard count > 0, count != threads else { return }
+    // The number was allowed there.
+    ct_free(ct_set_threads(Int32(count)))
   }
 
   /// Whether threads that wait for the others of an operator spin before they sleep. They do on an idle machine, and stop for
