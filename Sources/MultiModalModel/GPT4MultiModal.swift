@@ -103,7 +103,8 @@ public final class GPT4MultiModal {
   /// tries to throws.
   ///
   /// In `float32` logits stay what they were to rounding. The other precisions lose accuracy and gain speed and memory;
-  /// those of int8 and int4 run on the CPU alone. Weights whose shape a kernel does not take stay in bfloat16.
+  /// those of int8 and int4 run on the CPU alone. Weights whose shape a kernel does not take stay in bfloat16. A program that
+  /// sets `LibTorch.tunesAllocator` needs less memory meanwhile.
   /// - Throws: `ModelError` when the model is prepared already.
   public func prepareForInference(_ precision: Precision = .float32) throws {
     guard self.precision == nil else {

@@ -218,6 +218,28 @@ import Torch
     #expect(try model.loss(img: img, text: text).item(Float.self).isFinite)
   }
 
+  #if canImport(Glibc)
+    /// What belongs to a whole process is measured in a process of its own.
+    @Test func theProcessKeepsItsAllocatorUnlessItAllowsOther() async {
+      await #expect(processExitsWith: .success) {
+        /// Whether 16 MB that are freed go back to the system at once, as glibc has it at first.
+        func returnsMemory() -> Bool {
+          let size = 16 << 20
+          let memory = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+          memory.initializeMemory(as: UInt8.self, repeating: 1, count: size)
+          let before = ProcessMemory.residentBytes
+          memory.deallocate()
+          return before - ProcessMemory.residentBytes > size / 2
+        }
+        try smallModel().prepareForInference()
+        precondition(returnsMemory())
+        LibTorch.tunesAllocator = true
+        try smallModel().prepareForInference()
+        precondition(!returnsMemory())
+      }
+    }
+  #endif
+
   @Test(arguments: [true, false]) func checkpointedActivationsGiveTheSameGradients(crossAttend: Bool) throws {
     func step(_ checkpointed: Bool) throws -> (loss: Float, gradients: [[Float]]) {
       let model = try model {

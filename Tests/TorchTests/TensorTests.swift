@@ -237,6 +237,27 @@ import Torch
     }
   }
 
+  @Test func whatDrawsFromASeedLeavesTheDefaultGeneratorAsItWas() throws {
+    func draw() throws -> [Float] { try Tensor.ones([32]).dropout(0.5).array() }
+    try manualSeed(11)
+    let (first, second) = (try draw(), try draw())
+    try manualSeed(12)
+    let seeded = try draw()
+    try manualSeed(11)
+    #expect(try draw() == first)
+    #expect(
+      try withSeed(12) {
+        try withSeed(13) { _ = try draw() }; return try draw()
+      } == seeded)
+    #expect(throws: CancellationError.self) {
+      try withSeed(14) {
+        _ = try draw()
+        throw CancellationError()
+      }
+    }
+    #expect(try draw() == second)
+  }
+
   @Test func threadsAreBounded() throws {
     #expect(throws: TorchError.self) { try LibTorch.setThreads(0) }
     #expect(LibTorch.threads >= 1)

@@ -8,6 +8,9 @@ import Torch
 /// The run's folder holds checkpoints, the log, TensorBoard's events, the report and, at the end, the model. A run that was
 /// interrupted goes on from its newest checkpoint. Several processes train one model when each makes a trainer with its
 /// place in a `ProcessGroup`; the first of them writes.
+///
+/// Dropout draws from LibTorch's default generator, which each step leaves as it was: the random numbers of whoever shares
+/// the process do not change.
 public final class Trainer {
   /// What a run tells while it goes. It comes from the first process alone, but for pictures that are damaged in validation.
   public enum Event: Sendable {
@@ -220,8 +223,10 @@ public final class Trainer {
     if totals[1] > 0 { try leaveOut(try gathered(damaged), report) }
 
     // What a step draws follows from its number, so there is no random state to save.
-    try manualSeed(SplitMix64(seed: settings.seed, place: number, processes?.group.rank ?? 0).state)
-    let (loss, norm) = try step(batches.map(\.batch), targetCount: Int(totals[0]), learningRate: rate)
+    let seed = SplitMix64(seed: settings.seed, place: number, processes?.group.rank ?? 0).state
+    let (loss, norm) = try withSeed(seed, on: device) {
+      try step(batches.map(\.batch), targetCount: Int(totals[0]), learningRate: rate)
+    }
     let isFinite = loss.isFinite && norm?.isFinite ?? true
     state.step += 1
     clock.tick()

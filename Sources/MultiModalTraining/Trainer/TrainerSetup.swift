@@ -202,7 +202,6 @@ struct TrainerSetup {
   /// The model with its weights in place, and gradients for what is learned.
   func model(_ configuration: TrainingConfiguration) throws -> GPT4MultiModal {
     let settings = configuration.training
-    try manualSeed(settings.seed)
     let isLoaded = latest != nil || base != nil || !isFirst
     let contents = ParameterStore.Contents.random(try Generator(seed: settings.seed))
     let model = try GPT4MultiModal(

@@ -54,11 +54,7 @@ private final class CheckpointContext: @unchecked Sendable {
         state = try random.state()
         return try body(inputs).withHandle { ct_tensor_retain($0) }
       }
-      let now = try random.state()
-      try random.setState(first)
-      let output = try body(inputs)
-      try random.setState(now)
-      return output.withHandle { ct_tensor_retain($0) }
+      return try random.with(state: first) { try body(inputs) }.withHandle { ct_tensor_retain($0) }
     } catch {
       failure = error
       return nil

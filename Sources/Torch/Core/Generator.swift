@@ -26,6 +26,15 @@ public final class Generator: @unchecked Sendable {
     return Generator(owning: result)
   }
 
+  /// Runs `body` from another state, and goes on from its own afterwards.
+  func with<Result>(state other: Tensor, _ body: () throws -> Result) throws -> Result {
+    let own = try state()
+    try setState(other)
+    let result = Swift.Result { try body() }
+    try setState(own)
+    return try result.get()
+  }
+
   /// The whole state as bytes, uint8 [n].
   public func state() throws -> Tensor {
     var result: OpaquePointer?
@@ -42,7 +51,17 @@ public final class Generator: @unchecked Sendable {
   }
 }
 
-/// Seeds the default generators of every device.
+/// Runs `body`, in which operators without a generator of their own (dropout) draw on `device` as after `manualSeed`.
+///
+/// LibTorch has one default generator per device and process. Its state is put back afterwards, so that whoever shares the
+/// process draws on as if `body` had not been; draws on other threads while `body` runs are among its own.
+public func withSeed<Result>(_ seed: UInt64, on device: Device = .cpu, _ body: () throws -> Result) throws
+  -> Result
+{
+  try Generator.default(device: device).with(state: Generator(seed: seed, device: device).state(), body)
+}
+
+/// Seeds the default generators of every device, for the whole process.
 public func manualSeed(_ seed: UInt64) throws {
   try check(ct_manual_seed(seed), "manual_seed")
 }

@@ -54,9 +54,20 @@ public enum LibTorch {
   /// OMP_WAIT_POLICY and GOMP_SPINCOUNT decide instead where they are set.
   package static var waitingThreadsSpin: Bool { ct_waiting_threads_spin() }
 
-  /// Runs `body`, which makes and drops large tensors once, without keeping their memory for later ones: where the C library
-  /// is glibc, they come from the system directly and return to it. Concerns the whole process for as long as it takes.
-  public static func withoutKeepingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
+  private static let allowsAllocatorTuning = Atomic(false)
+
+  /// Whether what makes and drops large tensors once, as `GPT4MultiModal.prepareForInference` does, may set how the C
+  /// library's allocator keeps freed memory (glibc's `mallopt`), which lowers the peak. That concerns the whole process and
+  /// stays so, so it is the program's to allow, once at its start; not allowed at first.
+  public static var tunesAllocator: Bool {
+    get { allowsAllocatorTuning.load(ordering: .relaxed) }
+    set { allowsAllocatorTuning.store(newValue, ordering: .relaxed) }
+  }
+
+  /// Runs `body`, which makes and drops large tensors once, without keeping their memory for later ones: with
+  /// `tunesAllocator`, where the C library is glibc, they come from the system directly and return to it.
+  package static func withoutKeepingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
+    guard tunesAllocator else { return try body() }
     ct_keep_memory(false)
     defer { ct_keep_memory(true) }
     return try body()

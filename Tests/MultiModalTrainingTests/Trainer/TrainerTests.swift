@@ -89,6 +89,18 @@ import Torch
     #expect(try FileManager.default.contentsOfDirectory(atPath: run.url.path) == [])
   }
 
+  @Test func trainingLeavesTheProcesssRandomNumbersAsTheyWere() async throws {
+    let (data, run) = (try squares(), try TemporaryFolder())
+    func draw() throws -> [Float] { try Tensor.rand([8]).array() }
+    try manualSeed(5)
+    let (first, second) = (try draw(), try draw())
+    try manualSeed(5)
+    #expect(try draw() == first)
+    #expect(settings.model.ffDropout > 0)
+    try await train(data, run, settings)
+    #expect(try draw() == second)
+  }
+
   @Test func aFinishedModelIsNotOverwritten() throws {
     let run = try TemporaryFolder()
     try run.write("{}", "config.json")
