@@ -3,72 +3,114 @@ import MultiModalModel
 import MultiModalPipeline
 import Torch
 
-/// Adapters without the weights they lie beside: a folder with `adapter_config.json` and `adapter_model.safetensors`, named as
-/// Hugging Face's PEFT names them.
+/// Adapters without the weights they lie beside: a folder with `adapter_config.json` and `adapter_model.safetensors`, as
+/// Hugging Face's PEFT writes and reads it.
 public enum AdapterFolder {
-  struct Configuration: Codable {
+  /// PEFT's settings under its names. The optional ones are those of a plain adapter where a folder lacks them.
+  private struct Settings: Codable {
+    var type: String? = "LORA"
     let rank: Int
     let alpha: Double
-    /// Empty for all linear layers.
+    /// The names of all layers that have adapters, when we write it.
     let layers: [String]
+    var bias: String? = "none"
+    var dropout: Double? = 0
+    /// Whether alpha is divided by the rank's root instead of the rank.
+    var dividesByRoot: Bool? = false
+    /// Of single layers.
+    var alphas: [String: Double]? = [:]
 
     enum CodingKeys: String, CodingKey {
+      case type = "peft_type"
       case rank = "r"
       case alpha = "lora_alpha"
       case layers = "target_modules"
+      case bias
+      case dropout = "lora_dropout"
+      case dividesByRoot = "use_rslora"
+      case alphas = "alpha_pattern"
+    }
+
+    /// Whether each layer is `W x + α / r B A x`.
+    var isPlain: Bool {
+      type ?? "LORA" == "LORA" && bias ?? "none" == "none" && dividesByRoot != true && alphas?.isEmpty ?? true
     }
   }
 
-  static let configurationName = "adapter_config.json"
-  static let weightsName = "adapter_model.safetensors"
+  private static let configurationName = "adapter_config.json"
+  private static let weightsName = "adapter_model.safetensors"
+  /// PEFT's own modules around the model; missing in folders of older versions.
+  private static let prefix = "base_model.model."
 
-  static func write(_ parameters: ParameterStore, rank: Int, alpha: Double, layers: [String], to url: URL)
-    throws
-  {
+  static func write(_ parameters: ParameterStore, rank: Int, alpha: Double, to url: URL) throws {
     try AtomicFile.makeFolder(url)
-    try Safetensors.write(parameters.adapterTensors, to: url.appendingPathComponent(weightsName))
+    try Safetensors.write(
+      parameters.adapterTensors.map { (prefix + $0.0, $0.1) }, metadata: ["format": "pt"],
+      to: url.appendingPathComponent(weightsName))
+    let layers = parameters.parameters.filter { $0.adapter != nil }.map { layer(of: $0.name) }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     try AtomicFile.write(
-      encoder.encode(Configuration(rank: rank, alpha: alpha, layers: layers)),
+      encoder.encode(Settings(rank: rank, alpha: alpha, layers: layers)),
       to: url.appendingPathComponent(configurationName))
+  }
+
+  /// The layer that a parameter belongs to.
+  private static func layer(of name: String) -> String {
+    String(name.dropLast(".weight".count))
   }
 
   /// Writes a model folder with the adapters added to the weights of the model that they were learned for.
   /// - Throws: an error in the user's words when a part is missing or does not fit.
   public static func merge(_ url: URL, into base: ModelFolder, to other: URL) throws {
+    guard other.resolvingSymlinksInPath().path != base.url.resolvingSymlinksInPath().path else {
+      throw TrainingError("\(other.path) is the model's own folder: choose another to write")
+    }
+    let model = try base.model()
+    try merge(url, into: model.parameters)
+    try ModelFolder.write(
+      model, tokenizer: base.tokenizer(), processor: base.processor(), to: other,
+      readme: "# A GPT4MultiModal model\n\nAdapters added to another model by `gpt4mm merge`.\n")
+  }
+
+  /// Adds the adapters to a model's weights.
+  static func merge(_ url: URL, into parameters: ParameterStore) throws {
+    let settings = try settings(of: url)
+    let adapters = try Dictionary(
+      uniqueKeysWithValues: Safetensors.read(url.appendingPathComponent(weightsName)).tensors.map {
+        ($0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0, $1)
+      })
+    let suffix = ".lora_A.weight"
+    let layers = adapters.keys.filter { $0.hasSuffix(suffix) }.map { String($0.dropLast(suffix.count)) }
+    let known = Set(parameters.parameters.map { layer(of: $0.name) })
+    guard Set(layers.flatMap { [$0 + suffix, $0 + ".lora_B.weight"] }) == Set(adapters.keys),
+      !layers.isEmpty, layers.allSatisfy(known.contains)
+    else {
+      throw TrainingError(
+        "\(url.path) has adapters of other layers than the model: give the model that they were learned for")
+    }
+    try parameters.addAdapters(
+      rank: settings.rank, alpha: settings.alpha, layers: layers, contents: .uninitialized)
+    var all = Dictionary(uniqueKeysWithValues: try parameters.tensors())
+    all.merge(adapters) { $1 }
+    _ = try parameters.load(all)
+    try parameters.mergeAdapters()
+  }
+
+  private static func settings(of url: URL) throws -> Settings {
     let file = url.appendingPathComponent(configurationName)
     guard let data = try? Data(contentsOf: file) else {
       throw TrainingError(
         "\(file.path) cannot be read: give the folder \"adapter\" that a run with lora leaves")
     }
-    let configuration: Configuration
-    do {
-      configuration = try JSONDecoder().decode(Configuration.self, from: data)
-    } catch {
-      throw TrainingError("\(file.path) must have r, lora_alpha and target_modules")
+    guard let settings = try? JSONDecoder().decode(Settings.self, from: data) else {
+      throw TrainingError("\(file.path) must have r, lora_alpha and, as a list, target_modules")
     }
-    guard other.resolvingSymlinksInPath().path != base.url.resolvingSymlinksInPath().path else {
-      throw TrainingError("\(other.path) is the model's own folder: choose another to write")
-    }
-    let model = try base.model()
-    let parameters = model.parameters
-    try parameters.addAdapters(
-      rank: configuration.rank, alpha: configuration.alpha, layers: configuration.layers,
-      contents: .uninitialized)
-    let adapters = try Safetensors.read(url.appendingPathComponent(weightsName)).tensors
-    let names = Set(try parameters.adapterTensors.map(\.0))
-    guard names == Set(adapters.keys) else {
+    guard settings.isPlain else {
       throw TrainingError(
-        "\(url.path) has adapters of other layers than \(base.url.path): give the model that they were learned for"
-      )
+        "\(file.path) is of another kind than is read here: peft_type must be LORA, bias none, use_rslora false and "
+          + "alpha_pattern empty")
     }
-    var all = Dictionary(uniqueKeysWithValues: try parameters.tensors())
-    all.merge(adapters) { $1 }
-    _ = try parameters.load(all)
-    try parameters.mergeAdapters()
-    try ModelFolder.write(
-      model, tokenizer: base.tokenizer(), processor: base.processor(), to: other,
-      readme: "# A GPT4MultiModal model\n\nAdapters added to another model by `gpt4mm merge`.\n")
+    return settings
   }
 }

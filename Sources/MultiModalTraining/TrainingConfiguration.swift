@@ -67,7 +67,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// Of the adapters; 0 trains the weights themselves.
     public var rank = 0
     public var alpha = 16.0
-    /// Parts of layers' names, such as `to_q`; empty for all linear layers.
+    /// Parts of layers' names, such as `to_q` or `decoder.to_logits`; empty for all linear layers.
     public var layers: [String] = []
   }
 

@@ -128,6 +128,21 @@ import Torch
     #expect(try withoutGradients { try difference(layers(input()), expected) } < 1e-4)
   }
 
+  @Test(arguments: [
+    ("to_q", ["block.0.to_q"]), ("block.0.to_q", ["block.0.to_q"]),
+    ("block.0", ["block.0.first", "block.0.to_q"]),
+  ]) func aLayerIsNamedByAnyPartOfItsName(part: String, adapted: [String]) throws {
+    let layers = try Layers()
+    try layers.adapt(layers: [part])
+    for name in adapted {
+      #expect(layers.store.parameters.first { $0.name == name + ".weight" }?.adapter != nil)
+    }
+    #expect((layers.parts[1].weight.adapter != nil) == (part == "block.0"))
+    for wrong in ["", ".", "block.to_q", "to_", "to_q.0"] {
+      #expect(throws: TorchError.self) { try Layers().adapt(layers: [wrong]) }
+    }
+  }
+
   @Test func whatCannotBeAdaptedIsRefused() throws {
     func refusal(rank: Int = 2, alpha: Double = 1, layers: [String] = []) throws -> String {
       let store = try Layers().store

@@ -47,7 +47,7 @@ extension Trainer {
     }
     if settings.lora.rank > 0 {
       try AdapterFolder.write(
-        model.parameters, rank: settings.lora.rank, alpha: settings.lora.alpha, layers: settings.lora.layers,
+        model.parameters, rank: settings.lora.rank, alpha: settings.lora.alpha,
         to: run.appendingPathComponent("adapter"))
       try model.parameters.mergeAdapters()
     }

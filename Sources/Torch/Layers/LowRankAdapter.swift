@@ -23,7 +23,7 @@ public final class LowRankAdapter {
 extension ParameterStore {
   /// Puts adapters beside the weights of linear layers, and freezes everything else.
   /// - Parameters:
-  ///   - layers: parts of the layers' names, such as `to_q`; empty for all linear layers
+  ///   - layers: parts of the layers' names, such as `to_q` or `decoder.to_logits`; empty for all linear layers
   ///   - contents: what the adapters hold, as for a model
   /// - Throws: `TorchError` when no layer has such a name or rank and alpha are not above 0, or once the model was prepared
   ///   for inference.
@@ -34,13 +34,15 @@ extension ParameterStore {
     }
     let linear = parameters.filter(\.isLinearWeight)
     let names = linear.map { $0.name.split(separator: ".").dropLast().map(String.init) }
-    for layer in layers where !names.contains(where: { $0.contains(layer) }) {
+    let parts = layers.map { $0.split(separator: ".", omittingEmptySubsequences: false).map(String.init) }
+    for (layer, part) in zip(layers, parts) where !names.contains(where: { $0.contains(part) }) {
       let known = Set(names.compactMap { $0.last { Int($0) == nil } }).sorted()
       throw TorchError(
         "no linear layer is named \(layer): there are \(known.joined(separator: ", "))")
     }
     for parameter in trainable { try parameter.value.requiresGrad_(false) }
-    for (weight, name) in zip(linear, names) where layers.isEmpty || layers.contains(where: name.contains) {
+    for (weight, name) in zip(linear, names)
+    where parts.isEmpty || parts.contains(where: { name.contains($0) }) {
       guard weight.adapter == nil else { throw TorchError("\(weight.name) has an adapter already") }
       let path = name.reduce(root) { $0 / $1 }
       let adapter = try withContents(contents) {

@@ -240,6 +240,12 @@ extension TrainerTests {
       }
       #expect(refusedMerge(base.url, to: merged.file("x")).contains("adapter_config.json cannot be read"))
       #expect(refusedMerge(run.file("adapter"), to: base.url).contains("is the model's own folder"))
+      try ModelFolder(base.url).quantized(.int8, to: merged.file("int8"))
+      #expect(
+        refusal {
+          try AdapterFolder.merge(
+            run.file("adapter"), into: ModelFolder(merged.file("int8")), to: merged.file("x"))
+        }.contains("the model was prepared for inference"))
       var tensors = try Safetensors.read(run.file("adapter/adapter_model.safetensors")).tensors
       _ = tensors.popFirst()
       try Safetensors.write(tensors.map { ($0, $1) }, to: run.file("adapter/adapter_model.safetensors"))

@@ -1,0 +1,108 @@
+import Foundation
+import MultiModalModel
+import Testing
+import Torch
+
+@testable import MultiModalTraining
+
+/// Folders that PEFT itself wrote, see `Tests/Reference/adapter_fixtures.py`.
+@Suite struct AdapterFolderTests {
+  private let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent()
+    .appendingPathComponent("Fixtures/adapters")
+
+  /// The fixtures' layers with the weights that the adapters were made beside.
+  private func store() throws -> ParameterStore {
+    let store = ParameterStore(contents: .uninitialized)
+    let block = store.root / "decoder" / "attn_layers" / "layers" / 0
+    for name in ["to_q", "to_k"] { _ = try Linear(block / 1 / name, inputs: 4, outputs: 6, bias: false) }
+    _ = try Linear(block / 2 / "ff" / 2, inputs: 6, outputs: 4)
+    _ = try Linear(store.root / "decoder" / "to_logits", inputs: 4, outputs: 5)
+    _ = try store.load(Safetensors.read(fixtures.appendingPathComponent("base.safetensors")).tensors)
+    return store
+  }
+
+  private func settings(_ folder: URL) throws -> [String: Any] {
+    let data = try Data(contentsOf: folder.appendingPathComponent("adapter_config.json"))
+    return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+  }
+
+  private func tensors(_ folder: URL) throws -> [String: [Float]] {
+    try weights(folder.appendingPathComponent("adapter_model.safetensors"))
+  }
+
+  /// PEFT's own, one of PEFT's with short names of layers, and one as this library wrote them before.
+  @Test(arguments: ["peft", "peft-short-names", "before"]) func adaptersAddUpToWhatPEFTMakesOfThem(
+    name: String
+  )
+    throws
+  {
+    let store = try store()
+    try AdapterFolder.merge(fixtures.appendingPathComponent(name), into: store)
+    let expected = try weights(fixtures.appendingPathComponent("merged.safetensors"))
+    #expect(largestDifference(try weights(store.parameters), expected) < 1e-6)
+    #expect(
+      largestDifference(expected, try weights(fixtures.appendingPathComponent("base.safetensors"))) > 0.1)
+  }
+
+  @Test func aFolderIsWhatPEFTWrites() throws {
+    let store = try store()
+    let layers = [
+      "decoder.attn_layers.layers.0.1.to_q", "decoder.attn_layers.layers.0.2.ff.2", "decoder.to_logits",
+    ]
+    try store.addAdapters(rank: 2, alpha: 6, layers: layers, contents: .uninitialized)
+    let peft = fixtures.appendingPathComponent("peft")
+    let adapters = try Safetensors.read(peft.appendingPathComponent("adapter_model.safetensors")).tensors
+    let values = Dictionary(
+      uniqueKeysWithValues: try store.tensors().map { ($0, adapters["base_model.model." + $0] ?? $1) })
+    _ = try store.load(values)
+
+    let folder = try TemporaryFolder()
+    try AdapterFolder.write(store, rank: 2, alpha: 6, to: folder.url)
+    #expect(try tensors(folder.url) == tensors(peft))
+    let (own, theirs) = (try settings(folder.url), try settings(peft))
+    #expect(own.count == 8)
+    for (key, value) in own {
+      let other = try #require(theirs[key], "\(key)")
+      if let names = value as? [String] {
+        #expect(try Set(names) == Set(#require(other as? [String])) && Set(names) == Set(layers))
+      } else {
+        #expect((value as? NSObject) == (other as? NSObject), "\(key)")
+      }
+    }
+    let again = try self.store()
+    try AdapterFolder.merge(folder.url, into: again)
+    #expect(
+      largestDifference(
+        try weights(again.parameters), try weights(fixtures.appendingPathComponent("merged.safetensors")))
+        < 1e-6)
+  }
+
+  @Test(arguments: [
+    ("peft_type", #""LOHA""#), ("use_rslora", "true"), ("alpha_pattern", #"{"to_q": 3}"#),
+    ("bias", #""all""#),
+  ])
+  func aKindThatIsNotReadIsRefused(key: String, value: String) throws {
+    let folder = try TemporaryFolder()
+    try folder.write(
+      #"{"r": 2, "lora_alpha": 6, "target_modules": ["to_q"], "\#(key)": \#(value)}"#, "adapter_config.json")
+    try FileManager.default.copyItem(
+      at: fixtures.appendingPathComponent("peft/adapter_model.safetensors"),
+      to: folder.file("adapter_model.safetensors"))
+    let store = try store()
+    #expect(
+      refusal { try AdapterFolder.merge(folder.url, into: store) }.contains("is of another kind than is read")
+    )
+    #expect(try weights(store.parameters) == weights(fixtures.appendingPathComponent("base.safetensors")))
+  }
+
+  @Test func adaptersOfLayersThatTheModelLacksAreRefused() throws {
+    let store = ParameterStore(contents: .random(try Generator(seed: 1)))
+    _ = try Linear(store.root / "decoder" / "to_logits", inputs: 4, outputs: 5)
+    for name in ["peft", "before"] {
+      let sentence = refusal { try AdapterFolder.merge(fixtures.appendingPathComponent(name), into: store) }
+      #expect(sentence.contains("has adapters of other layers than the model"), "\(sentence)")
+    }
+    #expect(store.parameters.count == 2)
+  }
+}
