@@ -1,3 +1,5 @@
+import Torch
+
 /// The parameters of `GPT4MultiModal`. Defaults and names are the documented ones; in JSON they are written in
 /// snake case (`image_size`).
 public struct Configuration: Sendable, Equatable {
@@ -60,7 +62,7 @@ public struct Configuration: Sendable, Equatable {
 }
 
 /// A model or its input that cannot be used; says what was given and what is allowed.
-public struct ModelError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct ModelError: SentenceError {
   public let description: String
 
   public init(_ description: String) { self.description = description }

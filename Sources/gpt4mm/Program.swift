@@ -95,18 +95,8 @@ enum Program {
     }
   }
 
-  /// One sentence: our own errors say it themselves, the system's have it as their localized description.
+  /// One sentence.
   private static func message(of error: any Error) -> String {
-    let text =
-      switch error {
-      case let error as ModelError: error.description
-      case let error as TorchError: error.description
-      case let error as FileError: error.description
-      case let error as PictureError: error.description
-      case let error as TokenizerError: error.description
-      case let error as TrainingError: error.description
-      default: error.localizedDescription
-      }
-    return text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    error.localizedDescription.split(whereSeparator: \.isNewline).joined(separator: " ")
   }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import gpt4mm
@@ -10,6 +11,26 @@ import Testing
       Option("name", "TEXT", "who"),
       Option("loud", "loudly"),
     ])
+
+  /// Who uses a library has no command line.
+  @Test func noSentenceOfALibraryNamesAnOption() throws {
+    let sources = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent("Sources")
+    for library in ["Torch", "MultiModalModel", "MultiModalPipeline", "MultiModalTraining"] {
+      let folder = sources.appendingPathComponent(library)
+      let files = try FileManager.default.subpathsOfDirectory(atPath: folder.path).filter {
+        $0.hasSuffix(".swift")
+      }
+      #expect(!files.isEmpty)
+      for file in files {
+        let text = try String(contentsOf: folder.appendingPathComponent(file), encoding: .utf8)
+        // A model folder's README shows the command that captions with it.
+        for line in text.split(separator: "\n") where !line.contains("gpt4mm caption") {
+          #expect(line.range(of: "[a-z] --[a-z]", options: .regularExpression) == nil, "\(file): \(line)")
+        }
+      }
+    }
+  }
 
   private func message(_ words: [String], _ read: (Arguments) throws -> Void = { _ in }) -> String {
     do {

@@ -107,7 +107,7 @@ import Testing
 
     let refused = try GPT4MM.finish(train(folder, "broken", resume: false))
     #expect(refused.code == 1)
-    #expect(refused.errors.contains("holds \(checkpoint) already: add --resume"))
+    #expect(refused.errors.contains("holds \(checkpoint) already: resume the run from the checkpoint"))
     let resumed = try GPT4MM.finish(train(folder, "broken", resume: true))
     #expect(resumed.code == 0, "\(resumed.errors)")
     #expect(try weights(folder, "broken") == weights(folder, "whole"))

@@ -218,6 +218,11 @@ import Torch
     #expect(try model.loss(img: img, text: text).item(Float.self).isFinite)
   }
 
+  @Test func errorsAreTheirSentenceWhereverTheyAreShown() {
+    let error: any Error = ModelError("a sentence")
+    #expect(error.localizedDescription == "a sentence")
+  }
+
   #if canImport(Glibc)
     /// What belongs to a whole process is measured in a process of its own.
     @Test func theProcessKeepsItsAllocatorUnlessItAllowsOther() async {

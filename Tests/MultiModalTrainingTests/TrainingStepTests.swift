@@ -66,6 +66,11 @@ import Torch
     #expect(throws: TorchError.self) { try self.step(model) }
   }
 
+  @Test func errorsAreTheirSentenceWhereverTheyAreShown() {
+    let error: any Error = TrainingError("a sentence")
+    #expect(error.localizedDescription == "a sentence")
+  }
+
   @Test func batchesAddUpToOneBatchOfAllWhateverTheirTargets() throws {
     let given = [0, 5, 1, 4, 0, 3]
     let (one, several) = (try model(), try model())

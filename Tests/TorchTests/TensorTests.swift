@@ -258,6 +258,14 @@ import Torch
     #expect(try draw() == second)
   }
 
+  @Test func errorsAreTheirSentenceWhereverTheyAreShown() {
+    let errors: [any Error] = [
+      TorchError("a sentence"), TorchError("a sentence", operatorName: "aten::mm", arguments: ["[2]"]),
+      FileError("another sentence"),
+    ]
+    for error in errors { #expect(error.localizedDescription == "\(error)") }
+  }
+
   @Test func threadsAreBounded() throws {
     #expect(throws: TorchError.self) { try LibTorch.setThreads(0) }
     #expect(LibTorch.threads >= 1)

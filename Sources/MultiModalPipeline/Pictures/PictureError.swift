@@ -1,8 +1,8 @@
-import Foundation
+import Torch
 
 /// Why a picture, or the configuration that says what to do with it, was refused. The description is one sentence for
 /// the person who gave it.
-public struct PictureError: Error, Equatable, Sendable, CustomStringConvertible, LocalizedError {
+public struct PictureError: SentenceError {
   public enum Reason: Sendable {
     /// There is no such file, or it is a folder, or may not be read.
     case unreadable
@@ -22,8 +22,6 @@ public struct PictureError: Error, Equatable, Sendable, CustomStringConvertible,
 
   public let reason: Reason
   public let description: String
-
-  public var errorDescription: String? { description }
 
   package init(_ reason: Reason, _ description: String) {
     self.reason = reason

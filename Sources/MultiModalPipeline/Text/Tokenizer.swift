@@ -1,8 +1,9 @@
 import CSentencePiece
 import Foundation
+import Torch
 
 /// A text or vocabulary that cannot be used; says what was given and what to do.
-public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct TokenizerError: SentenceError {
   public let description: String
 
   public init(_ description: String) { self.description = description }

@@ -62,7 +62,7 @@ struct TrainerSetup {
     let latest = Checkpoint.latest(in: run)
     guard !resume else {
       guard let latest else {
-        throw TrainingError("\(run.path) has no checkpoint to resume from: leave --resume out to begin a run")
+        throw TrainingError("\(run.path) has no checkpoint to resume from: begin a run instead")
       }
       return latest
     }
@@ -71,7 +71,8 @@ struct TrainerSetup {
     where FileManager.default.fileExists(atPath: run.appendingPathComponent(name).path) {
       throw TrainingError(
         "\(run.path) holds \(name) already: "
-          + (latest == nil ? "" : "add --resume to go on from the checkpoint, or ") + "choose another --out")
+          + (latest == nil ? "" : "resume the run from the checkpoint, or ")
+          + "choose another folder for this one")
     }
     return nil
   }
@@ -134,7 +135,7 @@ struct TrainerSetup {
       throw TrainingError(
         "\(data.training.url.path) names other pictures or texts than "
           + (isResumed
-            ? "the run in \(run.path) began with: resume with the same data, or begin a new run with another --out"
+            ? "the run in \(run.path) began with: resume with the same data, or begin a new run in another folder"
             : "on the first process's machine: all need the same data"))
     }
     state.dataFingerprint = training.fingerprint

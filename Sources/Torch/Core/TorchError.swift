@@ -1,7 +1,15 @@
 import CTorch
+import Foundation
+
+/// An error that is one sentence for people: its description, which is also its `localizedDescription`.
+public protocol SentenceError: LocalizedError, CustomStringConvertible, Equatable, Sendable {}
+
+extension SentenceError {
+  public var errorDescription: String? { description }
+}
 
 /// What went wrong in an operator or a tensor function.
-public struct TorchError: Error, Sendable, Equatable {
+public struct TorchError: SentenceError {
   /// The operator's schema name, such as `aten::mm`; nil outside operators.
   public let operatorName: String?
   /// Shapes and dtypes of the arguments, in order.
@@ -16,7 +24,7 @@ public struct TorchError: Error, Sendable, Equatable {
   }
 }
 
-extension TorchError: CustomStringConvertible {
+extension TorchError {
   public var description: String {
     guard let operatorName else { return message }
     return "\(operatorName)(\(arguments.joined(separator: ", "))): \(message)"

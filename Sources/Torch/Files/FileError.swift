@@ -1,5 +1,5 @@
 /// A file that cannot be read or written; names the file, what is wrong and what to do.
-public struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct FileError: SentenceError {
   public let description: String
 
   public init(_ description: String) { self.description = description }

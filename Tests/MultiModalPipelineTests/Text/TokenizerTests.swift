@@ -28,6 +28,11 @@ import Testing
     #expect(try Array(tokenizer.decode(ids).unicodeScalars) == Array(text.unicodeScalars))
   }
 
+  @Test func errorsAreTheirSentenceWhereverTheyAreShown() {
+    let errors: [any Error] = [TokenizerError("a sentence"), PictureError(.damaged, "a sentence")]
+    for error in errors { #expect(error.localizedDescription == "a sentence") }
+  }
+
   @Test func randomTextRoundTripsAndStreams() throws {
     let tokenizer = try Self.tokenizer.get()
     var generator = SplitMix64(seed: 4)

@@ -74,7 +74,8 @@ import Torch
     error = #expect(throws: TrainingError.self) {
       try Trainer(data: data.url, run: run.url, configuration: settings, resume: false)
     }
-    #expect(error?.description.contains("add --resume") == true)
+    #expect(
+      error?.description.contains("already: resume the run from the checkpoint, or choose another") == true)
   }
 
   @Test func aTextThatIsTooLongIsRefusedBeforeTrainingAndNothingIsLeft() throws {
@@ -107,7 +108,8 @@ import Torch
     let error = #expect(throws: TrainingError.self) {
       try Trainer(data: squares().url, run: run.url, configuration: settings, resume: false)
     }
-    #expect(error?.description.hasSuffix("holds config.json already: choose another --out") == true)
+    #expect(
+      error?.description.hasSuffix("holds config.json already: choose another folder for this one") == true)
   }
 
   @Test func aRunGoesOnWithItsOwnDataAndASoundCheckpointAlone() async throws {
