@@ -17,6 +17,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <csignal>
 #include <cstdlib>
 #include <future>
 #include <memory>
@@ -49,6 +50,19 @@ std::shared_ptr<Quiet> quiet() {
   if (!held) latest = held = std::make_shared<Quiet>();
   return held;
 }
+
+/// While it lives, threads that are begun are not ended by a signal when they write to a process that is gone: they get an
+/// error, whatever the program does with SIGPIPE.
+struct NoPipeSignal {
+  sigset_t before;
+  NoPipeSignal() {
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  }
+  ~NoPipeSignal() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+};
 
 /// LibTorch's own time-out does not hold where something else listens at the port and says nothing, so a thread of its
 /// own connects, which is left to itself when the time is over, and stays quiet.
@@ -167,6 +181,7 @@ CTError ct_process_group_create(
     options.waitWorkers = false;
     options.timeout = timeout;
     const auto held = quiet();
+    const NoPipeSignal no_signal;
     auto end = std::chrono::steady_clock::now() + timeout;
     c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::PrefixStore>(prefix, connect(host, options));
     auto left = std::chrono::duration_cast<Milliseconds>(end - std::chrono::steady_clock::now());
