@@ -12,6 +12,8 @@ public struct StreamingDecoder: Sendable {
   /// Takes one more token.
   /// - Returns: the text that is certain now and was not before; empty within a character.
   public mutating func append(_ id: Int) throws -> String {
+    // One that has no text may come within a character.
+    guard !tokenizer.isControl(id) else { return "" }
     ids.append(id)
     return try incompleteBytes == ids.count ? "" : emit(ids.count - incompleteBytes)
   }

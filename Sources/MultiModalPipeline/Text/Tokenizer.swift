@@ -140,6 +140,11 @@ public final class Tokenizer: @unchecked Sendable {
     return String(cString: piece)
   }
 
+  /// Whether a token has no text, such as the one that ends a text.
+  func isControl(_ id: Int) -> Bool {
+    (0..<vocabularySize).contains(id) && withExtendedLifetime(self) { csp_is_control(processor, Int32(id)) }
+  }
+
   /// The byte that a byte-fallback token stands for.
   func byte(_ id: Int) -> UInt8? {
     guard (0..<vocabularySize).contains(id) else { return nil }
