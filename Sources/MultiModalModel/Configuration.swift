@@ -61,13 +61,6 @@ public struct Configuration: Sendable, Equatable {
   public var maxPatches: Int { (imageSize / patchSize) * (imageSize / patchSize) }
 }
 
-/// A model or its input that cannot be used; says what was given and what is allowed.
-public struct ModelError: SentenceError {
-  public let description: String
-
-  public init(_ description: String) { self.description = description }
-}
-
 // MARK: - What holds
 
 extension Configuration {
