@@ -98,10 +98,3 @@ func softmax(_ logits: [Float]) -> [Float] {
   let sum = powers.reduce(0, +)
   return powers.map { $0 / sum }
 }
-
-/// `x - log Σ exp(x)`
-func logSoftmax(_ logits: [Float]) -> [Float] {
-  let largest = logits.max() ?? 0
-  let logSum = largest + logf(logits.reduce(0) { $0 + expf($1 - largest) })
-  return logits.map { $0 - logSum }
-}

@@ -211,10 +211,4 @@ struct KeysAndValues {
   let values: Tensor
 
   var length: Int { keys.shape[2] }
-
-  func narrow(_ start: Int, _ length: Int) throws -> KeysAndValues {
-    KeysAndValues(
-      keys: try keys.narrow(2, start: start, length: length),
-      values: try values.narrow(2, start: start, length: length))
-  }
 }
