@@ -43,9 +43,12 @@ public actor Captioner {
 
   /// A picture and what is asked for it.
   public struct Input: Sendable {
+    /// As `processor` makes it.
     public var picture: ProcessedImage
+    /// What is asked for it.
     public var request: Request
 
+    /// - Parameter request: a greedy text as long as the model can hold when not given
     public init(_ picture: ProcessedImage, _ request: Request = Request()) {
       self.picture = picture
       self.request = request
@@ -56,8 +59,9 @@ public actor Captioner {
   public struct Piece: Sendable, Equatable {
     /// What is certain now and was not before; all pieces' texts together are the caption's.
     public let text: String
-    /// The tokens that made it, and the model's log-probability of each.
+    /// The tokens that the piece adds.
     public let tokens: [Int]
+    /// The model's log-probability of each.
     public let logProbabilities: [Double]
     /// The last piece of a text that is complete has it, no other.
     public let end: End?
@@ -65,6 +69,7 @@ public actor Captioner {
 
   /// How a text ended.
   public struct End: Sendable, Equatable {
+    /// Why.
     public let finish: GeneratedText.FinishReason
     /// From the first token to the last, while others may have run beside it; nil for a single token.
     public let tokensPerSecond: Double?

@@ -9,17 +9,20 @@ public final class DecodingBatch {
   /// A token and what the text's condition says after it.
   public struct Token: Sendable {
     public internal(set) var token: GeneratedToken
+    /// A copy, as it was after the token; nil where the text has none.
     public let condition: (any StopCondition)?
   }
 
   /// A finished text and its condition at the end.
   public struct Text: Sendable {
     public let text: GeneratedText
+    /// As it was after the last token; nil where the text has none.
     public let condition: (any StopCondition)?
   }
 
   /// What a step gave one picture's texts.
   public struct Progress: Sendable {
+    /// Whose texts they are.
     public let id: ID
     /// One for each text that runs; none in a beam search, and while a long prompt is read.
     public let tokens: [Token]
@@ -63,6 +66,7 @@ public final class DecodingBatch {
   /// Tokens of a prompt that are read in one step, so that a long one does not keep the other texts waiting.
   private static let piece = 128
 
+  /// - Parameter model: must not change while texts run
   public convenience init(_ model: GPT4MultiModal) { self.init(model, cache: DecoderCache()) }
 
   init(_ model: GPT4MultiModal, cache: DecoderCache) {
@@ -70,6 +74,7 @@ public final class DecodingBatch {
     self.cache = cache
   }
 
+  /// Whether no text runs.
   public var isEmpty: Bool { members.isEmpty }
 
   /// Adds the texts that are asked for of one picture.

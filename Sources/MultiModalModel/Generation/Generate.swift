@@ -84,6 +84,7 @@ public struct TokenStream: AsyncSequence {
   /// The number of each picture's first text.
   let firstRows: [DecodingBatch.ID: Int]
 
+  /// Iterators of one stream share its texts, so use one.
   public func makeAsyncIterator() -> Iterator { Iterator(batch: batch, firstRows: firstRows) }
 
   public struct Iterator: AsyncIteratorProtocol {

@@ -2,6 +2,7 @@
 public struct GeneratedToken: Sendable, Equatable {
   /// Which of the texts that were asked for together.
   public internal(set) var row: Int
+  /// The token.
   public let id: Int
   /// The model's log-probability of this token, before any rule of `GenerationOptions`.
   public let logProbability: Double
@@ -11,6 +12,7 @@ public struct GeneratedToken: Sendable, Equatable {
 
 /// A generated text.
 public struct GeneratedText: Sendable, Equatable {
+  /// Why a text ends.
   public enum FinishReason: String, Sendable, Codable {
     /// A stop token, which is the last one, or the caller's stop.
     case stop
@@ -22,6 +24,7 @@ public struct GeneratedText: Sendable, Equatable {
   public internal(set) var tokens: [Int] = []
   /// One per token.
   public internal(set) var logProbabilities: [Double] = []
+  /// Why it ended.
   public internal(set) var finish = FinishReason.length
   /// Of a beam search: the sum of log-probabilities / length ^ lengthPenalty.
   public internal(set) var score: Double?

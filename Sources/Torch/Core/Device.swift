@@ -4,12 +4,17 @@ import CTorch
 public struct Device: Hashable, Sendable {
   /// One of LibTorch's kinds of device, by its number of `c10::DeviceType`; those that this library does not compute on too.
   public struct Kind: RawRepresentable, Hashable, Sendable {
+    /// LibTorch's number of the device type (c10/core/DeviceType.h).
     public let rawValue: Int32
 
+    /// Any number is taken; whether there is such a device shows when it is used.
     public init(rawValue: Int32) { self.rawValue = rawValue }
 
+    /// The processor.
     public static let cpu = Kind(rawValue: 0)
+    /// NVIDIA's GPUs.
     public static let cuda = Kind(rawValue: 1)
+    /// Apple's GPUs.
     public static let mps = Kind(rawValue: 13)
   }
 

@@ -4,6 +4,7 @@ public struct SplitMix64: RandomNumberGenerator, Codable, Equatable, Sendable {
   /// All there is to save in order to continue.
   public private(set) var state: UInt64
 
+  /// The sequence of a seed.
   public init(seed: UInt64) { state = seed }
 
   /// A generator of its own for every seed and place, such as a sample's number in an epoch. Places near each other have
@@ -17,6 +18,7 @@ public struct SplitMix64: RandomNumberGenerator, Codable, Equatable, Sendable {
     state = hash
   }
 
+  /// The next number of the sequence.
   public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state

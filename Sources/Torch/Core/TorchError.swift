@@ -5,6 +5,7 @@ import Foundation
 public protocol SentenceError: LocalizedError, CustomStringConvertible, Equatable, Sendable {}
 
 extension SentenceError {
+  /// The sentence, for those who show errors by Foundation.
   public var errorDescription: String? { description }
 }
 
