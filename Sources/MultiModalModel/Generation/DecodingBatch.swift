@@ -117,7 +117,7 @@ public final class DecodingBatch {
   }
 
   /// Gives every running text its next token, and every new one a piece of its prompt.
-  /// - Throws: `ModelError` when the weights are damaged; the batch is then of no more use.
+  /// - Throws: `ModelError` when the weights are damaged or a text outgrows the model; what ran is then lost and must leave.
   public func step() throws -> [Progress] {
     guard !members.isEmpty else { return [] }
     for index in members.indices { try makeRoom(&members[index]) }
