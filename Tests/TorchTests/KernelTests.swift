@@ -92,6 +92,22 @@ private func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
     }
   }
 
+  @Test(arguments: queryCounts) func headsMayBe32Wide(queries: Int) throws {
+    let slopes = try Tensor([0.5, 0.0625, 0] as [Float], shape: [1, 3, 1, 1])
+    for keys in Self.keyCounts + [queries] where keys >= queries {
+      let seed = UInt64(20_000 * queries + keys)
+      let q = try randn([2, 3, queries, 32], seed)
+      let (k, v) = (try randn([2, 3, keys, 32], seed + 1), try randn([2, 3, keys, 32], seed + 2))
+      let distance = try
+        (Tensor.arange(0, keys).unsqueeze(0) - Tensor.arange(keys - queries, keys).unsqueeze(1)).abs()
+        .to(dtype: .float32)
+      let mask = try randn([2, 1, queries, keys], 6)
+      let added = try mask - distance * slopes + causalMask(queries, keys)
+      let found = try attention(q, k, v, mask: mask, slopes: slopes, isCausal: true)
+      #expect(try difference(found, plain(q, k, v, added: added)) < 1e-5, "\(keys) keys")
+    }
+  }
+
   @Test(arguments: queryCounts) func slopesLowerTheScoresByTheDistance(queries: Int) throws {
     let slopes = try Tensor([0.5, 0.0625, 0] as [Float], shape: [1, 3, 1, 1])
     for keys in Self.keyCounts + [queries] where keys >= queries {

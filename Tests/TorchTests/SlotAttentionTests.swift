@@ -24,11 +24,11 @@ import Testing
     try Tensor(rows.flatMap { [$0.slot, $0.first, $0.count, $0.held] }, shape: [rows.count, 4])
   }
 
-  /// One row as the formula says it, [count, heads · 64].
+  /// One row as the formula says it, [count, heads · width].
   private func plain(_ row: Row, queries: Tensor, keys: Tensor, values: Tensor, slopes: Tensor?, grows: Bool)
     throws -> Tensor
   {
-    var scores = try queries.matmul(keys.transpose(1, 2)) * 0.125  // [heads, count, keys]
+    var scores = try queries.matmul(keys.transpose(1, 2)) / Double(queries.shape[2]).squareRoot()  // [heads, count, keys]
     let length = keys.shape[1]
     let places = try Tensor.arange(length).unsqueeze(0)
     let own = try Tensor.arange(row.held, row.held + row.count).unsqueeze(1)
@@ -42,24 +42,30 @@ import Testing
     return try scores.softmax().matmul(values).transpose(0, 1).reshape([row.count, -1])
   }
 
-  @Test(arguments: [true, false], [true, false])
-  func everyRowAttendsToItsOwnSlot(grows: Bool, hasSlopes: Bool) throws {
+  @Test(arguments: [true, false], [32, 64])
+  func everyRowAttendsToItsOwnSlot(grows: Bool, width: Int) throws {
+    for hasSlopes in [true, false] {
+      try checkRows(grows: grows, width: width, hasSlopes: hasSlopes)
+    }
+  }
+
+  private func checkRows(grows: Bool, width: Int, hasSlopes: Bool) throws {
     let (heads, parts) = (3, grows ? 3 : 1)
     // Queries alone need keys to look at.
     let rows = Self.rows.map {
       Row(slot: $0.slot, first: $0.first, count: $0.count, held: grows ? $0.held : max($0.held, 3))
     }
-    let projected = try randn([Self.tokens, parts * heads * 64], 1)
-    let (keys, values) = (try randn([4, heads, 96, 64], 2), try randn([4, heads, 96, 64], 3))
+    let projected = try randn([Self.tokens, parts * heads * width], 1)
+    let (keys, values) = (try randn([4, heads, 96, width], 2), try randn([4, heads, 96, width], 3))
     let (keysBefore, valuesBefore) = (try keys.clone(), try values.clone())
     let slopes = hasSlopes ? try Tensor([0.5, 0.25, 0] as [Float]) : nil
     let none = [Tensor?](repeating: nil, count: parts)
     let result = try Self.slotAttention(
       .tensor(projected), .int(0), .optionalTensors(none), .optionalTensors(none), .tensor(keys),
-      .tensor(values), .tensor(table(rows)), .optional(slopes), .double(0.125))
+      .tensor(values), .tensor(table(rows)), .optional(slopes), .double(1 / Double(width).squareRoot()))
     for row in rows {
       let own = try projected.narrow(0, start: row.first, length: row.count)
-        .reshape([row.count, parts, heads, 64]).permute([1, 2, 0, 3]).unbind(0)
+        .reshape([row.count, parts, heads, width]).permute([1, 2, 0, 3]).unbind(0)
       func all(_ buffer: Tensor, _ part: Int) throws -> Tensor {
         let held = try buffer.select(0, row.slot).narrow(1, start: 0, length: row.held)
         return grows ? try Tensor.cat([held, own[part]], dim: 1) : held

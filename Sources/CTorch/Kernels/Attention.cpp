@@ -8,7 +8,7 @@ using at::Tensor;
 
 namespace {
 
-constexpr int64_t width = 64;             // of a head
+constexpr int64_t widest = 64;            // head
 constexpr int64_t chunk = 64;             // keys whose transpose is held at once
 constexpr int64_t group = 4;              // queries computed together
 
@@ -37,21 +37,36 @@ Tensor rows_of(const Tensor &x) { return x.stride(-1) == 1 ? x : x.contiguous();
 #define KERNELS "Attention.inc"
 #include "InstructionSets.h"
 
-/// Attention in float32 over [batch, heads, length, 64], without gradients: for the short texts and few patches of this
-/// model, where LibTorch's kernel spends most of its time around its matrix products.
+namespace {
+
+bool is_width(int64_t width) { return width == 32 || width == widest; }
+
+void attend(int64_t width, const Block &work) {
+  if (width == 32)
+    KERNEL(attend<32>)(work);
+  else
+    KERNEL(attend<64>)(work);
+}
+
+}  // namespace
+
+/// Attention in float32 over [batch, heads, length, width], 32 or 64 wide, without gradients: for short texts and few patches,
+/// where LibTorch's kernel spends most of its time around its matrix products.
 /// - Parameters:
 ///   - mask: added to the scores, broadcastable to [batch, heads, queries, keys]
 ///   - slopes: ALiBi's, one per head: the score falls by so much for each position between query and key, where the
 ///     queries are the last of the keys
-/// - Returns: [batch, queries, heads · 64]
+/// - Returns: [batch, queries, heads · width]
 Tensor gpt4mm::attention(
     const Tensor &query, const Tensor &key, const Tensor &value, const std::optional<Tensor> &mask,
     const std::optional<Tensor> &slopes, bool is_causal, double scale) {
+  const int64_t width = query.size(-1);
+  TORCH_CHECK(is_width(width), "heads must be 32 or 64 wide, got ", width);
   for (auto &x : {query, key, value})
     TORCH_CHECK(
         x.dim() == 4 && x.size(3) == width && x.scalar_type() == at::kFloat && x.size(0) == query.size(0) &&
             x.size(1) == query.size(1),
-        "queries, keys and values must be float32 [batch, heads, length, 64]");
+        "queries, keys and values must be float32 [batch, heads, length, width]");
   const int64_t batch = query.size(0), heads = query.size(1), queries = query.size(2), keys = key.size(2);
   TORCH_CHECK(value.size(2) == keys && keys > 0, "there must be as many values as keys, and at least one");
   TORCH_CHECK(!is_causal || queries <= keys, "with a causal mask there must be at least as many keys as queries");
@@ -98,7 +113,7 @@ Tensor gpt4mm::attention(
       work.padded = padded;
       work.result = target + (b * queries + first) * heads * width + head * width;
       work.result_stride = heads * width;
-      KERNEL(attend)(work);
+      attend(width, work);
     }
   });
   return result;
@@ -111,7 +126,7 @@ struct Turn {
   Tensor cosines, sines;
   int64_t turned = 0;
 
-  Turn(const std::optional<Tensor> &cosine, const std::optional<Tensor> &sine, int64_t tokens) {
+  Turn(const std::optional<Tensor> &cosine, const std::optional<Tensor> &sine, int64_t tokens, int64_t width) {
     TORCH_CHECK(cosine.has_value() == sine.has_value(), "a part is turned by a cosine and a sine, or not at all");
     if (!cosine) return;
     for (auto &table : {*cosine, *sine})
@@ -137,34 +152,36 @@ struct Row {
 
 /// Attention of the next tokens of several texts, each to the keys of its own slot, in float32 and without gradients.
 /// - Parameters:
-///   - projected: [tokens, parts · heads · 64]: queries alone, or queries, keys and values. Keys and values are written to
+///   - projected: [tokens, parts · heads · width]: queries alone, or queries, keys and values. Keys and values are written to
 ///     the slot behind those that are held, and a query sees those up to its own; queries alone see all that are held
 ///   - normalized: how many parts are L2-normalised
 ///   - cosines, sines: what turns each part, [tokens, turned] each, or none
-///   - keys, values: [slots, heads, capacity, 64]
+///   - keys, values: [slots, heads, capacity, width], 32 or 64 wide
 ///   - rows: int64 [rows, 4]: a row's slot, its first token, how many tokens it has and how many keys its slot holds
 ///   - slopes: ALiBi's, as in `attention`
-/// - Returns: [tokens, heads · 64]
+/// - Returns: [tokens, heads · width]
 Tensor gpt4mm::slot_attention(
     const Tensor &projected, int64_t normalized, const c10::List<std::optional<Tensor>> &cosines,
     const c10::List<std::optional<Tensor>> &sines, const Tensor &keys, const Tensor &values, const Tensor &rows,
     const std::optional<Tensor> &slopes, double scale) {
+  const int64_t width = keys.size(-1);
+  TORCH_CHECK(is_width(width), "heads must be 32 or 64 wide, got ", width);
   for (auto &x : {keys, values})
     TORCH_CHECK(
         x.dim() == 4 && x.size(3) == width && x.scalar_type() == at::kFloat && x.is_contiguous() &&
             x.sizes() == keys.sizes(),
-        "keys and values must be contiguous float32 [slots, heads, capacity, 64]");
+        "keys and values must be contiguous float32 [slots, heads, capacity, width]");
   const int64_t slots = keys.size(0), heads = keys.size(1), capacity = keys.size(2);
   TORCH_CHECK(projected.dim() == 2 && projected.is_contiguous(), "projected must be contiguous [tokens, n]");
   const int64_t tokens = projected.size(0), parts = projected.size(1) / (heads * width);
   TORCH_CHECK(
       projected.size(1) == parts * heads * width && (parts == 1 || parts == 3),
-      "projected must have one part or three, of ", heads, " heads of 64");
+      "projected must have one part or three, of ", heads, " heads of ", width);
   TORCH_CHECK(
       static_cast<int64_t>(cosines.size()) == parts && static_cast<int64_t>(sines.size()) == parts,
       "there must be as many tables as parts");
   std::vector<Turn> turns;
-  for (int64_t part = 0; part < parts; part++) turns.emplace_back(cosines.get(part), sines.get(part), tokens);
+  for (int64_t part = 0; part < parts; part++) turns.emplace_back(cosines.get(part), sines.get(part), tokens, width);
   const bool grows = parts == 3;
   TORCH_CHECK(
       rows.dim() == 2 && rows.size(1) == 4 && rows.scalar_type() == at::kLong && rows.is_contiguous(),
@@ -200,7 +217,7 @@ Tensor gpt4mm::slot_attention(
         const int64_t place = (own.slot * heads + head) * capacity * width;
         for (int64_t i = 0; i < own.count; i++)
           for (int64_t part = 0; part < parts; part++) {
-            float x[width];
+            float x[widest];
             const int64_t token = own.first + i;
             gpt4mm::widen(source + (token * parts + part) * heads * width + head * width, x, width);
             float *to = part == 0 ? &queries[i * width] : (part == 1 ? k : v) + place + (own.held + i) * width;
@@ -226,7 +243,7 @@ Tensor gpt4mm::slot_attention(
           work.padded = padded;
           work.result = target + (own.first + first) * heads * width + head * width;
           work.result_stride = heads * width;
-          KERNEL(attend)(work);
+          attend(width, work);
         }
       }
     });

@@ -8,6 +8,8 @@
 
 using at::Tensor;
 
+constexpr int64_t widest = 128;  // head
+
 /// Splits what a projection gave for queries, keys and values, [batch, length, parts · heads · width], into float32
 /// [batch, heads, length, width] tensors that are there already, each of its own strides. The first `normalized` parts
 /// are L2-normalised; those with a table, [batch or 1, 1, length, turned], are turned by it.
@@ -19,7 +21,8 @@ void gpt4mm::heads(
   const int64_t batch = projected.size(0), length = projected.size(1);
   const int64_t count = results[0].size(1), width = results[0].size(3);
   TORCH_CHECK(projected.size(2) == parts * count * width, "projected has not ", parts, " parts of ", count, " heads");
-  TORCH_CHECK(width == 64, "heads must be 64 wide");
+  TORCH_CHECK(
+      width > 0 && width <= widest && width % lanes == 0, "heads must be a multiple of ", lanes, " wide, at most ", widest);
   struct Part {
     float *data;
     at::IntArrayRef strides;
@@ -51,7 +54,7 @@ void gpt4mm::heads(
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, projected.scalar_type(), "heads", [&] {
     auto source = projected.const_data_ptr<scalar_t>();
     gpt4mm::parallel_for(batch * length, 32, [&](int64_t begin, int64_t end) {
-      float row[64];
+      float row[widest];
       for (int64_t position = begin; position < end; position++) {
         const int64_t b = position / length, t = position % length;
         auto from = source + position * parts * count * width;

@@ -18,7 +18,7 @@ TORCH_LIBRARY(gpt4mm, library) {
   library.def("pack_linear(Tensor weight, str precision) -> Tensor");
   library.def(
       "packed_linear(Tensor x, Tensor? norm_weight, Tensor? norm_bias, float eps, Tensor weight, str precision, "
-      "int outputs, Tensor? scales, Tensor? sums, Tensor? bias, bool gelu, Tensor? residual) -> Tensor");
+      "int outputs, Tensor? scales, Tensor? sums, Tensor? bias, int activation, Tensor? residual) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(gpt4mm, CPU, library) {

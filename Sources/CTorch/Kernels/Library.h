@@ -42,6 +42,6 @@ at::Tensor packed_linear(
     const at::Tensor &x, const std::optional<at::Tensor> &norm_weight, const std::optional<at::Tensor> &norm_bias,
     double eps, const at::Tensor &weight, c10::string_view precision, int64_t outputs,
     const std::optional<at::Tensor> &scales, const std::optional<at::Tensor> &sums,
-    const std::optional<at::Tensor> &bias, bool gelu, const std::optional<at::Tensor> &residual);
+    const std::optional<at::Tensor> &bias, int64_t activation, const std::optional<at::Tensor> &residual);
 
 }  // namespace gpt4mm

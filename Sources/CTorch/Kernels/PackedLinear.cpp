@@ -113,8 +113,8 @@ Tensor gpt4mm::pack_linear(const Tensor &weight, c10::string_view precision) {
 Tensor gpt4mm::packed_linear(
     const Tensor &x, const std::optional<Tensor> &norm_weight, const std::optional<Tensor> &norm_bias, double eps,
     const Tensor &weight, c10::string_view precision, int64_t outputs,
-    const std::optional<Tensor> &scales, const std::optional<Tensor> &sums, const std::optional<Tensor> &bias, bool gelu,
-    const std::optional<Tensor> &residual) {
+    const std::optional<Tensor> &scales, const std::optional<Tensor> &sums, const std::optional<Tensor> &bias,
+    int64_t activation, const std::optional<Tensor> &residual) {
   const PackedKind kind = kind_of(precision);
   const PackedLayout packed = KERNEL(packed_layout)(kind);
   TORCH_CHECK(
@@ -139,6 +139,7 @@ Tensor gpt4mm::packed_linear(
                constant = part(bias, {outputs}), added = part(residual, shape),
                norm_scale = part(norm_weight, {inputs}), norm_shift = part(norm_bias, {inputs});
   TORCH_CHECK(norm_scale.defined() == norm_shift.defined(), "a norm needs both its weight and its bias");
+  TORCH_CHECK(0 <= activation && activation <= 3, "there is no activation ", activation);
   TORCH_CHECK(sum.defined() == (kind == PackedKind::int8), "int8 alone needs the sums of its weights");
   auto result = at::empty(shape, x.options());
   const int64_t rows = x.numel() / inputs;
@@ -158,7 +159,7 @@ Tensor gpt4mm::packed_linear(
   product.bias = pointer(constant);
   product.residual = pointer(added);
   product.result = result.data_ptr<float>();
-  product.gelu = gelu;
+  product.activation = static_cast<Activation>(activation);
   const int64_t unit = rows == 1 ? packed.row_blocks : packed.blocks, blocks = weight.size(0);
   const int64_t unit_bytes = unit * steps * lanes * packed.group * packed.bytes;
   gpt4mm::parallel_for(

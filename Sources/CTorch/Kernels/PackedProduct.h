@@ -9,6 +9,9 @@ namespace {
 
 enum class PackedKind { float32, bfloat16, int8, int8_weight_only };
 
+/// What follows a product; numbered as in Swift.
+enum class Activation : int64_t { none, gelu, gelu_tanh, relu };
+
 /// What a word of 32 bits of x holds: one float32, two bfloat16, or integers of 8 or 16 bits.
 enum class Word { float32, bfloat16, integers };
 
@@ -34,7 +37,7 @@ struct PackedProduct {
   const float *row_scales, *zeros;  // [rows] or null
   const float *bias, *residual;     // [outputs], [rows, outputs] or null
   float *result;                    // [rows, outputs]
-  bool gelu;
+  Activation activation;
 };
 
 /// Rows whose words lie beside each other in a panel; an instruction set multiplies as many of them at once, or fewer.

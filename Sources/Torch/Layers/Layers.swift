@@ -1,9 +1,24 @@
 private let preparedNorm = Operator("gpt4mm::layer_norm")
 
 /// What a linear layer does to each of its outputs.
-public enum Activation: Sendable {
+public enum Activation: Int, Sendable {
+  // Numbered as in the kernels.
   case none
+  /// `x/2 (1 + erf(x / √2))` (Hendrycks & Gimpel, 2016).
   case gelu
+  /// `x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))`, as in GPT-2.
+  case geluTanh
+  /// `max(x, 0)`
+  case relu
+
+  func callAsFunction(_ x: Tensor) throws -> Tensor {
+    switch self {
+    case .none: x
+    case .gelu: try x.gelu()
+    case .geluTanh: try x.gelu(approximate: .tanh)
+    case .relu: try x.relu()
+    }
+  }
 }
 
 /// `y = x Wᵀ + b`, weight [outputs, inputs], bias [outputs]; drawn uniformly within 1/√inputs as in PyTorch.
@@ -12,11 +27,23 @@ public final class Linear {
   public let bias: Parameter?
   private var packed: PackedLinear?
 
-  public init(_ path: ParameterPath, inputs: Int, outputs: Int, bias: Bool = true) throws {
-    weight = try path.parameter("weight", shape: [outputs, inputs], .linearWeight(fanIn: inputs))
+  public convenience init(_ path: ParameterPath, inputs: Int, outputs: Int, bias: Bool = true) throws {
+    let weight = try path.parameter("weight", shape: [outputs, inputs], .linearWeight(fanIn: inputs))
     weight.isLinearWeight = true
-    self.bias = bias ? try path.parameter("bias", shape: [outputs], .linearBias(fanIn: inputs)) : nil
+    self.init(
+      weight: weight,
+      bias: bias
+        ? try path.parameter("bias", shape: [outputs], .linearBias(fanIn: inputs), role: .vector) : nil)
   }
+
+  /// - Parameter weight: which another layer may own, such as an embedding's table
+  public init(weight: Parameter, bias: Parameter?) {
+    self.weight = weight
+    self.bias = bias
+  }
+
+  public var inputs: Int { weight.shape[1] }
+  public var outputs: Int { weight.shape[0] }
 
   /// `activation(norm(x) Wᵀ + b) + residual`
   /// - Parameters:
@@ -33,11 +60,11 @@ public final class Linear {
     let input = try dtype.size < 4 ? normed.to(dtype: dtype) : normed
     var y = try input.linear(weight.value, bias: bias?.value)
     if let adapter = weight.adapter { y = try y + adapter(input) }
-    if activation == .gelu { y = try y.gelu() }
+    y = try activation(y)
     return try residual.map { try $0 + y } ?? y
   }
 
-  /// Packs the weight for a precision and lets go of it.
+  /// Packs the weight for a precision and lets go of it where no other layer owns it.
   public func prepareForInference(_ precision: Precision) throws {
     packed = try .packing([self], precision)
   }
@@ -53,12 +80,15 @@ extension PackedLinear {
       throw TorchError("a layer is prepared for inference already: load it again for another precision")
     }
     let packed = try PackedLinear(layers, precision)
-    for parameter in layers.flatMap({ [$0.weight, $0.bias].compactMap { $0 } }) { parameter.release() }
+    for parameter in layers.flatMap({ [$0.weight, $0.bias].compactMap { $0 } })
+    where parameter.role != .embedding {
+      parameter.release()
+    }
     return packed
   }
 }
 
-/// Linear layers of the same input, computed in one matrix product where none has a bias or an adapter.
+/// Linear layers of the same input, computed in one matrix product where none has an adapter.
 package final class JoinedLinear {
   private let layers: [Linear]
   private var packed: PackedLinear?
@@ -70,10 +100,12 @@ package final class JoinedLinear {
   package func callAsFunction(_ x: Tensor, norm: LayerNorm? = nil) throws -> Tensor {
     if let packed { return try packed(x, norm: norm) }
     let normed = try norm?(x) ?? x
-    guard layers.allSatisfy({ $0.weight.adapter == nil && $0.bias == nil }) else {
+    let biases = layers.compactMap(\.bias?.value)
+    guard layers.allSatisfy({ $0.weight.adapter == nil }), biases.isEmpty || biases.count == layers.count else {
       return try Tensor.cat(layers.map { try $0(normed) }, dim: -1)
     }
-    return try normed.linear(Tensor.cat(layers.map(\.weight.value)))
+    return try normed.linear(
+      Tensor.cat(layers.map(\.weight.value)), bias: biases.isEmpty ? nil : Tensor.cat(biases))
   }
 
   package func prepareForInference(_ precision: Precision) throws {
@@ -89,8 +121,8 @@ public final class LayerNorm {
   private var isPrepared = false
 
   public init(_ path: ParameterPath, width: Int, eps: Double = 1e-5) throws {
-    weight = try path.parameter("weight", shape: [width], .constant(1))
-    bias = try path.parameter("bias", shape: [width], .constant(0))
+    weight = try path.parameter("weight", shape: [width], .constant(1), role: .vector)
+    bias = try path.parameter("bias", shape: [width], .constant(0), role: .vector)
     self.eps = eps
   }
 
@@ -116,10 +148,12 @@ public final class Embedding {
   public let weight: Parameter
   private var precision: Precision?
 
-  public init(_ path: ParameterPath, count: Int, width: Int, initializer: Initializer = .normal(std: 1))
-    throws
-  {
-    weight = try path.parameter("weight", shape: [count, width], initializer)
+  /// - Parameter role: whether the vectors are of tokens or of positions
+  public init(
+    _ path: ParameterPath, count: Int, width: Int, initializer: Initializer = .normal(std: 1),
+    role: Parameter.Role = .embedding
+  ) throws {
+    weight = try path.parameter("weight", shape: [count, width], initializer, role: role)
   }
 
   /// - Parameter indices: int64 [...], each below `count`

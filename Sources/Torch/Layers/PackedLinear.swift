@@ -101,7 +101,7 @@ struct PackedLinear: Sendable {
       return try Op.packed(
         .tensor(x.to(dtype: .float32)), .optional(norm?.weight.value), .optional(norm?.bias.value),
         .double(norm?.eps ?? 0), .tensor(weight), .string(precision.rawValue), .int(outputs),
-        .optional(scales), .optional(sums), .optional(bias), .bool(activation == .gelu), .optional(residual))
+        .optional(scales), .optional(sums), .optional(bias), .int(activation.rawValue), .optional(residual))
     }
     let input = try norm?(x) ?? x
     switch weight {
@@ -121,8 +121,7 @@ struct PackedLinear: Sendable {
 
   /// What the kernel left to do.
   private func finish(_ product: Tensor, _ activation: Activation, _ residual: Tensor?) throws -> Tensor {
-    var y = try bias.map { try product + $0 } ?? product
-    if activation == .gelu { y = try y.gelu() }
+    let y = try activation(bias.map { try product + $0 } ?? product)
     return try residual.map { try y + $0 } ?? y
   }
 }

@@ -3,6 +3,7 @@ public final class Parameter {
   /// The path by which its layer was built, such as `decoder.to_logits.weight`.
   public let name: String
   public let isTrainable: Bool
+  public let role: Role
   public let shape: [Int]
   /// Empty once the parameter was packed for inference.
   public private(set) var value: Tensor
@@ -15,10 +16,25 @@ public final class Parameter {
   /// Whether a layer prepared for inference holds it in a form of its own.
   public private(set) var isReleased = false
 
-  init(name: String, value: Tensor, isTrainable: Bool) {
+  /// What a parameter is to its layer.
+  public enum Role: Sendable {
+    /// Multiplied with what comes in: alone in being decayed by optimizers.
+    case weight
+    /// Added or multiplied element by element: biases, and what a norm scales by.
+    case vector
+    /// Vectors of tokens.
+    case embedding
+    /// Vectors of positions.
+    case position
+    /// Not trained.
+    case buffer
+  }
+
+  init(name: String, value: Tensor, role: Role) {
     self.name = name
     self.value = value
-    self.isTrainable = isTrainable
+    self.role = role
+    isTrainable = role != .buffer
     shape = value.shape
   }
 
@@ -106,6 +122,8 @@ public final class ParameterStore {
   public let dtype: DType
   public let device: Device
   public private(set) var parameters: [Parameter] = []
+  /// What the model was prepared for, where it was.
+  public var precision: Precision?
   private var contents: Contents
 
   public init(contents: Contents, dtype: DType = .float32, device: Device = .cpu) {
@@ -122,10 +140,12 @@ public final class ParameterStore {
   /// The number of trainable elements.
   public var count: Int { trainable.reduce(0) { $0 + $1.count } }
 
-  fileprivate func add(_ name: String, shape: [Int], initializer: Initializer) throws -> Parameter {
+  fileprivate func add(_ name: String, shape: [Int], initializer: Initializer, role: Parameter.Role) throws
+    -> Parameter
+  {
     let value = try Tensor(uninitialized: shape, dtype: dtype, device: device)
     try draw(value, initializer)
-    return try append(Parameter(name: name, value: value, isTrainable: true))
+    return try append(Parameter(name: name, value: value, role: role))
   }
 
   /// Draws a parameter's value again, by another rule.
@@ -182,13 +202,15 @@ public struct ParameterPath {
 
   public static func / (path: ParameterPath, index: Int) -> ParameterPath { path / "\(index)" }
 
-  public func parameter(_ name: String, shape: [Int], _ initializer: Initializer) throws -> Parameter {
-    try store.add((self / name).name, shape: shape, initializer: initializer)
+  public func parameter(
+    _ name: String, shape: [Int], _ initializer: Initializer, role: Parameter.Role = .weight
+  ) throws -> Parameter {
+    try store.add((self / name).name, shape: shape, initializer: initializer, role: role)
   }
 
   /// A tensor that is saved and loaded but not trained; kept in its own dtype.
   public func buffer(_ name: String, _ value: Tensor) throws -> Parameter {
     try store.append(
-      Parameter(name: (self / name).name, value: value.to(device: store.device), isTrainable: false))
+      Parameter(name: (self / name).name, value: value.to(device: store.device), role: .buffer))
   }
 }

@@ -3,6 +3,8 @@ private enum Op {
   static let layerNorm = Operator("aten::layer_norm")
   static let embedding = Operator("aten::embedding")
   static let gelu = Operator("aten::gelu")
+  static let upsampleBicubic = Operator("aten::upsample_bicubic2d")
+  static let relu = Operator("aten::relu")
   static let softmax = Operator("aten::softmax", overload: "int")
   static let logSoftmax = Operator("aten::log_softmax", overload: "int")
   static let dropout = Operator("aten::dropout")
@@ -26,8 +28,27 @@ extension Tensor {
     try Op.embedding(.tensor(weight), .tensor(self))
   }
 
-  /// `x/2 (1 + erf(x / √2))`.
-  public func gelu() throws -> Tensor { try Op.gelu(.tensor(self)) }
+  /// How `gelu` is computed, by PyTorch's names.
+  public enum GELUApproximation: String, Sendable {
+    /// `x/2 (1 + erf(x / √2))`
+    case none
+    /// `x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))`
+    case tanh
+  }
+
+  /// `x/2 (1 + erf(x / √2))`, or its approximation by tanh.
+  public func gelu(approximate: GELUApproximation = .none) throws -> Tensor {
+    try Op.gelu(.tensor(self), .string(approximate.rawValue))
+  }
+
+  /// Another height and width of [batch, channels, height, width], between whose numbers cubic curves are laid (a = -0.75),
+  /// corners not aligned: PyTorch's `interpolate` in mode `bicubic`.
+  public func upsampledBicubic(height: Int, width: Int) throws -> Tensor {
+    try Op.upsampleBicubic(.tensor(self), .ints([height, width]), .bool(false), .none, .none)
+  }
+
+  /// `max(x, 0)`
+  public func relu() throws -> Tensor { try Op.relu(.tensor(self)) }
 
   public func softmax(_ dim: Int = -1) throws -> Tensor { try Op.softmax(.tensor(self), .int(dim)) }
   public func logSoftmax(_ dim: Int = -1) throws -> Tensor { try Op.logSoftmax(.tensor(self), .int(dim)) }
