@@ -25,7 +25,7 @@ ACCENTS = {
     "a": "àáâãäåæ", "c": "ç", "e": "èéêë", "i": "ìíîï", "n": "ñ", "o": "òóôõöø", "s": "ß", "u": "ùúûü", "y": "ýÿ",
     "A": "ÀÁÂÃÄÅÆ", "C": "Ç", "E": "ÈÉÊË", "I": "ÌÍÎÏ", "N": "Ñ", "O": "ÒÓÔÕÖØ", "U": "ÙÚÛÜ", "Y": "Ý",
 }
-SIGNS = "£€§°©"
+SIGNS = "£€§°©‘’“”–—…•"
 EXTRA = "".join(ACCENTS.values()) + SIGNS  # what may be printed beyond ASCII
 ASCII = [chr(code) for code in range(0x21, 0x7F)]
 PRINTED = {" ", *ASCII, *EXTRA}
@@ -244,7 +244,20 @@ def draw_text(source: Vocabulary, draw: random.Random, kinds=KINDS) -> tuple[str
         if not 1 <= len(text) <= LONGEST or not PRINTED.issuperset(text):
             continue
         if kind not in MADE or side(text, source.seed) == source.side:
-            return text, kind.__name__.replace("plain_", "")
+            return typeset(text, draw) if draw.random() < 0.3 else text, kind.__name__.replace("plain_", "")
+
+
+def typeset(text: str, draw: random.Random) -> str:
+    """With the quotes, dashes and dots of set type; as many characters or fewer."""
+    for typed, set_type in (("...", "…"), (" - ", draw.choice((" – ", " — "))), ("'", "’")):
+        text = text.replace(typed, set_type)
+    if text.startswith("’"):
+        text = "‘" + text[1:]
+    if re.fullmatch('"[^"]+"', text):
+        text = f"“{text[1:-1]}”"
+    if re.fullmatch(r"\d+-\d+", text):
+        text = text.replace("-", "–")
+    return f"• {text}" if len(text) <= LONGEST - 2 and draw.random() < 0.05 else text
 
 
 PHRASES = {phrase: 1}
