@@ -3,49 +3,39 @@ import Torch
 
 /// What a piece of work costs at least: the multiplications and additions of its matrix products, and the weights it reads.
 struct WorkCost {
-  private let configuration: Configuration
-  private let patches: Int
+  /// Weights that a position of a picture is multiplied with in the encoder, that of its output in the decoder, and a token.
+  private let encoderMatrices: Int
+  private let contextMatrices: Int
+  private let tokenMatrices: Int
+  private let encoderAttentionWidth: Int
+  private let decoderAttentionWidth: Int
+  /// Elements of embeddings.
+  private let tables: Int
+  private let positions: Double
 
-  /// - Parameter patches: along one side of the picture
-  init(_ configuration: Configuration, patches: Int) {
-    self.configuration = configuration
-    self.patches = patches * patches
+  /// - Parameter positions: of the encoder's output for a picture
+  init(_ model: any ImageToTextModel, positions: Int) {
+    func count(_ parameters: [Parameter]) -> Int { parameters.reduce(0) { $0 + $1.count } }
+    let decoder = model.decoder.tokenWeights + model.decoder.contextWeights
+    let own = Set(decoder.map(\.name))
+    let all = model.parameters.trainable
+    encoderMatrices = count(
+      all.filter { $0.role == .weight && $0.shape.count == 2 && !own.contains($0.name) })
+    contextMatrices = count(model.decoder.contextWeights)
+    tokenMatrices = count(model.decoder.tokenWeights)
+    encoderAttentionWidth = model.encoderAttentionWidth
+    decoderAttentionWidth = model.decoder.attentionWidth
+    tables = count(all.filter { $0.role == .embedding || $0.role == .position })
+    self.positions = Double(positions)
   }
-
-  private var encoderInner: Int { configuration.encoderHeads * Configuration.headDim }
-  private var decoderInner: Int { configuration.decoderHeads * Configuration.headDim }
-  private var patchWidth: Int { 3 * configuration.patchSize * configuration.patchSize }
-
-  /// Weights of all matrices that the encoder multiplies by.
-  private var encoderMatrices: Int {
-    let dim = configuration.encoderDim
-    return configuration.encoderDepth * (4 * dim * encoderInner + 8 * dim * dim) + patchWidth * dim
-      + (dim == configuration.decoderDim ? 0 : dim * configuration.decoderDim)
-  }
-
-  private var decoderMatricesPerLayer: Int {
-    let dim = configuration.decoderDim
-    return 4 * dim * decoderInner + (configuration.crossAttend ? 2 * dim * decoderInner : 0) + 8 * dim * dim
-  }
-
-  private var crossContextMatrices: Int {
-    configuration.crossAttend ? configuration.decoderDepth * 2 * configuration.decoderDim * decoderInner : 0
-  }
-
-  private var logitsMatrix: Int { configuration.decoderDim * configuration.numTokens }
 
   func flops(_ work: Work, batch: Int, textLength: Int, newTokens: Int) -> Double {
-    let rows = Double(patches)
     let encode =
-      2 * rows * Double(encoderMatrices)
-      + 4 * rows * rows * Double(encoderInner * configuration.encoderDepth)
-    let context = 2 * rows * Double(crossContextMatrices)
+      2 * positions * Double(encoderMatrices) + 4 * positions * positions * Double(encoderAttentionWidth)
+    let context = 2 * positions * Double(contextMatrices)
     func decode(_ length: Double, keys: Double) -> Double {
-      let perToken =
-        2 * Double(decoderMatricesPerLayer * configuration.decoderDepth + logitsMatrix)
-        + 4 * (keys + (configuration.crossAttend ? rows : 0))
-        * Double(decoderInner * configuration.decoderDepth)
-      return length * perToken
+      let seen = keys + (contextMatrices > 0 ? positions : 0)
+      return length * (2 * Double(tokenMatrices) + 4 * seen * Double(decoderAttentionWidth))
     }
     let length = Double(textLength)
     let batch = Double(batch)
@@ -70,17 +60,9 @@ struct WorkCost {
     }
   }
 
-  func decoderStepBytes(_ precision: Precision) -> Int {
-    bytes(decoderMatricesPerLayer * configuration.decoderDepth + logitsMatrix, precision)
-  }
+  func decoderStepBytes(_ precision: Precision) -> Int { bytes(tokenMatrices, precision) }
 
   func weightBytes(_ precision: Precision) -> Int {
-    let matrices =
-      encoderMatrices + decoderMatricesPerLayer * configuration.decoderDepth + crossContextMatrices
-      + logitsMatrix
-    let tables =
-      configuration.numTokens * configuration.decoderDim + configuration.maxPatches * configuration.encoderDim
-      + (configuration.useAbsPosEmb ? configuration.maxSeqLen * configuration.decoderDim : 0)
-    return bytes(matrices, precision) + tables * precision.storageDType.size
+    bytes(encoderMatrices + contextMatrices + tokenMatrices, precision) + tables * precision.storageDType.size
   }
 }

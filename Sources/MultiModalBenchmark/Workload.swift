@@ -44,7 +44,7 @@ public final class Workload {
   public let totalWeightBytes: Int
   let work: Work
   private let setting: Setting
-  private let model: GPT4MultiModal
+  private let model: any ImageToTextModel
   /// Tokens of each text, and how many are generated.
   let textLength: Int
   let newTokens: Int
@@ -61,7 +61,6 @@ public final class Workload {
     _ work: Work, _ setting: Setting, folder: ModelFolder, inputs: [String: Tensor] = [:],
     device: Device = .cpu
   ) throws {
-    let configuration = try folder.configuration()
     let isTraining = work == .train
     guard !isTraining || Self.trains(in: setting.precision) else {
       throw ModelError("training computes in float32 or bfloat16, not in \(setting.precision.rawValue)")
@@ -76,8 +75,11 @@ public final class Workload {
     if let rows = inputs["text"]?.shape.first, rows > 1 { setting.batch = rows }
     self.work = work
     self.setting = setting
-    model = try folder.model(precision: isTraining ? nil : setting.precision, device: device)
-    let size = setting.imageSize ?? configuration.imageSize
+    let model = try folder.model(precision: isTraining ? nil : setting.precision, device: device)
+    self.model = model
+    let limits = model.decoder.limits
+    let own = model.configuration.pictureSize
+    let (height, width) = (setting.imageSize ?? own.height, setting.imageSize ?? own.width)
     let generator = try Generator(seed: 0)
     func repeated(_ given: Tensor?, _ make: () throws -> Tensor) throws -> Tensor {
       let one = try given ?? make()
@@ -89,12 +91,14 @@ public final class Workload {
       return try (one.shape[0] == setting.batch ? one : one.expand([setting.batch] + rows)).contiguous()
         .to(device: device)
     }
-    img = try repeated(inputs["img"]) { try .rand([1, 3, size, size], generator: generator) }
-    newTokens = setting.newTokens ?? min(64, configuration.maxSeqLen - 1)
-    let wanted = setting.textLength ?? min(50, configuration.maxSeqLen)
+    img = try repeated(inputs["img"]) {
+      try .rand([1, model.configuration.channels, height, width], generator: generator)
+    }
+    newTokens = setting.newTokens ?? min(64, limits.longestText - 1)
+    let wanted = setting.textLength ?? min(50, limits.longestText)
     text = try repeated(inputs["text"]) {
       let drawn = try Tensor.rand([1, wanted], generator: generator)
-      return try (drawn * Double(configuration.numTokens)).to(dtype: .int64)
+      return try (drawn * Double(limits.vocabulary)).to(dtype: .int64)
     }
     textLength = text.shape[1]
     prompts = try text.narrow(1, start: 0, length: 1).array(of: Int.self).map { [$0] }
@@ -109,8 +113,9 @@ public final class Workload {
     } else {
       training = nil
     }
-    let cost = WorkCost(
-      configuration, patches: (img.shape[img.shape[1] == 3 ? 2 : 1] / configuration.patchSize))
+    let img = img
+    let positions = try withoutGradients { try model.encode(img).shape[1] }
+    let cost = WorkCost(model, positions: positions)
     flops = cost.flops(work, batch: setting.batch, textLength: textLength, newTokens: newTokens)
     totalWeightBytes = cost.weightBytes(setting.precision)
     weightBytes = work == .decode ? cost.decoderStepBytes(setting.precision) : totalWeightBytes
@@ -122,7 +127,7 @@ public final class Workload {
   public func run() throws -> [String: Tensor] {
     switch work {
     case .forward:
-      return try withoutGradients { ["logits": try model(img, text)] }
+      return try withoutGradients { ["logits": try model.forward(img: img, text: text)] }
     case .encode:
       return try withoutGradients { ["embeddings": try model.encode(img)] }
     case .generate:

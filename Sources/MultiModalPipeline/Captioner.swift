@@ -27,7 +27,7 @@ public actor Captioner {
   public struct Request: Sendable {
     /// What the text begins with, as in training; nil for none.
     public var prompt: String?
-    /// The tokenizer's end of text is always a stop token too.
+    /// What ends the model's texts is always a stop token too.
     public var options = GenerationOptions()
     /// Strings at which a text ends, without them.
     public var stopStrings: [String] = []
@@ -77,8 +77,8 @@ public actor Captioner {
 
   public nonisolated let tokenizer: Tokenizer
   public nonisolated let processor: ImageProcessor
-  private let model: GPT4MultiModal
-  private let device: Device
+  public nonisolated let generation: GenerationSettings
+  private let model: any ImageToTextModel
   private let batch: DecodingBatch
   private var listeners: [DecodingBatch.ID: Listener] = [:]
   private var isRunning = false
@@ -89,28 +89,26 @@ public actor Captioner {
     ComputeThread.shared.asUnownedSerialExecutor()
   }
 
+  /// Reads a model folder.
   /// - Parameter precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
   /// - Throws: an error in the user's words when the folder lacks a part or its parts do not fit together.
   public init(contentsOf url: URL, precision: Precision? = nil, device: Device = .cpu) throws {
-    let folder = try ModelFolder(url)
-    tokenizer = try folder.tokenizer()
-    processor = try folder.processor()
-    model = try folder.model(precision: precision ?? folder.precision() ?? .float32, device: device)
-    self.device = device
-    batch = DecodingBatch(model)
-    let configuration = model.configuration
-    guard tokenizer.vocabularySize == configuration.numTokens else {
-      throw ModelError(
-        "\(url.path): tokenizer.model has \(tokenizer.vocabularySize) tokens, but num_tokens in config.json is "
-          + "\(configuration.numTokens): they must be equal")
-    }
-    guard let size = processor.configuration.outputSize else { return }
-    do {
-      try configuration.validateImage(height: size.height, width: size.width)
-    } catch {
-      throw ModelError(
-        "\(url.path): what preprocessor_config.json makes of pictures does not fit config.json: \(error)")
-    }
+    self.init(try ModelFolder(url).bundle(precision: precision, device: device))
+  }
+
+  /// - Parameter model: which must not change from now on
+  /// - Throws: `ModelError` when the parts do not fit together.
+  public init(model: sending any ImageToTextModel, tokenizer: Tokenizer, processor: ImageProcessor) throws {
+    self.init(try ModelBundle(model: model, tokenizer: tokenizer, processor: processor))
+  }
+
+  /// - Parameter bundle: whose model must not change from now on
+  public init(_ bundle: sending ModelBundle) {
+    tokenizer = bundle.tokenizer
+    processor = bundle.processor
+    generation = bundle.generation
+    model = bundle.model
+    batch = DecodingBatch(bundle.model)
   }
 
   /// - Returns: for each picture `numReturnSequences` texts
@@ -186,10 +184,11 @@ public actor Captioner {
 
   private func join(_ input: Input, _ listener: Listener) throws -> DecodingBatch.ID {
     try Task.checkCancellation()
-    let prompt = try tokenizer.encodePrompt(input.request.prompt)
+    let prompt = try [generation.start] + tokenizer.encode(input.request.prompt ?? "")
     var options = input.request.options
-    if !options.stopTokens.contains(tokenizer.eos) { options.stopTokens.append(tokenizer.eos) }
-    let context = try withoutGradients { try model.encode(Tensor(input.picture).to(device: device)) }
+    options.stopTokens += generation.end.filter { !options.stopTokens.contains($0) }
+    let picture = try Tensor(input.picture).to(device: model.parameters.device)
+    let context = try withoutGradients { try model.encode(picture) }
     let id = try batch.join(
       context: context, prompt: prompt, options: options,
       condition: TextAssembler(tokenizer, stopStrings: input.request.stopStrings))

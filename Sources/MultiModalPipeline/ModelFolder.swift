@@ -27,12 +27,13 @@ public struct ModelFolder: Sendable {
 
   private func file(_ name: String) -> URL { url.appendingPathComponent(name) }
 
-  /// The parameters in `config.json`; those not in it have their defaults.
-  public func configuration() throws -> Configuration {
+  /// What `config.json` says; parameters that are not in it have their defaults.
+  public func configuration() throws -> any ImageToTextConfiguration {
     try Self.configuration(contentsOf: file(Self.configurationName))
   }
 
-  public static func configuration(contentsOf url: URL) throws -> Configuration {
+  /// What a `config.json` says, of any family.
+  public static func configuration(contentsOf url: URL) throws -> any ImageToTextConfiguration {
     let data: Data
     do {
       data = try Data(contentsOf: url)
@@ -40,7 +41,7 @@ public struct ModelFolder: Sendable {
       throw ModelError("\(url.path) cannot be read: \(error.localizedDescription)")
     }
     do {
-      return try JSONDecoder().decode(Configuration.self, from: data)
+      return try JSONDecoder().decode(ModelConfiguration.self, from: data).family
     } catch let error as ModelError {
       throw ModelError("\(url.path): \(error.description)")
     } catch {
@@ -52,16 +53,16 @@ public struct ModelFolder: Sendable {
   /// - Parameters:
   ///   - precision: prepares the model for inference in it; nil leaves it as it is, to be trained, unless the folder's
   ///     weights are quantised: then the model is prepared in their precision
-  ///   - compatibility: instead of what `config.json` says
+  ///   - configuration: instead of what `config.json` says
   /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor.
   public func model(
-    precision: Precision? = nil, compatibility: Configuration.Compatibility? = nil, device: Device = .cpu,
+    precision: Precision? = nil, configuration: (any ImageToTextConfiguration)? = nil, device: Device = .cpu,
     dtype: DType = .float32
-  ) throws -> GPT4MultiModal {
+  ) throws -> any ImageToTextModel {
     let contents = try WeightFile.read(url)
     let precision = try precision ?? Self.precision(of: contents, in: url)
     let model = try load(
-      contents, .uninitialized, compatibility, device, dtype, strict: true, keepsDType: precision != nil
+      contents, .uninitialized, configuration, device, dtype, strict: true, keepsDType: precision != nil
     ).model
     if let precision { try model.prepareForInference(precision) }
     return model
@@ -85,18 +86,18 @@ public struct ModelFolder: Sendable {
   /// A model with those weights that fit it; the others are drawn as for a new model.
   /// - Parameters:
   ///   - seed: of the weights that are drawn
-  ///   - compatibility: instead of what `config.json` says
+  ///   - configuration: instead of what `config.json` says
   /// - Returns: also the names of all tensors that are missing, unexpected or misshapen
   public func partialModel(
-    seed: UInt64, compatibility: Configuration.Compatibility? = nil, device: Device = .cpu,
+    seed: UInt64, configuration: (any ImageToTextConfiguration)? = nil, device: Device = .cpu,
     dtype: DType = .float32
-  ) throws -> (model: GPT4MultiModal, report: LoadReport) {
+  ) throws -> (model: any ImageToTextModel, report: LoadReport) {
     let weights = try WeightFile.read(url)
     guard try Self.precision(of: weights, in: url) == nil else {
       throw ModelError(
         "\(url.path) is quantised, so it cannot be loaded in part: use the folder it was made from")
     }
-    return try load(weights, .random(Generator(seed: seed)), compatibility, device, dtype, strict: false)
+    return try load(weights, .random(Generator(seed: seed)), configuration, device, dtype, strict: false)
   }
 
   /// Writes this folder's model to another folder with its weights quantised; what belongs to pictures and text is copied.
@@ -116,13 +117,31 @@ public struct ModelFolder: Sendable {
 
   private func load(
     _ weights: Safetensors.Contents, _ contents: ParameterStore.Contents,
-    _ compatibility: Configuration.Compatibility?, _ device: Device,
-    _ dtype: DType, strict: Bool, keepsDType: Bool = false
-  ) throws -> (model: GPT4MultiModal, report: LoadReport) {
-    var configuration = try configuration()
-    if let compatibility { configuration.compatibility = compatibility }
-    let model = try GPT4MultiModal(configuration, contents: contents, dtype: dtype, device: device)
-    return (model, try model.parameters.load(weights.tensors, strict: strict, keepsDType: keepsDType))
+    _ given: (any ImageToTextConfiguration)?, _ device: Device, _ dtype: DType, strict: Bool,
+    keepsDType: Bool = false
+  ) throws -> (model: any ImageToTextModel, report: LoadReport) {
+    let model = try (given ?? configuration()).makeModel(contents: contents, dtype: dtype, device: device)
+    // Quantised weights have our own names.
+    let isOwn = weights.metadata[Self.precisionKey] != nil
+    let tensors = try isOwn ? weights.tensors : model.parameterTensors(of: weights.tensors)
+    return (model, try model.parameters.load(tensors, strict: strict, keepsDType: keepsDType))
+  }
+
+  /// The model with its tokenizer, processor and generation settings.
+  /// - Parameter precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
+  /// - Throws: an error in the user's words when the folder lacks a part or its parts do not fit together.
+  public func bundle(precision: Precision? = nil, device: Device = .cpu) throws -> ModelBundle {
+    try bundle(model(precision: precision ?? self.precision() ?? .float32, device: device))
+  }
+
+  /// The folder's other parts with a model, such as one that is trained further.
+  public func bundle(_ model: any ImageToTextModel) throws -> ModelBundle {
+    let (tokenizer, processor) = (try tokenizer(), try processor())
+    do {
+      return try ModelBundle(model: model, tokenizer: tokenizer, processor: processor)
+    } catch {
+      throw ModelError("the parts of \(url.path) do not fit together: \(error)")
+    }
   }
 
   public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }
@@ -136,11 +155,12 @@ public struct ModelFolder: Sendable {
   ///   - dtype: that of the weights in the file; bfloat16 halves it
   ///   - precision: instead, quantises the weights for it; such a folder is for inference alone
   public static func write(
-    _ model: GPT4MultiModal, tokenizer: Tokenizer? = nil, processor: ImageProcessor? = nil, to url: URL,
+    _ model: any ImageToTextModel, tokenizer: Tokenizer? = nil, processor: ImageProcessor? = nil, to url: URL,
     dtype: DType = .float32, precision: Precision? = nil, readme: String? = nil
   ) throws {
     let tensors =
-      try precision.map { try model.parameters.tensors($0) } ?? model.parameters.tensors(dtype: dtype)
+      try precision.map { try model.parameters.tensors($0) }
+      ?? model.checkpointTensors(of: model.parameters.tensors(dtype: dtype))
     try AtomicFile.makeFolder(url)
     let folder = { (name: String) in url.appendingPathComponent(name) }
     var metadata = ["format": "pt"]
@@ -148,7 +168,8 @@ public struct ModelFolder: Sendable {
     try Safetensors.write(tensors, metadata: metadata, to: folder(weightsName))
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try AtomicFile.write(encoder.encode(model.configuration), to: folder(configurationName))
+    try AtomicFile.write(
+      encoder.encode(ModelConfiguration(model.configuration)), to: folder(configurationName))
     try processor?.configuration.write(to: folder(processorName))
     if let tokenizer { try AtomicFile.write(tokenizer.modelData, to: folder(tokenizerName)) }
     if let readme { try AtomicFile.write(Data(readme.utf8), to: folder("README.md")) }

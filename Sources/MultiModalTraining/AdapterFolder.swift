@@ -70,7 +70,8 @@ public enum AdapterFolder {
     try merge(url, into: model.parameters)
     try ModelFolder.write(
       model, tokenizer: base.tokenizer(), processor: base.processor(), to: other,
-      readme: "# A GPT4MultiModal model\n\nAdapters added to another model by `gpt4mm merge`.\n")
+      readme:
+        "# A model that writes texts for pictures\n\nAdapters added to another model by `gpt4mm merge`.\n")
   }
 
   /// Adds the adapters to a model's weights.

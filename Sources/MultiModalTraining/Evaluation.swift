@@ -85,13 +85,14 @@ public struct Evaluation: Sendable {
     var count = 0
     try dataset.forEach { _ in count += 1 }
     try check(dataset, count: count, batchSize: batchSize)
-    let network = try model.model(precision: precision ?? model.precision() ?? .float32, device: device)
+    let bundle = try model.bundle(precision: precision, device: device)
     let encoder = ExampleEncoder(
-      tokenizer: try model.tokenizer(), maxSeqLen: network.configuration.maxSeqLen)
+      tokenizer: bundle.tokenizer, generation: bundle.generation,
+      configuration: bundle.model.configuration)
     let loader = BatchLoader(
       dataset, count: count, encoder: encoder,
       order: SampleOrder(batchSize: batchSize, shuffleBuffer: 1, bucketBatches: 1, seed: 0),
-      processor: try model.processor(), keepsRest: true)
+      processor: bundle.processor, keepsRest: true)
     var batches = loader.prefetch(0..<loader.batchesPerEpoch, workers: 4)
     var total = 0.0
     var tokens = 0
@@ -101,7 +102,7 @@ public struct Evaluation: Sendable {
         guard let batch = loaded.batch, loaded.damaged.isEmpty else {
           throw TrainingError(loaded.damaged.first ?? "\(dataset.url.path) has an empty batch")
         }
-        let loss = try withoutGradients { try TrainingStep.loss(network, batch, device: device) }
+        let loss = try withoutGradients { try TrainingStep.loss(bundle.model, batch, device: device) }
         total += Double(try loss.item(Float.self)) * Double(batch.targetCount)
         tokens += batch.targetCount
         done += loaded.samples.count

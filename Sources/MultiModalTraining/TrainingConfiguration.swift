@@ -6,7 +6,7 @@ import Torch
 /// Everything that a training run is told: `config.json` of a recipe. Missing settings keep these defaults, unknown
 /// ones are refused.
 public struct TrainingConfiguration: Codable, Sendable, Equatable {
-  public var model = Configuration()
+  public var model = ModelConfiguration()
   /// Without a size of its own, pictures have the model's.
   public var image = ImageProcessor.Configuration()
   /// How views of the training pictures are drawn; nil shows the pictures as they are.
@@ -169,7 +169,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       self = try StrictJSON.decode(
         data, over: TrainingConfiguration(), strictFields: ["model", "image", "augmentation"], file: url.path)
       if try JSONDecoder().decode(GivenSize.self, from: data).image?.size == nil {
-        image.size = .init(height: model.imageSize, width: model.imageSize)
+        let size = model.family.pictureSize
+        image.size = .init(height: size.height, width: size.width)
       }
       try validate()
     } catch let error as ModelError {
@@ -185,13 +186,13 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   }
 
   public func validate() throws {
-    try model.validate()
+    try model.family.validate()
     guard let size = image.outputSize else {
       throw TrainingError(
         "image.do_resize must be true or image.crop_size given, because the pictures of a batch need one size"
       )
     }
-    try model.validateImage(height: size.height, width: size.width)
+    try model.family.validateImage(height: size.height, width: size.width)
     try data.validate()
     try distributed.validate()
     try training.validate()

@@ -15,7 +15,7 @@ public struct TrainingStep {
     }
   }
 
-  public let model: GPT4MultiModal
+  public let model: any ImageToTextModel
   public let optimizer: AdamW
   /// What it computes in: what was asked for, or float32 on a CPU that does not multiply bfloat16.
   public let precision: Precision
@@ -28,7 +28,7 @@ public struct TrainingStep {
   private let device: Device
 
   public init(
-    _ model: GPT4MultiModal, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
+    _ model: any ImageToTextModel, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
     labelSmoothing: Double = 0, device: Device
   ) {
     self.init(
@@ -37,7 +37,7 @@ public struct TrainingStep {
   }
 
   init(
-    _ model: GPT4MultiModal, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
+    _ model: any ImageToTextModel, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
     labelSmoothing: Double = 0, processes: DataParallel?, device: Device
   ) {
     self.model = model
@@ -105,11 +105,12 @@ public struct TrainingStep {
     }
   }
 
-  static func loss(_ model: GPT4MultiModal, _ batch: Batch, labelSmoothing: Double = 0, device: Device) throws
+  static func loss(_ model: any ImageToTextModel, _ batch: Batch, labelSmoothing: Double = 0, device: Device)
+    throws
     -> Tensor
   {
     // Padding comes after all that counts, so causal attention never sees it, unless positions depend on the length.
-    let mask = model.configuration.hasExactCache ? nil : batch.mask
+    let mask = model.decoder.hasExactCache ? nil : batch.mask
     return try model.loss(
       img: batch.images.to(device: device), text: batch.text.to(device: device),
       mask: mask?.to(device: device), targets: batch.targets.to(device: device),

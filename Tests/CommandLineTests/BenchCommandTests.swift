@@ -9,7 +9,7 @@ import Torch
   private func folder() throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
     let tokenizer = try Tokenizer.train(on: ["a cat", "a dog"], configuration: .init(vocabularySize: 272))
-    var configuration = Configuration()
+    var configuration = GPT4MultiModal.Configuration()
     configuration.imageSize = 16
     configuration.patchSize = 8
     configuration.encoderDim = 64
@@ -173,7 +173,8 @@ import Torch
     #expect((lines[2]["seconds"] as? [Double])?.count == 2)
     #expect(try number(lines[3], "peak_memory_bytes") > 1e6)
     let tensors = try Safetensors.read(output).tensors
-    let vocabulary = try ModelFolder(folder.url.appendingPathComponent("model")).configuration().numTokens
+    let vocabulary = try ModelFolder(folder.url.appendingPathComponent("model")).configuration()
+      .vocabularySize
     let shapes: [String: [String: [Int]]] = [
       "forward": ["logits": [2, 9, vocabulary]], "encode": ["embeddings": [2, 4, 64]],
       "generate": ["tokens": [2, 5]], "decode": ["tokens": [2]], "train": ["losses": [5]],
@@ -200,8 +201,8 @@ import Torch
         result.errors == "gpt4mm: standard input must hold whole numbers from 1 on, got '\(word)'\n")
     }
     let expected = try withoutGradients {
-      try ModelFolder(folder.url.appendingPathComponent("model")).model()(
-        Tensor.cat([img, img]), text)
+      try ModelFolder(folder.url.appendingPathComponent("model")).model().forward(
+        img: Tensor.cat([img, img]), text: text)
     }
     let logits = try #require(Safetensors.read(output).tensors["logits"])
     #expect(try (logits - expected).abs().amax().item(Float.self) < 1e-4)

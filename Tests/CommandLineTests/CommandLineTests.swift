@@ -117,7 +117,7 @@ import Torch
     #expect(result.code == 0, "\(result.errors)")
     let zetascale = try forward("--compatibility", "zetascale").1
     let expected = try withoutGradients {
-      try ModelFolder(folder.url.appendingPathComponent("model")).model()(img, text)
+      try ModelFolder(folder.url.appendingPathComponent("model")).model().forward(img: img, text: text)
     }
     #expect(try (#require(documented) - expected).abs().amax().item(Float.self) == 0)
     #expect(try (#require(zetascale) - expected).abs().amax().item(Float.self) > 1e-3)

@@ -7,11 +7,13 @@ import Torch
 @Suite struct FullDefaultTests {
   /// zetascale draws its weights from LibTorch's generator; the same seed draws the same ones here, so the full model
   /// can be compared without 265 MB of fixtures.
-  @Test(arguments: Configuration.Compatibility.allCases)
-  func theDefaultModelWithZetascalesWeightsAgrees(compatibility: Configuration.Compatibility) throws {
+  @Test(arguments: GPT4MultiModal.Configuration.Compatibility.allCases)
+  func theDefaultModelWithZetascalesWeightsAgrees(compatibility: GPT4MultiModal.Configuration.Compatibility)
+    throws
+  {
     let fixture = try Safetensors.read(ParityTests.folder.appendingPathComponent("full-default.safetensors"))
     let number = { (name: String) in try #require(UInt64(fixture.metadata[name] ?? "")) }
-    var configuration = Configuration()
+    var configuration = GPT4MultiModal.Configuration()
     configuration.compatibility = compatibility
     let model = try GPT4MultiModal(configuration, contents: .random(Generator(seed: number("seed"))))
 

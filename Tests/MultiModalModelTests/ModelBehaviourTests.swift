@@ -70,7 +70,7 @@ import Torch
   }
 
   @Test func aConfigurationOutOfRangeIsNamed() {
-    let wrong: [(String, (inout Configuration) -> Void)] = [
+    let wrong: [(String, (inout GPT4MultiModal.Configuration) -> Void)] = [
       ("image_size must be a multiple of patch_size, got 16 and 5", { $0.patchSize = 5 }),
       ("decoder_depth must be from 1 to 1024, got 0", { $0.decoderDepth = 0 }),
       ("alibi_num_heads must be at most decoder_heads, got 4 and 3", { $0.alibiNumHeads = 4 }),
@@ -113,7 +113,7 @@ import Torch
   @Test func dropoutActsInTrainingAlone() throws {
     let text = try Tensor([1, 2, 3], shape: [1, 3])
     let img = try smallImages(1)
-    for dropout in [\Configuration.attnDropout, \.ffDropout, \.embDropout] {
+    for dropout in [\GPT4MultiModal.Configuration.attnDropout, \.ffDropout, \.embDropout] {
       for flash in [true, false] {
         let model = try smallModel {
           $0[keyPath: dropout] = 0.5
@@ -146,7 +146,7 @@ import Torch
     #expect(try (output - encoder(x)).abs().amax().item(Float.self) < 1e-5)
     #expect(maps.map(\.shape) == [[2, 1, 5, 5], [2, 1, 5, 5]])
 
-    var configuration = Configuration()
+    var configuration = GPT4MultiModal.Configuration()
     configuration.decoderDim = 16
     configuration.decoderDepth = 1
     configuration.decoderHeads = 2

@@ -29,9 +29,10 @@ import Torch
       let contents = try Safetensors.read(ParityTests.folder.appendingPathComponent(name))
       tensors = contents.tensors
       let json = try #require(contents.metadata["config"])
-      var configuration = try JSONDecoder().decode(Configuration.self, from: Data(json.utf8))
+      var configuration = try JSONDecoder().decode(GPT4MultiModal.Configuration.self, from: Data(json.utf8))
       let behaviour = try #require(contents.metadata["behaviour"])
-      configuration.compatibility = try #require(Configuration.Compatibility(rawValue: behaviour))
+      configuration.compatibility = try #require(
+        GPT4MultiModal.Configuration.Compatibility(rawValue: behaviour))
       model = try GPT4MultiModal(configuration, contents: .uninitialized)
       _ = try model.parameters.load(Self.strip("weights.", tensors))
     }

@@ -9,7 +9,7 @@ import Torch
     case documented, withoutCrossAttention, withoutRotary, withoutAlibi, withAbsolutePositions
     case withoutNormalization, withoutFlash, widthsThatDiffer, zetascale
 
-    func change(_ configuration: inout Configuration) {
+    func change(_ configuration: inout GPT4MultiModal.Configuration) {
       configuration.encoderDim = 64
       configuration.decoderDim = 64
       configuration.encoderHeads = 2
@@ -28,7 +28,7 @@ import Torch
   }
 
   private func model(
-    _ kind: Kind = .documented, _ change: (inout Configuration) -> Void = { _ in }
+    _ kind: Kind = .documented, _ change: (inout GPT4MultiModal.Configuration) -> Void = { _ in }
   ) throws -> GPT4MultiModal {
     try smallModel(numTokens: 48) {
       kind.change(&$0)

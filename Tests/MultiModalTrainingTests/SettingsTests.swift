@@ -13,8 +13,9 @@ import Testing
 
   @Test func whatIsMissingKeepsItsDefault() throws {
     let settings = try read(#"{"model": {"image_size": 64, "patch_size": 8}, "training": {"epochs": 3}}"#)
-    #expect(settings.model.imageSize == 64)
-    #expect(settings.model.encoderDim == 512)
+    let model = try #require(settings.model.family as? GPT4MultiModal.Configuration)
+    #expect(model.imageSize == 64)
+    #expect(model.encoderDim == 512)
     #expect(settings.training.epochs == 3)
     #expect(settings.training.batchSize == TrainingConfiguration().training.batchSize)
     #expect(settings.augmentation == nil)

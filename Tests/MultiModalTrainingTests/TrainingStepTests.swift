@@ -30,7 +30,7 @@ import Torch
   private func batch(rows: Range<Int>, given: [Int]) throws -> Batch {
     let images = try Tensor.randn([6, 3, 16, 16], generator: Generator(seed: 1))
     let all = (0..<6).map { row in (0..<7).map { (5 * row + 3 * $0 + row * $0) % 20 } }
-    let ignored = GPT4MultiModal.ignored
+    let ignored = ignoreIndex
     let targets = rows.map { row in (1..<7).map { $0 <= given[row] ? ignored : all[row][$0] } }
     return Batch(
       images: try images.narrow(0, start: rows.lowerBound, length: rows.count),
@@ -165,7 +165,7 @@ extension TrainingStepTests {
     let logs = try logits.logSoftmax().array(of: Float.self).map(Double.init)
     let targets = try batch.targets.array(of: Int.self)
     var expected = 0.0
-    for (place, target) in targets.enumerated() where target != GPT4MultiModal.ignored {
+    for (place, target) in targets.enumerated() where target != ignoreIndex {
       let row = 20 * (place / 6 * 7 + place % 6)
       let mean = logs[row..<row + 20].reduce(0, +) / 20
       expected -= (1 - smoothing) * logs[row + target] + smoothing * mean
@@ -242,7 +242,7 @@ extension TrainingStepTests {
     try folder.write(lines, "metadata.jsonl")
     let tokenizer = try Tokenizer.train(
       on: texts.map(\.1) + ["say"], configuration: .init(vocabularySize: 280))
-    var configuration = Configuration()
+    var configuration = GPT4MultiModal.Configuration()
     configuration.imageSize = 16
     configuration.patchSize = 8
     configuration.encoderDim = 32
@@ -269,9 +269,9 @@ extension TrainingStepTests {
       let given = try tokenizer.encodePrompt(sample.prompt)
       let tokens = try given + tokenizer.encode(sample.text, addEOS: true)
       let logits = try withoutGradients {
-        try model(
-          Tensor(processor(Picture(contentsOf: sample.picture.file))),
-          Tensor(tokens, shape: [1, tokens.count]))
+        try model.forward(
+          img: Tensor(processor(Picture(contentsOf: sample.picture.file))),
+          text: Tensor(tokens, shape: [1, tokens.count]))
       }
       let logProbabilities = try logits.logSoftmax().array(of: Float.self)
       for position in given.count..<tokens.count {

@@ -28,7 +28,8 @@ import Testing
   private func plain(_ row: Row, queries: Tensor, keys: Tensor, values: Tensor, slopes: Tensor?, grows: Bool)
     throws -> Tensor
   {
-    var scores = try queries.matmul(keys.transpose(1, 2)) / Double(queries.shape[2]).squareRoot()  // [heads, count, keys]
+    // [heads, count, keys]
+    var scores = try queries.matmul(keys.transpose(1, 2)) / Double(queries.shape[2]).squareRoot()
     let length = keys.shape[1]
     let places = try Tensor.arange(length).unsqueeze(0)
     let own = try Tensor.arange(row.held, row.held + row.count).unsqueeze(1)

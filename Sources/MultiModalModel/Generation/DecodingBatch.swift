@@ -58,7 +58,7 @@ public final class DecodingBatch {
     let overflow: GenerationOptions.Overflow
   }
 
-  private let model: GPT4MultiModal
+  private let model: any ImageToTextModel
   private let cache: DecoderCache
   private var members: [Member] = []
   private var joined = 0
@@ -67,9 +67,9 @@ public final class DecodingBatch {
   private static let piece = 128
 
   /// - Parameter model: must not change while texts run
-  public convenience init(_ model: GPT4MultiModal) { self.init(model, cache: DecoderCache()) }
+  public convenience init(_ model: any ImageToTextModel) { self.init(model, cache: DecoderCache()) }
 
-  init(_ model: GPT4MultiModal, cache: DecoderCache) {
+  init(_ model: any ImageToTextModel, cache: DecoderCache) {
     self.model = model
     self.cache = cache
   }
@@ -93,7 +93,7 @@ public final class DecodingBatch {
       ? BeamSearch(options, promptLength: prompt.count, limit: limit, condition: condition)
       : Sampling(options, promptLength: prompt.count, limit: limit, condition: condition)
     let contextSlot =
-      try model.configuration.hasExactCache
+      try model.decoder.hasExactCache
       ? withoutGradients { try model.decoder.layers.hold(context, in: cache) } : nil
     joined += 1
     let id = ID(number: joined)
@@ -122,7 +122,7 @@ public final class DecodingBatch {
     guard !members.isEmpty else { return [] }
     for index in members.indices { try makeRoom(&members[index]) }
     let (logits, ready) = try withoutGradients {
-      try model.configuration.hasExactCache ? feed() : recompute()
+      try model.decoder.hasExactCache ? feed() : recompute()
     }
     guard !ready.isEmpty else { return [] }
     let next = try NextTokens(logits)
@@ -221,10 +221,11 @@ public final class DecodingBatch {
 
   /// Where texts no longer fit, drops their older half but for the first token.
   private func makeRoom(_ member: inout Member) throws {
-    let longest = model.configuration.maxSeqLen
+    let longest = model.decoder.limits.longestText
     for index in member.rows.indices where member.rows[index].visibleCount > longest {
       guard member.overflow == .slidingWindow else {
-        throw ModelError("the text has reached max_seq_len \(longest): ask for fewer tokens")
+        throw ModelError(
+          "the text has reached \(model.decoder.limits.longestTextName) \(longest): ask for fewer tokens")
       }
       member.rows[index].dropped = member.rows[index].text.count - 1 - longest / 2
       member.rows[index].fed = 0

@@ -1,6 +1,6 @@
 import Torch
 
-extension GPT4MultiModal {
+extension ImageToTextModel {
   /// Texts for pictures. Each picture is encoded once, and its keys and values are computed once.
   /// - Parameters:
   ///   - img: [batch, height, width, 3] or [batch, 3, height, width]
@@ -55,14 +55,15 @@ extension GPT4MultiModal {
 
   /// Checks what is asked for, and gives the number of tokens after which a text ends.
   func newTokenLimit(_ prompt: [Int], _ options: GenerationOptions) throws -> Int {
-    try options.validate(vocabulary: configuration.numTokens)
+    try options.validate(vocabulary: decoder.limits.vocabulary)
     guard !prompt.isEmpty else {
       throw ModelError("every prompt needs at least one token, such as the one that begins a text")
     }
-    for token in prompt { try configuration.checkToken(token) }
-    let longest = configuration.maxSeqLen
+    for token in prompt { try decoder.limits.checkToken(token) }
+    let longest = decoder.limits.longestText
+    let name = decoder.limits.longestTextName
     guard prompt.count <= longest else {
-      throw ModelError("a prompt has \(prompt.count) tokens, but max_seq_len is \(longest): shorten it")
+      throw ModelError("a prompt has \(prompt.count) tokens, but \(name) is \(longest): shorten it")
     }
     // The last token is never fed back, so the text may be one longer than what the decoder sees.
     let room = longest - prompt.count + 1
@@ -70,7 +71,7 @@ extension GPT4MultiModal {
     guard wanted <= room || options.overflow == .slidingWindow else {
       throw ModelError(
         "max_new_tokens is \(wanted), but after a prompt of \(prompt.count) tokens only \(room) fit into "
-          + "max_seq_len \(longest): ask for fewer, or choose the sliding window")
+          + "\(name) \(longest): ask for fewer, or choose the sliding window")
     }
     return wanted
   }

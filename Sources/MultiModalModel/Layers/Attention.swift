@@ -3,9 +3,7 @@ import Torch
 private let attentionOperator = Operator("gpt4mm::attention")
 private let slotAttention = Operator("gpt4mm::slot_attention")
 
-/// Multi-head attention: `softmax(q kᵀ · scale + mask) v`, heads of 64 elements each whatever the model's width.
-///
-/// Weights, all without bias: `to_q`, `to_k`, `to_v` [heads · 64, dim] and `to_out` [dim, heads · 64].
+/// Multi-head attention: `softmax(q kᵀ · scale + mask) v`, projected by four linear layers, with or without biases.
 public final class Attention {
   /// Attention weights after the softmax, [batch, heads, queries, keys], when they were asked for.
   public typealias Map = Tensor
@@ -16,28 +14,31 @@ public final class Attention {
   private let toOut: Linear
   /// Queries, keys and values of self-attention.
   private let toAll: JoinedLinear
-  private let heads: AttentionHeads
-  private let usesFusedKernel: Bool
+  let heads: AttentionHeads
+  let usesFusedKernel: Bool
   private let dropout: Double
+  private let residualDropout: Double
   private let scale: Double
 
   /// - Parameters:
-  ///   - dim: width of the input and output
-  ///   - qkNorm: L2-normalise queries and keys and multiply their products by 10 instead of 1/√64
-  ///   - flash: use LibTorch's fused kernel
+  ///   - query: [dim] to [heads · width]; keys and values may come from another width
+  ///   - out: [heads · width] to [dim]
+  ///   - qkNorm: L2-normalise queries and keys and multiply their products by 10 instead of 1/√width
+  ///   - flash: use a fused kernel
+  ///   - dropout: of the attention weights, while training
+  ///   - residualDropout: of what `out` gives, while training
   public init(
-    _ path: ParameterPath, dim: Int, heads: Int, qkNorm: Bool = false, flash: Bool = true, dropout: Double = 0
-  ) throws {
-    let inner = heads * Configuration.headDim
-    toQuery = try Linear(path / "to_q", inputs: dim, outputs: inner, bias: false)
-    toKey = try Linear(path / "to_k", inputs: dim, outputs: inner, bias: false)
-    toValue = try Linear(path / "to_v", inputs: dim, outputs: inner, bias: false)
-    toOut = try Linear(path / "to_out", inputs: inner, outputs: dim, bias: false)
-    toAll = JoinedLinear([toQuery, toKey, toValue])
-    self.heads = AttentionHeads(heads: heads, normalizes: qkNorm)
+    query: Linear, key: Linear, value: Linear, out: Linear, heads: Int, qkNorm: Bool = false,
+    flash: Bool = true, dropout: Double = 0, residualDropout: Double = 0
+  ) {
+    (toQuery, toKey, toValue, toOut) = (query, key, value, out)
+    toAll = JoinedLinear([query, key, value])
+    let width = query.outputs / heads
+    self.heads = AttentionHeads(heads: heads, width: width, normalizes: qkNorm)
     usesFusedKernel = flash
     self.dropout = dropout
-    scale = qkNorm ? 10 : 1 / Double(Configuration.headDim).squareRoot()
+    self.residualDropout = residualDropout
+    scale = qkNorm ? 10 : 1 / Double(width).squareRoot()
   }
 
   /// Attention of every position to every position of `context`, or of `x` itself.
@@ -64,7 +65,7 @@ public final class Attention {
     ).output
   }
 
-  /// What self-attention needs of `norm(x)`, [batch, heads, length, 64] each.
+  /// What self-attention needs of `norm(x)`, [batch, heads, length, width] each.
   func queriesKeysAndValues(
     _ x: Tensor, norm: LayerNorm? = nil, rotary: RotaryXpos.Tables? = nil
   ) throws -> (queries: Tensor, own: KeysAndValues) {
@@ -78,17 +79,17 @@ public final class Attention {
   /// - Parameters:
   ///   - x: [tokens, dim], the rows' tokens after each other
   ///   - norm: what `x` goes through first
-  ///   - slots: [slots, heads, capacity, 64] each; in self-attention the rows' own keys and values are added to them
+  ///   - slots: [slots, heads, capacity, width] each; in self-attention the rows' own keys and values are added to them
   ///   - grows: self-attention, in which a token sees its text up to itself; else all that the slot holds is seen
   ///   - rotary: of each token
   /// - Returns: [tokens, dim]
   func step(
-    _ x: Tensor, norm: LayerNorm, slots: KeysAndValues, rows: SlotRows, grows: Bool,
+    _ x: Tensor, norm: LayerNorm?, slots: KeysAndValues, rows: SlotRows, grows: Bool,
     rotary: RotaryXpos.Tables? = nil, alibi: Alibi? = nil
   ) throws -> Tensor {
     let projected = try grows ? toAll(x, norm: norm) : toQuery(x, norm: norm)
     let tables = grows ? [rotary?.query, rotary?.key, rotary?.value] : [nil]
-    if usesFusedKernel, x.device == .cpu, try slots.keys.dtype == .float32 {
+    if usesFusedKernel, heads.hasKernel, x.device == .cpu, try slots.keys.dtype == .float32 {
       func flat(_ table: Tensor?) throws -> Tensor? { try table.map { try $0.reshape([x.shape[0], -1]) } }
       let merged = try slotAttention(
         .tensor(projected), .int(heads.normalizes ? (grows ? 2 : 1) : 0),
@@ -128,7 +129,7 @@ public final class Attention {
       dtype: dtype, device: device)
   }
 
-  /// What cross-attention needs of `norm(x)`, [batch, heads, length, 64].
+  /// What cross-attention needs of `norm(x)`, [batch, heads, length, width].
   func queries(_ x: Tensor, norm: LayerNorm? = nil) throws -> Tensor {
     try heads.split(toQuery(x, norm: norm), parts: 1, normalized: 1)[0]
   }
@@ -150,7 +151,8 @@ public final class Attention {
     training: Bool = false, wantsMap: Bool = false
   ) throws -> (output: Tensor, map: Map?) {
     let dropout = training ? dropout : 0
-    if usesFusedKernel && !wantsMap && dropout == 0, query.device == .cpu, try query.dtype == .float32,
+    if usesFusedKernel && !wantsMap && dropout == 0, heads.hasKernel, query.device == .cpu,
+      try query.dtype == .float32,
       !query.requiresGrad && !context.keys.requiresGrad
     {
       let merged = try attentionOperator(
@@ -160,11 +162,11 @@ public final class Attention {
       return (try toOut(merged, residual: residual), nil)
     }
     let (merged, map) = try attended(query, context, mask: mask, dropout: dropout, wantsMap: wantsMap)
-    return (try toOut(merged, residual: residual), map)
+    return (try toOut.adding(merged, to: residual, dropout: training ? residualDropout : 0), map)
   }
 
   /// By LibTorch's operators.
-  /// - Returns: [batch, queries, heads · 64]
+  /// - Returns: [batch, queries, heads · width]
   private func attended(
     _ query: Tensor, _ context: KeysAndValues, mask: AttentionMask, dropout: Double = 0,
     wantsMap: Bool = false
@@ -192,6 +194,10 @@ public final class Attention {
     return (try attended.transpose(1, 2).reshape([shape[0], shape[2], shape[1] * shape[3]]), map)
   }
 
+  /// Weights that are multiplied with every position of `x` in self-attention, and in cross-attention.
+  var ownWeights: [Parameter] { [toQuery, toKey, toValue, toOut].map(\.weight) }
+  var queryWeights: [Parameter] { [toQuery, toOut].map(\.weight) }
+
   /// Prepares self-attention.
   func prepareForInference(_ precision: Precision) throws {
     try toAll.prepareForInference(precision)
@@ -205,7 +211,16 @@ public final class Attention {
   }
 }
 
-/// What a query attends to, [batch, heads, length, 64] each.
+extension Linear {
+  /// `residual + dropout(self(x))`
+  func adding(_ x: Tensor, to residual: Tensor?, dropout: Double) throws -> Tensor {
+    guard dropout > 0 else { return try self(x, residual: residual) }
+    let y = try self(x).dropout(dropout)
+    return try residual.map { try $0 + y } ?? y
+  }
+}
+
+/// What a query attends to, [batch, heads, length, width] each.
 struct KeysAndValues {
   let keys: Tensor
   let values: Tensor

@@ -16,8 +16,14 @@ extension Tensor {
 /// What a projection gives for several parts (queries, keys, values) is split into their heads here.
 struct AttentionHeads {
   let heads: Int
+  /// Elements of a head.
+  let width: Int
   /// L2-normalises queries and keys: `x / max(‖x‖, 1e-12)`.
   let normalizes: Bool
+
+  /// Whether the kernels that attend take heads of this width; the one that splits them takes more.
+  var hasKernel: Bool { width == 32 || width == 64 }
+  private var hasSplittingKernel: Bool { width % 16 == 0 && width <= 128 }
 
   /// The dtype in which attention is computed: on a CPU always in single precision, because LibTorch's kernels take two
   /// to three times as long in bfloat16.
@@ -27,11 +33,11 @@ struct AttentionHeads {
   }
 
   /// - Parameters:
-  ///   - projected: [batch, length, parts · heads · 64]
+  ///   - projected: [batch, length, parts · heads · width]
   ///   - parts: how many; queries and keys come first
   ///   - normalized: how many of them are queries or keys
   ///   - tables: what turns each part; none when empty
-  /// - Returns: for each part [batch, heads, length, 64]
+  /// - Returns: for each part [batch, heads, length, width]
   func split(
     _ projected: Tensor, parts: Int, normalized: Int, tables: [RotaryXpos.Table?] = []
   ) throws -> [Tensor] {
@@ -40,10 +46,10 @@ struct AttentionHeads {
     let dtype = try Self.dtype(for: projected)
     let isPlain = !normalizes && tables.allSatisfy { $0 == nil }
     // The operator has no gradients, and where nothing is to be done views are enough.
-    if projected.device == .cpu, dtype == .float32, !projected.requiresGrad,
+    if hasSplittingKernel, projected.device == .cpu, dtype == .float32, !projected.requiresGrad,
       try !isPlain || projected.dtype != .float32
     {
-      let size = [shape[0], heads, shape[1], Configuration.headDim]
+      let size = [shape[0], heads, shape[1], width]
       let results = try (0..<parts).map { _ in try Tensor(uninitialized: size) }
       try headsOperator.call(
         [
@@ -52,7 +58,7 @@ struct AttentionHeads {
         ], capacity: 0)
       return results
     }
-    let split = try projected.reshape([shape[0], shape[1], parts, heads, Configuration.headDim])
+    let split = try projected.reshape([shape[0], shape[1], parts, heads, width])
       .permute([2, 0, 3, 1, 4])
     return try split.unbind(0).enumerated().map { part, x in
       var x = x

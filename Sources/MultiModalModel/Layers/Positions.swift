@@ -39,19 +39,21 @@ struct Alibi {
   }
 }
 
-/// Rotary embeddings (Su et al., 2021) with xPos (Sun et al., 2023) on the first `width` elements of each head.
+/// Rotary embeddings (Su et al., 2021) with xPos (Sun et al., 2023) on the first `width` elements of each head: half of it, at
+/// least 32.
 ///
 /// Element i and i + width/2 of a query or key at position p are turned by the angle `p · 10000^(-2i/width)`;
 /// queries are multiplied by `ζᵢ^(p/512)` and keys by its inverse, `ζᵢ = (2i + 0.4 width) / (1.4 width)`.
 struct RotaryXpos {
-  static let width = max(Configuration.headDim / 2, 32)
-
   private let inverseFrequencies: Parameter  // [width / 2]
   private let scale: Parameter  // [width / 2]
   /// zetascale's variant: values are turned and scaled like keys, and positions are centred for the scale.
-  private let turnsValues: Bool
+  let turnsValues: Bool
   /// For the first positions; made by `prepareForInference`.
   private var prepared: Tables?
+
+  /// (0.4 / 1.4) ^ (32768 / 512) is 1e-35.
+  static let maxPositions = 32768
 
   /// What turns elements: cosines and sines, times xPos' scale; [batch or 1, 1, length, width] each.
   struct Table {
@@ -60,7 +62,7 @@ struct RotaryXpos {
 
     /// `t cos + rotateHalf(t) sin` on the first `width` elements of [batch, heads, length, headDim].
     func turn(_ t: Tensor) throws -> Tensor {
-      let half = RotaryXpos.width / 2
+      let half = cos.shape[3] / 2
       let parts = try t.split([half, half, t.shape[3] - 2 * half], dim: 3)
       let turned = try Tensor.cat([parts[0], parts[1]], dim: 3)
       let rotated = try Tensor.cat([-parts[1], parts[0]], dim: 3)
@@ -81,14 +83,14 @@ struct RotaryXpos {
     let value: Table?
   }
 
-  init(_ path: ParameterPath, compatibility: Configuration.Compatibility) throws {
-    let width = Self.width
+  init(_ path: ParameterPath, headWidth: Int, turnsValues: Bool) throws {
+    let width = max(headWidth / 2, 32)
     let even = stride(from: 0, to: width, by: 2).map(Float.init)
     inverseFrequencies = try path.buffer(
       "inv_freq", Tensor(even.map { 1 / powf(10000, $0 / Float(width)) }))
     scale = try path.buffer(
       "scale", Tensor(even.map { ($0 + 0.4 * Float(width)) / (1.4 * Float(width)) }))
-    turnsValues = compatibility == .zetascale
+    self.turnsValues = turnsValues
   }
 
   /// Computes the tables of the first positions once.

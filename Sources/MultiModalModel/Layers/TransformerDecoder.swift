@@ -1,29 +1,33 @@
 import Torch
 
-/// A stack of pre-norm layers in which a position attends to those before it and, with `crossAttend`, to a
-/// context: `x ← x + SelfAttention(LayerNorm(x))`, `x ← x + CrossAttention(LayerNorm(x), context)`,
-/// `x ← x + FeedForward(LayerNorm(x))`, and a last LayerNorm.
+/// A stack of layers in which a position attends to those before it and, where layers have cross-attention, to a context:
+/// `x ← x + SelfAttention(x)`, `x ← x + CrossAttention(x, context)`, `x ← x + FeedForward(x)`, each with a LayerNorm before or
+/// after it, and a last LayerNorm where there is one.
 public final class TransformerDecoder {
   private let layers: [Layer]
-  private let finalNorm: LayerNorm
+  private let finalNorm: LayerNorm?
   /// Keys of every layer's cross-attention, then their values: all layers see the same context.
   private let crossKeysAndValues: JoinedLinear?
   private var rotary: RotaryXpos?
-  private var alibi: Alibi?
-  private let heads: Int
+  private let alibi: Alibi?
+  private let heads: AttentionHeads
   private let usesFusedKernel: Bool
   /// Whether attention knows the causal mask and ALiBi's slopes by itself.
   private var hasPreparedAttention = false
   /// Positions of the longest text, with those of a picture that goes before it.
   private let longest: Int
-  /// As in `GPT4MultiModal`.
+  /// As in `ImageToTextModel`.
   var checkpointsActivations = false
 
-  private struct Layer {
-    let selfNorm: LayerNorm
+  /// Whether a cached step gives exactly what computing the whole text gives. Where xPos turns values, it scales each
+  /// position's by the length of the whole text, in every layer, so nothing computed for a shorter text can be kept.
+  var hasExactCache: Bool { rotary?.turnsValues != true }
+
+  struct Layer {
+    let selfNorm: BlockNorm
     let selfAttention: Attention
-    let cross: (norm: LayerNorm, attention: Attention)?
-    let feedForwardNorm: LayerNorm
+    let cross: (norm: BlockNorm, attention: Attention)?
+    let feedForwardNorm: BlockNorm
     let feedForward: FeedForward
 
     /// What a step does in every layer alike.
@@ -38,65 +42,62 @@ public final class TransformerDecoder {
     func callAsFunction(_ x: Tensor, _ step: Step, context: KeysAndValues?) throws -> (
       output: Tensor, maps: [Attention.Map]
     ) {
-      let (queries, own) = try selfAttention.queriesKeysAndValues(x, norm: selfNorm, rotary: step.rotary)
+      let (queries, own) = try selfAttention.queriesKeysAndValues(
+        x, norm: selfNorm.before, rotary: step.rotary)
       var (x, map) = try selfAttention.attend(
         queries, own, mask: step.mask, residual: x, training: step.training, wantsMap: step.wantsMaps)
+      x = try selfNorm.after(x)
       var maps = [map]
       if let cross, let context {
         (x, map) = try cross.attention.attend(
-          cross.attention.queries(x, norm: cross.norm), context, mask: .none, residual: x,
-          training: step.training,
-          wantsMap: step.wantsMaps)
+          cross.attention.queries(x, norm: cross.norm.before), context, mask: .none, residual: x,
+          training: step.training, wantsMap: step.wantsMaps)
+        x = try cross.norm.after(x)
         maps.append(map)
       }
-      x = try feedForward(x, norm: feedForwardNorm, training: step.training)
+      x = try feedForwardNorm.after(feedForward(x, norm: feedForwardNorm.before, training: step.training))
       return (x, maps.compactMap { $0 })
     }
   }
 
-  /// Takes `decoderDim`, `decoderDepth`, `decoderHeads`, `crossAttend`, the position options, `qkNorm`,
-  /// `attnFlash`, dropout and `compatibility` from a configuration.
-  public init(_ path: ParameterPath, _ configuration: Configuration) throws {
-    longest = configuration.maxSeqLen + (configuration.crossAttend ? 0 : configuration.maxPatches)
-    let dim = configuration.decoderDim
-    let heads = configuration.decoderHeads
-    self.heads = heads
-    usesFusedKernel = configuration.attnFlash
-    func attention(_ path: ParameterPath) throws -> Attention {
-      try Attention(
-        path, dim: dim, heads: heads, qkNorm: configuration.normalizesQueriesAndKeys,
-        flash: configuration.attnFlash,
-        dropout: configuration.attnDropout)
+  /// - Parameters:
+  ///   - layers: at least one; all with heads of the same number and width
+  ///   - longest: positions of the longest text, with those of a picture that goes before it
+  init(
+    layers: [Layer], finalNorm: LayerNorm?, rotary: RotaryXpos? = nil, alibi: Alibi? = nil, longest: Int
+  ) throws {
+    guard let attention = layers.first?.selfAttention else {
+      throw ModelError("a decoder needs at least one layer")
     }
-    rotary =
-      configuration.rotaryXpos
-      ? try RotaryXpos(path / "rotary_pos_emb", compatibility: configuration.compatibility) : nil
-    alibi =
-      configuration.alibiPosBias
-      ? try Alibi(alibiHeads: configuration.alibiNumHeads, heads: heads, device: path.store.device) : nil
-    let blocks = configuration.crossAttend ? 3 : 2
-    layers = try (0..<configuration.decoderDepth).map { depth in
-      let first = path / "layers" / (blocks * depth)
-      let second = path / "layers" / (blocks * depth + 1)
-      let last = path / "layers" / (blocks * depth + blocks - 1)
-      return Layer(
-        selfNorm: try LayerNorm(first / 0 / 0, width: dim), selfAttention: try attention(first / 1),
-        cross: configuration.crossAttend
-          ? (try LayerNorm(second / 0 / 0, width: dim), try attention(second / 1)) : nil,
-        feedForwardNorm: try LayerNorm(last / 0 / 0, width: dim),
-        feedForward: try FeedForward(last / 1, dim: dim, dropout: configuration.ffDropout))
-    }
-    finalNorm = try LayerNorm(path / "final_norm", width: dim)
+    heads = attention.heads
+    usesFusedKernel = attention.usesFusedKernel
+    self.layers = layers
+    self.finalNorm = finalNorm
+    self.rotary = rotary
+    self.alibi = alibi
+    self.longest = longest
     let cross = layers.compactMap(\.cross?.attention)
     crossKeysAndValues = cross.isEmpty ? nil : JoinedLinear(cross.map(\.toKey) + cross.map(\.toValue))
   }
 
+  /// What a token is multiplied with.
+  var tokenWeights: [Parameter] {
+    layers.flatMap {
+      $0.selfAttention.ownWeights + ($0.cross?.attention.queryWeights ?? []) + $0.feedForward.weights
+    }
+  }
+  /// What a position of the context is multiplied with.
+  var contextWeights: [Parameter] {
+    layers.compactMap(\.cross?.attention).flatMap { [$0.toKey.weight, $0.toValue.weight] }
+  }
+  var attentionWidth: Int { layers.count * heads.heads * heads.width }
+
   /// Packs the weights for a precision, and computes what depends on positions alone.
   func prepareForInference(_ precision: Precision) throws {
-    try finalNorm.prepareForInference(precision)
+    try finalNorm?.prepareForInference(precision)
     for layer in layers {
       for norm in [layer.selfNorm, layer.cross?.norm, layer.feedForwardNorm] {
-        try norm?.prepareForInference(precision)
+        try norm?.norm.prepareForInference(precision)
       }
       try layer.selfAttention.prepareForInference(precision)
       try layer.cross?.attention.prepareQueriesForInference(precision)
@@ -104,12 +105,13 @@ public final class TransformerDecoder {
     }
     try crossKeysAndValues?.prepareForInference(precision)
     try rotary?.prepareForInference(positions: longest)
-    hasPreparedAttention = usesFusedKernel && finalNorm.weight.value.device == .cpu
+    hasPreparedAttention =
+      usesFusedKernel && heads.hasKernel && layers[0].selfNorm.norm.weight.value.device == .cpu
   }
 
   /// - Parameters:
   ///   - x: [batch, length, dim]
-  ///   - context: [batch, keys, dim], with `crossAttend`
+  ///   - context: [batch, keys, dim], with cross-attention
   ///   - positions: int64 [batch or 1, length]; counted when nil
   ///   - padding: bool [batch, length], true for a real token
   /// - Returns: the shape of `x`, and each attention's weights in order when wanted
@@ -139,7 +141,7 @@ public final class TransformerDecoder {
       x = output
       maps += layerMaps
     }
-    return (try finalNorm(x), maps)
+    return (try finalNorm?(x) ?? x, maps)
   }
 
   /// The next tokens of texts whose earlier ones lie in a cache.
@@ -153,7 +155,7 @@ public final class TransformerDecoder {
     let dtype = try AttentionHeads.dtype(for: input)
     try texts.reserve(
       length: rows.map { texts.lengths[$0.slot] + $0.count }.max() ?? 0, most: longest, layers: layers.count,
-      shape: (heads, Configuration.headDim), dtype: dtype, device: input.device)
+      shape: (heads.heads, heads.width), dtype: dtype, device: input.device)
     var first = 0
     var own: [SlotRows.Row] = []
     var context: [SlotRows.Row] = []
@@ -173,30 +175,34 @@ public final class TransformerDecoder {
     var x = input
     for (index, layer) in layers.enumerated() {
       x = try layer.selfAttention.step(
-        x, norm: layer.selfNorm, slots: texts.layers[index], rows: ownRows, grows: true, rotary: tables,
+        x, norm: layer.selfNorm.before, slots: texts.layers[index], rows: ownRows, grows: true,
+        rotary: tables,
         alibi: alibi)
+      x = try layer.selfNorm.after(x)
       if let cross = layer.cross, let contextRows {
         x = try cross.attention.step(
-          x, norm: cross.norm, slots: pictures.layers[index], rows: contextRows, grows: false)
+          x, norm: cross.norm.before, slots: pictures.layers[index], rows: contextRows, grows: false)
+        x = try cross.norm.after(x)
       }
-      x = try layer.feedForward(x, norm: layer.feedForwardNorm, training: false)
+      x = try layer.feedForwardNorm.after(
+        layer.feedForward(x, norm: layer.feedForwardNorm.before, training: false))
     }
     for row in rows { texts.advance(row.slot, by: row.count) }
-    guard wanted.count < first else { return try finalNorm(x) }
-    return try finalNorm(x.indexSelect(0, Tensor(wanted).to(device: x.device)))
+    let states = wanted.count < first ? try x.indexSelect(0, Tensor(wanted).to(device: x.device)) : x
+    return try finalNorm?(states) ?? states
   }
 
   /// What a step adds to one text.
   struct StepRow {
     let slot: Int
-    /// With `crossAttend` the slot of the picture's keys and values.
+    /// With cross-attention the slot of the picture's keys and values.
     let context: Int?
     let count: Int
   }
 
   /// Computes keys and values of a context for every layer into a slot of a cache.
   /// - Parameter context: [1, keys, dim]
-  /// - Returns: the slot, with one user; nil without `crossAttend`
+  /// - Returns: the slot, with one user; nil without cross-attention
   func hold(_ context: Tensor, in cache: DecoderCache) throws -> Int? {
     let computed = try contexts(context)
     guard let first = computed.first else { return nil }
@@ -204,7 +210,7 @@ public final class TransformerDecoder {
     let slot = slots.take()
     try slots.reserve(
       length: first.length, most: first.length, layers: layers.count,
-      shape: (heads, Configuration.headDim), dtype: first.keys.dtype, device: context.device)
+      shape: (heads.heads, heads.width), dtype: first.keys.dtype, device: context.device)
     for (buffers, own) in zip(slots.layers, computed) {
       for (buffer, part) in [(buffers.keys, own.keys), (buffers.values, own.values)] {
         try buffer.narrow(0, start: slot, length: 1).narrow(2, start: 0, length: first.length).copy_(part)
@@ -240,7 +246,7 @@ public final class TransformerDecoder {
 
   /// - Parameters:
   ///   - x: [batch, length, dim]
-  ///   - context: [batch, keys, dim], with `crossAttend`
+  ///   - context: [batch, keys, dim], with cross-attention
   /// - Returns: the shape of `x`
   public func callAsFunction(_ x: Tensor, context: Tensor? = nil) throws -> Tensor {
     try forward(x, context: context, positions: nil, padding: nil).output
@@ -250,7 +256,7 @@ public final class TransformerDecoder {
   private func contexts(_ context: Tensor?) throws -> [KeysAndValues] {
     guard let crossKeysAndValues else { return [] }
     guard let context else {
-      throw ModelError("cross_attend is true, so the decoder needs a context: give the encoder's output")
+      throw ModelError("the decoder attends to a picture, so it needs a context: give the encoder's output")
     }
     return try Attention.keysAndValues(context, crossKeysAndValues, of: layers.compactMap(\.cross?.attention))
   }

@@ -1,52 +1,42 @@
 import Torch
 
-/// A stack of pre-norm layers in which every position attends to every other:
-/// `x ← x + Attention(LayerNorm(x))`, `x ← x + FeedForward(LayerNorm(x))`, and a last LayerNorm.
+/// A stack of layers in which every position attends to every other: `x ← x + Attention(x)`, `x ← x + FeedForward(x)`, each
+/// with a LayerNorm before or after it, and a last LayerNorm where there is one.
 public final class TransformerEncoder {
   private let layers: [Layer]
-  private let finalNorm: LayerNorm
-  /// As in `GPT4MultiModal`.
+  private let finalNorm: LayerNorm?
+  /// As in `ImageToTextModel`.
   var checkpointsActivations = false
 
-  private struct Layer {
-    let attentionNorm: LayerNorm
+  struct Layer {
+    let attentionNorm: BlockNorm
     let attention: Attention
-    let feedForwardNorm: LayerNorm
+    let feedForwardNorm: BlockNorm
     let feedForward: FeedForward
 
     func callAsFunction(_ x: Tensor, training: Bool, wantsMap: Bool = false) throws -> (
       output: Tensor, map: Attention.Map?
     ) {
-      let (queries, own) = try attention.queriesKeysAndValues(x, norm: attentionNorm)
-      let attended = try attention.attend(
+      let (queries, own) = try attention.queriesKeysAndValues(x, norm: attentionNorm.before)
+      var (x, map) = try attention.attend(
         queries, own, mask: .none, residual: x, training: training, wantsMap: wantsMap)
-      let output = try feedForward(attended.output, norm: feedForwardNorm, training: training)
-      return (output, attended.map)
+      x = try attentionNorm.after(x)
+      x = try feedForwardNorm.after(feedForward(x, norm: feedForwardNorm.before, training: training))
+      return (x, map)
     }
   }
 
-  public init(
-    _ path: ParameterPath, dim: Int, depth: Int, heads: Int, flash: Bool = true, attnDropout: Double = 0,
-    ffDropout: Double = 0
-  ) throws {
-    layers = try (0..<depth).map { depth in
-      let attention = path / "layers" / (2 * depth)
-      let feedForward = path / "layers" / (2 * depth + 1)
-      return Layer(
-        attentionNorm: try LayerNorm(attention / 0 / 0, width: dim),
-        attention: try Attention(attention / 1, dim: dim, heads: heads, flash: flash, dropout: attnDropout),
-        feedForwardNorm: try LayerNorm(feedForward / 0 / 0, width: dim),
-        feedForward: try FeedForward(feedForward / 1, dim: dim, dropout: ffDropout))
-    }
-    finalNorm = try LayerNorm(path / "final_norm", width: dim)
+  init(layers: [Layer], finalNorm: LayerNorm?) {
+    self.layers = layers
+    self.finalNorm = finalNorm
   }
 
   /// Packs the weights for a precision.
   func prepareForInference(_ precision: Precision) throws {
-    try finalNorm.prepareForInference(precision)
+    try finalNorm?.prepareForInference(precision)
     for layer in layers {
-      try layer.attentionNorm.prepareForInference(precision)
-      try layer.feedForwardNorm.prepareForInference(precision)
+      try layer.attentionNorm.norm.prepareForInference(precision)
+      try layer.feedForwardNorm.norm.prepareForInference(precision)
       try layer.attention.prepareForInference(precision)
       try layer.feedForward.prepareForInference(precision)
     }
@@ -77,6 +67,6 @@ public final class TransformerEncoder {
       x = output
       if let map { maps.append(map) }
     }
-    return (try finalNorm(x), maps)
+    return (try finalNorm?(x) ?? x, maps)
   }
 }

@@ -5,14 +5,14 @@ import Torch
 
 /// Pictures and texts as the model takes them.
 public struct Batch: Sendable {
-  public let images: Tensor  // [batch, 3, height, width]
+  public let images: Tensor  // [batch, channels, height, width]
   public let text: Tensor  // int64 [batch, length], padded on the right
   public let mask: Tensor?  // bool [batch, length], true for a real token; nil when all are
-  public let targets: Tensor  // int64 [batch, length - 1], GPT4MultiModal.ignored for prompt and padding
+  public let targets: Tensor  // int64 [batch, length - 1], ignoreIndex for prompt and padding
   /// How many targets count.
   public let targetCount: Int
 
-  /// - Parameter targetCount: how many of `targets` are not `GPT4MultiModal.ignored`
+  /// - Parameter targetCount: how many of `targets` are not `ignoreIndex`
   public init(images: Tensor, text: Tensor, mask: Tensor?, targets: Tensor, targetCount: Int) {
     self.images = images
     self.text = text
@@ -37,7 +37,7 @@ struct BatchLoader: Sendable {
   private let planner: BatchPlanner
   private let processor: ImageProcessor
   private let augmentation: PictureAugmentation?
-  private let tokenizer: Tokenizer
+  private let padding: Int
   private let seed: UInt64
   /// What of each batch this process decodes.
   private let rank: Int
@@ -59,7 +59,7 @@ struct BatchLoader: Sendable {
     planner = BatchPlanner(dataset, encoder: encoder, order: order, batchesPerEpoch: batchesPerEpoch)
     self.processor = processor
     self.augmentation = augmentation
-    tokenizer = encoder.tokenizer
+    padding = encoder.generation.padding
     seed = order.seed
     self.rank = rank
     self.processes = processes
@@ -115,10 +115,10 @@ struct BatchLoader: Sendable {
     var targets: [Int] = []
     for example in examples {
       let count = example.tokens.count
-      text += example.tokens + Array(repeating: tokenizer.pad, count: length - count)
+      text += example.tokens + Array(repeating: padding, count: length - count)
       mask += (0..<length).map { $0 < count }
       targets += (1..<length).map {
-        (example.given..<count).contains($0) ? example.tokens[$0] : GPT4MultiModal.ignored
+        (example.given..<count).contains($0) ? example.tokens[$0] : ignoreIndex
       }
     }
     return Batch(
@@ -126,7 +126,7 @@ struct BatchLoader: Sendable {
       text: try Tensor(text, shape: [examples.count, length]),
       mask: mask.contains(false) ? try Tensor(mask, shape: [examples.count, length]) : nil,
       targets: try Tensor(targets, shape: [examples.count, length - 1]),
-      targetCount: targets.count { $0 != GPT4MultiModal.ignored })
+      targetCount: targets.count { $0 != ignoreIndex })
   }
 }
 

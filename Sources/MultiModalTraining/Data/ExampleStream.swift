@@ -1,3 +1,4 @@
+import MultiModalModel
 import Torch
 import MultiModalPipeline
 
@@ -14,16 +15,26 @@ struct Example: Sendable {
 /// Samples as the model takes them.
 struct ExampleEncoder: Sendable {
   let tokenizer: Tokenizer
-  let maxSeqLen: Int
+  let generation: GenerationSettings
+  /// Of the model: the most tokens of a text, and what its configuration calls that.
+  let longestText: Int
+  let longestTextName: String
+
+  init(tokenizer: Tokenizer, generation: GenerationSettings, configuration: any ImageToTextConfiguration) {
+    self.tokenizer = tokenizer
+    self.generation = generation
+    longestText = configuration.longestText
+    longestTextName = configuration.longestTextName
+  }
 
   /// - Throws: `TrainingError` for a text that is too long.
   func callAsFunction(_ sample: Sample, index: Int = 0) throws -> Example {
-    let given = try tokenizer.encodePrompt(sample.prompt)
-    let tokens = try given + tokenizer.encode(sample.text, addEOS: true)
-    guard tokens.count <= maxSeqLen else {
+    let given = try [generation.start] + tokenizer.encode(sample.prompt ?? "")
+    let tokens = try given + tokenizer.encode(sample.text) + generation.end.prefix(1)
+    guard tokens.count <= longestText else {
       throw TrainingError(
-        "the text of \(sample.picture.place) has \(tokens.count) tokens, but max_seq_len is \(maxSeqLen): shorten it or "
-          + "raise max_seq_len")
+        "the text of \(sample.picture.place) has \(tokens.count) tokens, but \(longestTextName) is \(longestText): shorten it "
+          + "or raise \(longestTextName)")
     }
     return Example(sample: sample, tokens: tokens, given: given.count, index: index)
   }

@@ -15,7 +15,7 @@ extension Trainer {
       state: state, parameters: try copies(model.parameters.tensors()),
       optimizer: try copies(Checkpoint.tensors(of: states)),
       average: try copies(average.map { $0.values.sorted { $0.key < $1.key } } ?? []),
-      tokenizer: tokenizer.modelData)
+      tokenizer: bundle.tokenizer.modelData)
   }
 
   /// The optimizer's whole state, where each process keeps a share of it.
@@ -56,9 +56,9 @@ extension Trainer {
       state.bestStep == nil
       ? "" : String(format: " and reached a validation loss of %.4f", state.bestValidationLoss)
     try ModelFolder.write(
-      model, tokenizer: tokenizer, processor: processor, to: run, dtype: settings.weights.dtype,
+      model, tokenizer: bundle.tokenizer, processor: bundle.processor, to: run, dtype: settings.weights.dtype,
       readme: """
-        # A GPT4MultiModal model
+        # A model that writes texts for pictures
 
         Trained by `gpt4mm train` on \(trainingExamples) samples for \(state.step) steps of \
         \(settings.batchSize * settings.gradientAccumulationSteps) samples (\(minutes) minutes)\(loss).

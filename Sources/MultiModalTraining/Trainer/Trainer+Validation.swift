@@ -36,7 +36,7 @@ extension Trainer {
       do {
         try record?.writeReport(
           summary: summary, examples: Array(zip(heldOut.jobs, generated)),
-          limits: processor.configuration.limits)
+          limits: bundle.processor.configuration.limits)
       } catch { warnings.append("\(error)") }
     }
     for warning in warnings { report(.warning(warning)) }
@@ -70,14 +70,15 @@ extension Trainer {
     let (rank, size) = (processes?.group.rank ?? 0, processes?.group.size ?? 1)
     let mine = jobs.indices.filter { $0 % size == rank }
     var options = GenerationOptions()
-    options.stopTokens = [tokenizer.eos]
+    options.stopTokens = bundle.generation.end
     var own: [Int: String] = [:]
     for start in stride(from: 0, to: mine.count, by: 16) {
       var pictures: [(job: Int, image: ProcessedImage)] = []
       for job in mine[start..<min(start + 16, mine.count)] {
         guard
           let picture = try? jobs[job].picture.decoded(
-            longestSide: nil, limits: processor.configuration.limits), let image = try? processor(picture)
+            longestSide: nil, limits: bundle.processor.configuration.limits),
+          let image = try? bundle.processor(picture)
         else {
           // A picture that cannot be read was reported with the loss, and has no text.
           own[job] = ""
@@ -86,7 +87,9 @@ extension Trainer {
         pictures.append((job, image))
       }
       guard !pictures.isEmpty, !Task.isCancelled else { continue }
-      let prompts = try pictures.map { try tokenizer.encodePrompt(jobs[$0.job].prompt) }
+      let prompts = try pictures.map {
+        try [bundle.generation.start] + bundle.tokenizer.encode(jobs[$0.job].prompt ?? "")
+      }
       do {
         let generated = try withoutGradients {
           try model.generate(
@@ -94,7 +97,7 @@ extension Trainer {
             options: options)
         }
         for (picture, texts) in zip(pictures, generated) {
-          own[picture.job] = try tokenizer.decode(texts[0].tokens)
+          own[picture.job] = try bundle.tokenizer.decode(texts[0].tokens)
         }
       } catch is CancellationError {
         continue

@@ -61,9 +61,7 @@ public final class Trainer {
 
   let configuration: TrainingConfiguration
   let run: URL
-  let tokenizer: Tokenizer
-  let processor: ImageProcessor
-  let model: GPT4MultiModal
+  let bundle: ModelBundle
   let learned: [Parameter]
   let optimizer: AdamW
   let average: MovingAverage?
@@ -78,6 +76,7 @@ public final class Trainer {
   var state: Checkpoint.State
   var record: RunRecord?
 
+  var model: any ImageToTextModel { bundle.model }
   var settings: TrainingConfiguration.Training { configuration.training }
   var isFirst: Bool { processes?.group.rank ?? 0 == 0 }
 
@@ -101,11 +100,12 @@ public final class Trainer {
     let source = try TrainingData(data, validation: validation)
     var state = setup.state
     let read = try setup.read(source, state: &state, progress: progress)
-    tokenizer = read.tokenizer
     configuration = state.configuration
     let settings = configuration.training
-    processor = try ImageProcessor(configuration: configuration.image)
-    model = try setup.model(configuration)
+    bundle = try ModelBundle(
+      model: setup.model(configuration), tokenizer: read.tokenizer,
+      processor: ImageProcessor(configuration: configuration.image), generation: read.generation)
+    let (model, processor) = (bundle.model, bundle.processor)
     learned = model.parameters.trainable.filter(\.value.requiresGrad)
     processes = try group.map { [learned, configuration] in
       try DataParallel($0, learned: learned, settings: configuration.distributed)
@@ -155,10 +155,7 @@ public final class Trainer {
 
   /// Matrices decay; vectors, embeddings and learned positions do not.
   static func decayGroups(_ parameters: [Parameter]) -> (decayed: [Parameter], others: [Parameter]) {
-    func decays(_ parameter: Parameter) -> Bool {
-      parameter.shape.count == 2 && !parameter.name.hasSuffix("emb.weight")
-    }
-    return (parameters.filter(decays), parameters.filter { !decays($0) })
+    (parameters.filter { $0.role == .weight }, parameters.filter { $0.role != .weight })
   }
 
   // MARK: Training

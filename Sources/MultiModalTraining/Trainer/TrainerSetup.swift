@@ -83,9 +83,9 @@ struct TrainerSetup {
       throw TrainingError("\(base.url.path) is quantised: begin with the folder it was made from")
     }
     let plain = TrainingConfiguration()
-    let model = try base.configuration()
+    let model = ModelConfiguration(try base.configuration())
     var given = configuration.model
-    given.numTokens = model.numTokens
+    given.family.vocabularySize = model.family.vocabularySize
     guard configuration.model == plain.model || given == model else {
       throw TrainingError(
         "the settings of \"model\" are others than those of \(base.url.path), with whose weights training begins: leave "
@@ -100,6 +100,7 @@ struct TrainerSetup {
   /// What reading through the data gave.
   struct Reading {
     let tokenizer: Tokenizer
+    let generation: GenerationSettings
     let training: DatasetSummary
     let validation: DatasetSummary?
     let heldOutTexts: [Evaluation.Job]
@@ -149,8 +150,10 @@ struct TrainerSetup {
     }
     let tokenizer = try Tokenizer(
       modelData: group.map { try $0.shared(vocabulary()) } ?? vocabulary(), name: "the run's tokenizer")
-    state.configuration.model.numTokens = tokenizer.vocabularySize
-    let encoder = ExampleEncoder(tokenizer: tokenizer, maxSeqLen: configuration.model.maxSeqLen)
+    state.configuration.model.family.vocabularySize = tokenizer.vocabularySize
+    let generation = GenerationSettings(tokenizer)
+    let encoder = ExampleEncoder(
+      tokenizer: tokenizer, generation: generation, configuration: configuration.model.family)
     // The texts of a run that goes on were seen to fit.
     if isFirst, !isResumed { try data.training.forEach { _ = try encoder($0) } }
     var validation: DatasetSummary?
@@ -168,14 +171,17 @@ struct TrainerSetup {
       validation = summary
     }
     return Reading(
-      tokenizer: tokenizer, training: training, validation: validation, heldOutTexts: heldOut.jobs)
+      tokenizer: tokenizer, generation: generation, training: training, validation: validation,
+      heldOutTexts: heldOut.jobs)
   }
 
   func loaders(
     _ data: TrainingData, _ read: Reading, processor: ImageProcessor, configuration: TrainingConfiguration
   ) throws -> (training: BatchLoader, heldOut: HeldOut?) {
     let settings = configuration.training
-    let encoder = ExampleEncoder(tokenizer: read.tokenizer, maxSeqLen: configuration.model.maxSeqLen)
+    let encoder = ExampleEncoder(
+      tokenizer: read.tokenizer, generation: read.generation,
+      configuration: configuration.model.family)
     let augmentation = try configuration.image.outputSize.flatMap { size in
       try configuration.augmentation.map {
         try PictureAugmentation($0, height: size.height, width: size.width)
@@ -201,12 +207,12 @@ struct TrainerSetup {
   // MARK: Model
 
   /// The model with its weights in place, and gradients for what is learned.
-  func model(_ configuration: TrainingConfiguration) throws -> GPT4MultiModal {
+  func model(_ configuration: TrainingConfiguration) throws -> any ImageToTextModel {
     let settings = configuration.training
     let isLoaded = latest != nil || base != nil || !isFirst
     let contents = ParameterStore.Contents.random(try Generator(seed: settings.seed))
-    let model = try GPT4MultiModal(
-      configuration.model, contents: isLoaded ? .uninitialized : contents, device: device)
+    let model = try configuration.model.family.makeModel(
+      contents: isLoaded ? .uninitialized : contents, dtype: .float32, device: device)
     let parameters = model.parameters
     if isFirst, latest == nil, let base {
       _ = try parameters.load(

@@ -101,7 +101,8 @@ package final class JoinedLinear {
     if let packed { return try packed(x, norm: norm) }
     let normed = try norm?(x) ?? x
     let biases = layers.compactMap(\.bias?.value)
-    guard layers.allSatisfy({ $0.weight.adapter == nil }), biases.isEmpty || biases.count == layers.count else {
+    guard layers.allSatisfy({ $0.weight.adapter == nil }), biases.isEmpty || biases.count == layers.count
+    else {
       return try Tensor.cat(layers.map { try $0(normed) }, dim: -1)
     }
     return try normed.linear(

@@ -23,7 +23,7 @@ extension Command {
     let folder = try ModelFolder(url(arguments.required("model")))
     let input = try arguments.required("input")
     let output = try arguments.required("output")
-    let compatibility = try arguments.choice("compatibility", of: Configuration.Compatibility.self)
+    let compatibility = arguments.string("compatibility")
     let device = try Shared.machine(arguments)
     let tensors = try Safetensors.read(url(input)).tensors
     func tensor(_ name: String) throws -> Tensor {
@@ -32,10 +32,18 @@ extension Command {
       }
       return try tensor.to(device: device)
     }
+    let configuration = try compatibility.map { name in
+      do {
+        return try folder.configuration().replacing("compatibility", with: name)
+      } catch let error as ModelError {
+        throw UsageError("--\(error)")
+      }
+    }
     let model = try folder.model(
-      precision: Shared.precision(arguments), compatibility: compatibility, device: device)
+      precision: Shared.precision(arguments), configuration: configuration, device: device)
     let logits = try withoutGradients {
-      try model(tensor("img"), tensor("text"), mask: tensors["mask"].map { try $0.to(device: device) })
+      try model.forward(
+        img: tensor("img"), text: tensor("text"), mask: tensors["mask"].map { try $0.to(device: device) })
     }
     try Safetensors.write([("logits", logits)], to: url(output))
   }

@@ -15,7 +15,8 @@ extension Command {
     let configuration = try ModelFolder.configuration(contentsOf: url(arguments.required("config")))
     let out = try arguments.required("out")
     let seed = try arguments.unsigned("seed") ?? 0
-    let model = try GPT4MultiModal(configuration, contents: .random(Generator(seed: seed)))
+    let model = try configuration.makeModel(
+      contents: .random(Generator(seed: seed)), dtype: .float32, device: .cpu)
     try ModelFolder.write(model, to: url(out))
     Terminal.print("\(out): \(model.parameters.count) parameters")
   }

@@ -5,11 +5,11 @@ import Torch
 
 @Suite struct DecodingBatchTests {
   /// Every combination of the boolean parameters in both behaviours, where it exists.
-  static let configurations: [Configuration] = {
-    var all: [Configuration] = []
-    for compatibility in Configuration.Compatibility.allCases {
+  static let configurations: [GPT4MultiModal.Configuration] = {
+    var all: [GPT4MultiModal.Configuration] = []
+    for compatibility in GPT4MultiModal.Configuration.Compatibility.allCases {
       for bits in 0..<64 {
-        var configuration = Configuration()
+        var configuration = GPT4MultiModal.Configuration()
         configuration.compatibility = compatibility
         configuration.useAbsPosEmb = bits & 1 != 0
         configuration.crossAttend = bits & 2 == 0
@@ -23,7 +23,7 @@ import Torch
     return all
   }()
 
-  private func model(_ booleans: Configuration) throws -> GPT4MultiModal {
+  private func model(_ booleans: GPT4MultiModal.Configuration) throws -> GPT4MultiModal {
     try smallModel {
       $0.compatibility = booleans.compatibility
       $0.useAbsPosEmb = booleans.useAbsPosEmb
@@ -111,7 +111,7 @@ import Torch
   }
 
   @Test(arguments: configurations)
-  func whatATextBecomesDependsOnNoOther(booleans: Configuration) throws {
+  func whatATextBecomesDependsOnNoOther(booleans: GPT4MultiModal.Configuration) throws {
     let model = try model(booleans)
     for seed in 0..<2 {
       var random = SplitMix64(seed: UInt64(seed) + 1)
@@ -152,7 +152,7 @@ import Torch
       for logits in logits {
         let scores = try logits.logSoftmax().array(of: Float.self)
         // In zetascale's behaviour with rotary_xpos what a token gives depends on the text's length.
-        let first = model.configuration.hasExactCache ? 0 : text.tokens.count - 1
+        let first = model.decoder.hasExactCache ? 0 : text.tokens.count - 1
         for (index, token) in text.tokens.enumerated().dropFirst(first) {
           let expected = Double(scores[(visit.prompt.count - 1 + index) * 20 + token])
           #expect(abs(text.logProbabilities[index] - expected) < 2e-5)
@@ -240,7 +240,9 @@ import Torch
     #expect(cache.texts.layers.allSatisfy { !$0.keys.requiresGrad && !$0.values.requiresGrad })
   }
 
-  @Test(arguments: configurations) func paddingOnTheRightChangesNoRealLogits(booleans: Configuration) throws {
+  @Test(arguments: configurations) func paddingOnTheRightChangesNoRealLogits(
+    booleans: GPT4MultiModal.Configuration
+  ) throws {
     let model = try model(booleans)
     let img = try smallImages(2)
     let text = try Tensor([1, 5, 3, 8, 2, 4, 0, 0], shape: [2, 4])

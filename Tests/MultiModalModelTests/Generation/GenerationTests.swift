@@ -34,8 +34,9 @@ import Torch
     return Array(text.dropFirst(prompt.count))
   }
 
-  @Test(arguments: Configuration.Compatibility.allCases)
-  func greedyTakesTheLikeliestTokenEveryTime(compatibility: Configuration.Compatibility) throws {
+  @Test(arguments: GPT4MultiModal.Configuration.Compatibility.allCases)
+  func greedyTakesTheLikeliestTokenEveryTime(compatibility: GPT4MultiModal.Configuration.Compatibility) throws
+  {
     let model = try smallModel { $0.compatibility = compatibility }
     let img = try smallImages(2)
     let texts = try model.generate(img: img, prompts: [[1], [4, 5, 6]], options: options())

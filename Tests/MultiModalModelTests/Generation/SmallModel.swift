@@ -4,9 +4,9 @@ import Torch
 /// A model that is quick to build and run.
 func smallModel(
   seed: UInt64 = 1, maxSeqLen: Int = 12, numTokens: Int = 20,
-  _ change: (inout Configuration) -> Void = { _ in }
+  _ change: (inout GPT4MultiModal.Configuration) -> Void = { _ in }
 ) throws -> GPT4MultiModal {
-  var configuration = Configuration()
+  var configuration = GPT4MultiModal.Configuration()
   configuration.imageSize = 16
   configuration.patchSize = 8
   configuration.encoderDim = 16

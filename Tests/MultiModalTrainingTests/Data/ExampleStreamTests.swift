@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 import MultiModalPipeline
 import Testing
 import Torch
@@ -9,8 +10,11 @@ private let tokenizer = Result {
   try Tokenizer.train(on: ["a", "ab", "abc", "abcd"], configuration: .init(vocabularySize: 270))
 }
 
-private func encoder() throws -> ExampleEncoder {
-  ExampleEncoder(tokenizer: try tokenizer.get(), maxSeqLen: 64)
+private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
+  var configuration = GPT4MultiModal.Configuration()
+  configuration.maxSeqLen = longestText
+  return ExampleEncoder(
+    tokenizer: try tokenizer.get(), generation: .init(try tokenizer.get()), configuration: configuration)
 }
 
 @Suite struct ExampleStreamTests {
@@ -96,7 +100,7 @@ private func encoder() throws -> ExampleEncoder {
   }
 
   @Test func aTextThatIsTooLongIsNamed() throws {
-    let short = ExampleEncoder(tokenizer: try tokenizer.get(), maxSeqLen: 5)
+    let short = try encoder(longestText: 5)
     let sample = Sample(
       picture: StoredPicture(name: "p", file: URL(fileURLWithPath: "/p.png")), prompt: "a", text: "xxxxxxxx")
     #expect(refusal { try short(sample) }.hasPrefix("the text of /p.png has "))

@@ -25,7 +25,7 @@ extension TrainerTests {
 
     private func settings(_ change: (inout TrainingConfiguration.Training) -> Void) -> TrainingConfiguration {
       smallSettings {
-        $0.model.ffDropout = 0
+        $0.changeModel { $0.ffDropout = 0 }
         $0.augmentation = nil
         $0.training.batchSize = 1
         $0.training.warmupSteps = 1

@@ -1,3 +1,4 @@
+import MultiModalModel
 import Foundation
 import MultiModalPipeline
 import Testing
@@ -22,20 +23,31 @@ func squares() throws -> TemporaryFolder {
   return folder
 }
 
+extension TrainingConfiguration {
+  /// Changes the settings of a model of the documented class.
+  mutating func changeModel(_ change: (inout GPT4MultiModal.Configuration) -> Void) {
+    guard var documented = model.family as? GPT4MultiModal.Configuration else { return }
+    change(&documented)
+    model.family = documented
+  }
+}
+
 /// A run of 12 steps that takes little time.
 func smallSettings(_ change: (inout TrainingConfiguration) -> Void = { _ in }) -> TrainingConfiguration {
   var settings = TrainingConfiguration()
-  settings.model.imageSize = 16
-  settings.model.patchSize = 8
-  settings.model.encoderDim = 32
-  settings.model.encoderDepth = 1
-  settings.model.encoderHeads = 1
-  settings.model.decoderDim = 32
-  settings.model.decoderDepth = 1
-  settings.model.decoderHeads = 1
-  settings.model.alibiNumHeads = 1
-  settings.model.maxSeqLen = 32
-  settings.model.ffDropout = 0.1
+  var model = GPT4MultiModal.Configuration()
+  model.imageSize = 16
+  model.patchSize = 8
+  model.encoderDim = 32
+  model.encoderDepth = 1
+  model.encoderHeads = 1
+  model.decoderDim = 32
+  model.decoderDepth = 1
+  model.decoderHeads = 1
+  model.alibiNumHeads = 1
+  model.maxSeqLen = 32
+  model.ffDropout = 0.1
+  settings.model = ModelConfiguration(model)
   settings.image.size = .init(height: 16, width: 16)
   settings.augmentation = .init()
   settings.tokenizer.vocabularySize = 280

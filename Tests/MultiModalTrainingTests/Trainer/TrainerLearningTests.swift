@@ -126,16 +126,17 @@ extension TrainerTests {
         data: data.url, run: run.url, configuration: plain(), resume: false, from: base.url)
       let expected = try weights(base.file("model.safetensors"))
       #expect(try weights(trainer.model.parameters.parameters).filter { expected[$0.key] != nil } == expected)
-      #expect(trainer.tokenizer.modelData == (try ModelFolder(base.url).tokenizer().modelData))
+      #expect(trainer.bundle.tokenizer.modelData == (try ModelFolder(base.url).tokenizer().modelData))
       #expect(trainer.configuration.image == (try ModelFolder(base.url).processor().configuration))
-      #expect(trainer.configuration.model == (try ModelFolder(base.url).configuration()))
+      #expect(trainer.configuration.model == ModelConfiguration(try ModelFolder(base.url).configuration()))
       _ = try await trainer.train()
       #expect(try weights(run.file("model.safetensors")) != expected)
 
       let other = try TemporaryFolder()
       let sentence = refusal {
         try Trainer(
-          data: data.url, run: other.url, configuration: smallSettings { $0.model.decoderDim = 64 },
+          data: data.url, run: other.url,
+          configuration: smallSettings { $0.changeModel { $0.decoderDim = 64 } },
           resume: false, from: base.url)
       }
       #expect(sentence.hasPrefix("the settings of \"model\" are others than those of \(base.url.path)"))

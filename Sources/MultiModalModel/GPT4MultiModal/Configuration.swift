@@ -1,74 +1,70 @@
 import Torch
 
-/// The parameters of `GPT4MultiModal`. Defaults and names are the documented ones; in JSON they are written in
-/// snake case (`image_size`).
-public struct Configuration: Sendable, Equatable {
-  /// Whose arithmetic the model follows.
-  public enum Compatibility: String, Sendable, CaseIterable, Codable {
-    /// What the parameters say.
-    case documented
-    /// Number for number what zetascale 2.8.8 computes, so that weights trained with it give the same logits:
-    /// `qkNorm` is ignored, xPos acts on the values too and is centred on half of the sequence's length, and
-    /// `useAbsPosEmb` has no effect beside `rotaryXpos`.
-    case zetascale
+extension GPT4MultiModal {
+  /// The parameters of `GPT4MultiModal`. Defaults and names are the documented ones; in JSON they are written in
+  /// snake case (`image_size`).
+  public struct Configuration: Sendable, Equatable {
+    /// Whose arithmetic the model follows.
+    public enum Compatibility: String, Sendable, CaseIterable, Codable {
+      /// What the parameters say.
+      case documented
+      /// Number for number what zetascale 2.8.8 computes, so that weights trained with it give the same logits:
+      /// `qkNorm` is ignored, xPos acts on the values too and is centred on half of the sequence's length, and
+      /// `useAbsPosEmb` has no effect beside `rotaryXpos`.
+      case zetascale
+    }
+
+    /// Height and width of the largest square image, in pixels. Other heights and widths are accepted too, as
+    /// long as they are multiples of `patchSize` and there are no more than `maxPatches` patches.
+    public var imageSize = 256
+    /// Height and width of a patch, in pixels.
+    public var patchSize = 32
+    public var encoderDim = 512
+    public var encoderDepth = 6
+    public var encoderHeads = 8
+    /// The size of the vocabulary.
+    public var numTokens = 20000
+    /// The longest text, in tokens.
+    public var maxSeqLen = 1024
+    public var decoderDim = 512
+    public var decoderDepth = 6
+    public var decoderHeads = 8
+    /// How many of the decoder's heads have an ALiBi slope; the others see no distance.
+    public var alibiNumHeads = 4
+    /// Adds a learned vector per position to the token embeddings.
+    public var useAbsPosEmb = false
+    /// Lets the decoder attend to the encoder's output in blocks of their own; otherwise the encoder's output
+    /// goes before the text in the decoder's own sequence.
+    public var crossAttend = true
+    public var alibiPosBias = true
+    public var rotaryXpos = true
+    /// Computes attention with LibTorch's fused kernel.
+    public var attnFlash = true
+    /// Attends by cosine similarity in the decoder: queries and keys are normalised, and multiplied by 10.
+    public var qkNorm = true
+
+    public var compatibility = Compatibility.documented
+    /// Probability of zeroing an attention weight while training.
+    public var attnDropout = 0.0
+    /// Probability of zeroing a hidden unit of the feed-forward blocks while training.
+    public var ffDropout = 0.0
+    /// Probability of zeroing an element of the embeddings while training.
+    public var embDropout = 0.0
+
+    public init() {}
+
+    /// Width of one attention head, whatever the model's width is.
+    public static let headDim = 64
+
+    public var maxPatches: Int { (imageSize / patchSize) * (imageSize / patchSize) }
   }
-
-  /// Height and width of the largest square image, in pixels. Other heights and widths are accepted too, as
-  /// long as they are multiples of `patchSize` and there are no more than `maxPatches` patches.
-  public var imageSize = 256
-  /// Height and width of a patch, in pixels.
-  public var patchSize = 32
-  public var encoderDim = 512
-  public var encoderDepth = 6
-  public var encoderHeads = 8
-  /// The size of the vocabulary.
-  public var numTokens = 20000
-  /// The longest text, in tokens.
-  public var maxSeqLen = 1024
-  public var decoderDim = 512
-  public var decoderDepth = 6
-  public var decoderHeads = 8
-  /// How many of the decoder's heads have an ALiBi slope; the others see no distance.
-  public var alibiNumHeads = 4
-  /// Adds a learned vector per position to the token embeddings.
-  public var useAbsPosEmb = false
-  /// Lets the decoder attend to the encoder's output in blocks of their own; otherwise the encoder's output
-  /// goes before the text in the decoder's own sequence.
-  public var crossAttend = true
-  public var alibiPosBias = true
-  public var rotaryXpos = true
-  /// Computes attention with LibTorch's fused kernel.
-  public var attnFlash = true
-  /// Attends by cosine similarity in the decoder: queries and keys are normalised, and multiplied by 10.
-  public var qkNorm = true
-
-  public var compatibility = Compatibility.documented
-  /// Probability of zeroing an attention weight while training.
-  public var attnDropout = 0.0
-  /// Probability of zeroing a hidden unit of the feed-forward blocks while training.
-  public var ffDropout = 0.0
-  /// Probability of zeroing an element of the embeddings while training.
-  public var embDropout = 0.0
-
-  public init() {}
-
-  /// Width of one attention head, whatever the model's width is.
-  public static let headDim = 64
-
-  /// (0.4 / 1.4) ^ (32768 / 512) is 1e-35.
-  static let maxXposPositions = 32768
-
-  public var maxPatches: Int { (imageSize / patchSize) * (imageSize / patchSize) }
 }
 
 // MARK: - What holds
 
-extension Configuration {
+extension GPT4MultiModal.Configuration {
   // What the model is built with, after `compatibility` has had its say.
   var normalizesQueriesAndKeys: Bool { qkNorm && compatibility == .documented }
-  /// Whether a cached step gives exactly what computing the whole text gives. In zetascale's behaviour xPos scales each
-  /// position's values by the length of the whole text, in every layer, so nothing computed for a shorter text can be kept.
-  package var hasExactCache: Bool { !(compatibility == .zetascale && rotaryXpos) }
   var hasAbsolutePositions: Bool { useAbsPosEmb && !(compatibility == .zetascale && rotaryXpos) }
 
   /// - Throws: `ModelError` that names the first parameter out of range.
@@ -94,9 +90,9 @@ extension Configuration {
         "alibi_num_heads must be at most decoder_heads, got \(alibiNumHeads) and \(decoderHeads)")
     }
     let positions = maxSeqLen + (crossAttend ? 0 : maxPatches)
-    guard !rotaryXpos || positions <= Self.maxXposPositions else {
+    guard !rotaryXpos || positions <= RotaryXpos.maxPositions else {
       throw ModelError(
-        "with rotary_xpos there may be at most \(Self.maxXposPositions) positions, beyond which xPos' scale leaves the "
+        "with rotary_xpos there may be at most \(RotaryXpos.maxPositions) positions, beyond which xPos' scale leaves the "
           + "range of float32, but max_seq_len is \(maxSeqLen)\(crossAttend ? "" : " after \(maxPatches) patches")"
       )
     }
@@ -114,12 +110,34 @@ extension Configuration {
   }
 }
 
-extension Configuration {
-  /// - Throws: `ModelError` when a token is not in the vocabulary.
-  func checkToken(_ token: Int) throws {
-    guard (0..<numTokens).contains(token) else {
-      throw ModelError("text holds token \(token), but num_tokens is \(numTokens)")
+extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
+  public static var modelType: String? { nil }
+
+  public var vocabularySize: Int {
+    get { numTokens }
+    set { numTokens = newValue }
+  }
+
+  public var longestText: Int { maxSeqLen }
+  public var longestTextName: String { "max_seq_len" }
+  public var pictureSize: (height: Int, width: Int) { (imageSize, imageSize) }
+  public var channels: Int { ViTransformerWrapper.channels }
+
+  public func replacing(_ field: String, with value: String) throws -> Self {
+    guard field == "compatibility", let compatibility = Compatibility(rawValue: value) else {
+      throw ModelError(
+        "\(field) cannot be \(value): compatibility may be "
+          + Compatibility.allCases.map(\.rawValue).joined(separator: " or "))
     }
+    var other = self
+    other.compatibility = compatibility
+    return other
+  }
+
+  public func makeModel(contents: ParameterStore.Contents, dtype: DType, device: Device) throws
+    -> any ImageToTextModel
+  {
+    try GPT4MultiModal(self, contents: contents, dtype: dtype, device: device)
   }
 
   /// - Throws: `ModelError` when the model cannot take an image of this size.
@@ -139,11 +157,11 @@ extension Configuration {
 
 // MARK: - JSON
 
-extension Configuration: Codable {
+extension GPT4MultiModal.Configuration: Codable {
   fileprivate enum Access {
-    case int(WritableKeyPath<Configuration, Int> & Sendable, limit: Int)
-    case bool(WritableKeyPath<Configuration, Bool> & Sendable)
-    case probability(WritableKeyPath<Configuration, Double> & Sendable)
+    case int(WritableKeyPath<GPT4MultiModal.Configuration, Int> & Sendable, limit: Int)
+    case bool(WritableKeyPath<GPT4MultiModal.Configuration, Bool> & Sendable)
+    case probability(WritableKeyPath<GPT4MultiModal.Configuration, Double> & Sendable)
     case compatibility
   }
 
@@ -223,7 +241,7 @@ extension Configuration: Codable {
   }
 }
 
-extension Configuration.Access {
+extension GPT4MultiModal.Configuration.Access {
   fileprivate var kind: String {
     switch self {
     case .int: "a whole number"

@@ -2,11 +2,13 @@ import Torch
 
 /// The text decoder: tokens in, logits over the next token out.
 public final class Transformer {
-  private let tokens: Embedding
-  private let positions: Embedding?
+  private let embedding: TextEmbedding
   let layers: TransformerDecoder
-  private let toLogits: Linear
-  private let configuration: Configuration
+  private let head: TextHead
+  /// What it can take.
+  public let limits: TextLimits
+  /// Whether layers attend to the context; otherwise it goes before the text.
+  private let attendsToContext: Bool
 
   /// What a call returns besides logits, when asked.
   public struct Output {
@@ -14,38 +16,45 @@ public final class Transformer {
     public let logits: Tensor
     /// The last hidden states, [batch, length, dim].
     public let embeddings: Tensor
-    /// Attention weights, [batch, heads, queries, keys]: for each layer that of self-attention and, with
-    /// `crossAttend`, that of cross-attention.
+    /// Attention weights, [batch, heads, queries, keys]: for each layer that of self-attention and, where it has one,
+    /// that of cross-attention.
     public let attentionMaps: [Attention.Map]
   }
 
-  public init(_ path: ParameterPath, _ configuration: Configuration) throws {
-    let dim = configuration.decoderDim
-    // Parts are built in the reference's order, so that a seed gives the reference's weights; it draws the token
-    // embedding twice.
-    layers = try TransformerDecoder(path / "attn_layers", configuration)
-    tokens = try Embedding(path / "token_emb" / "emb", count: configuration.numTokens, width: dim)
-    positions =
-      configuration.hasAbsolutePositions
-      ? try Embedding(path / "pos_emb" / "emb", count: configuration.maxSeqLen, width: dim) : nil
-    try path.store.redraw(tokens.weight, .kaimingNormal(fanIn: dim))
-    toLogits = try Linear(path / "to_logits", inputs: dim, outputs: configuration.numTokens)
-    self.configuration = configuration
+  init(
+    embedding: TextEmbedding, layers: TransformerDecoder, head: TextHead, limits: TextLimits,
+    attendsToContext: Bool
+  ) {
+    self.embedding = embedding
+    self.layers = layers
+    self.head = head
+    self.limits = limits
+    self.attendsToContext = attendsToContext
   }
+
+  /// Whether a cached step gives exactly what computing the whole text gives.
+  public var hasExactCache: Bool { layers.hasExactCache }
+
+  private var device: Device { embedding.tokens.weight.value.device }
+
+  /// The weights that each token of a text is multiplied with, and those for each position of its picture.
+  public var tokenWeights: [Parameter] { layers.tokenWeights + head.weights }
+  public var contextWeights: [Parameter] { layers.contextWeights }
+  /// Heads times their width, over all layers: attention among n positions takes 4 n² times as many floating-point operations.
+  public var attentionWidth: Int { layers.attentionWidth }
 
   /// Packs the weights for a precision, and computes what depends on positions alone.
   func prepareForInference(_ precision: Precision) throws {
-    // The largest first, while little else is in memory.
-    try tokens.prepareForInference(precision)
-    try positions?.prepareForInference(precision)
-    try toLogits.prepareForInference(precision)
+    // The largest first, while little else is in memory. The head may read the embedding's table.
+    try head.prepareForInference(precision)
+    try embedding.prepareForInference(precision)
     try layers.prepareForInference(precision)
   }
 
   /// - Parameters:
   ///   - text: int64 [batch, length]
-  ///   - context: the encoder's output, [batch, keys, decoderDim]: attended to with `crossAttend`, else put before
-  ///     the text
+  ///   - context: the encoder's output, [batch, keys, decoderDim]: attended to, or put before the text where
+  ///     no layer attends to it
   ///   - mask: bool [batch, length], true for a real token; positions count real tokens alone, so padding does
   ///     not change the logits of the others
   /// - Returns: logits [batch, length, numTokens]
@@ -53,7 +62,7 @@ public final class Transformer {
   public func callAsFunction(
     _ text: Tensor, context: Tensor? = nil, mask: Tensor? = nil, training: Bool = false
   ) throws -> Tensor {
-    try toLogits(
+    try head(
       hiddenStates(text, context: context, mask: mask, training: training, wantsMaps: false).states)
   }
 
@@ -64,13 +73,13 @@ public final class Transformer {
     let states = try hiddenStates(
       text, context: context, mask: mask, training: false, wantsMaps: false, knowsTokens: true
     ).states
-    return try toLogits(states.select(1, states.shape[1] - 1))
+    return try head(states.select(1, states.shape[1] - 1))
   }
 
   /// What is added to one text in a step.
   struct StepRow {
     let slot: Int
-    /// With `crossAttend` the slot of the picture's keys and values.
+    /// With cross-attention the slot of the picture's keys and values.
     let context: Int?
     /// Without it, what goes before the first token: the encoder's output, [1, keys, decoderDim].
     let prefix: Tensor?
@@ -84,13 +93,9 @@ public final class Transformer {
   /// The next tokens of texts whose earlier ones lie in a cache, which takes up these.
   /// - Returns: for the rows that want them, logits over the next token, [rows, numTokens]
   func step(_ rows: [StepRow], cache: DecoderCache) throws -> Tensor {
-    var x = try tokens(Tensor(rows.flatMap(\.tokens)).to(device: tokens.weight.value.device))
-    if let positions {
-      let places = rows.flatMap { $0.position..<$0.position + $0.tokens.count }
-      x =
-        try x + positions(Tensor(places).to(device: x.device))
-        * (1 / Double(configuration.decoderDim).squareRoot())
-    }
+    var x = try embedding(
+      Tensor(rows.flatMap(\.tokens)).to(device: device),
+      at: .listed(rows.flatMap { $0.position..<$0.position + $0.tokens.count }))
     if rows.contains(where: { $0.prefix != nil }) {
       let own = try x.split(rows.map(\.tokens.count), dim: 0)
       x = try Tensor.cat(
@@ -108,7 +113,7 @@ public final class Transformer {
     let states = try layers.step(
       x, zip(rows, counts).map { .init(slot: $0.slot, context: $0.context, count: $1) }, wanted: wanted,
       cache: cache)
-    return try toLogits(states)
+    return try head(states)
   }
 
   /// Logits, last hidden states and attention weights together.
@@ -119,7 +124,7 @@ public final class Transformer {
   {
     let (states, maps) = try hiddenStates(
       text, context: context, mask: mask, training: false, wantsMaps: wantsAttentionMaps)
-    return Output(logits: try toLogits(states), embeddings: states, attentionMaps: maps)
+    return Output(logits: try head(states), embeddings: states, attentionMaps: maps)
   }
 
   private func hiddenStates(
@@ -128,7 +133,7 @@ public final class Transformer {
   ) throws -> (states: Tensor, maps: [Attention.Map]) {
     let contextShape = try context?.sequenceShape("context")
     // Without cross-attention the context goes before the text.
-    let prefix = configuration.crossAttend ? nil : context
+    let prefix = attendsToContext ? nil : context
     let prefixLength = prefix?.shape[1] ?? 0
     try check(text, mask: mask)
     if !knowsTokens { try checkTokens(text) }
@@ -142,13 +147,7 @@ public final class Transformer {
     let textPositions = try mask.map {
       try ($0.to(dtype: .int64).cumsum(1) - 1).clamp(min: 0).to(dtype: .int64)
     }
-    var x = try tokens(text.to(dtype: .int64))
-    if let positions {
-      let added =
-        try textPositions.map { try positions($0) }
-        ?? positions.weight.value.narrow(0, start: 0, length: text.shape[1])
-      x = try x + added * (1 / Double(configuration.decoderDim).squareRoot())
-    }
+    var x = try embedding(text.to(dtype: .int64), at: textPositions.map { .given($0) } ?? .counted)
     var allPositions = try textPositions.map { try $0 + prefixLength }
     var padding = mask
     if let prefix {
@@ -162,9 +161,9 @@ public final class Transformer {
           [Tensor.ones([text.shape[0], prefixLength], dtype: .bool, device: x.device), $0], dim: 1)
       }
     }
-    if training && configuration.embDropout > 0 { x = try x.dropout(configuration.embDropout) }
+    if training && embedding.dropout > 0 { x = try x.dropout(embedding.dropout) }
     let (states, maps) = try layers.forward(
-      x, context: configuration.crossAttend ? context : nil, positions: allPositions, padding: padding,
+      x, context: attendsToContext ? context : nil, positions: allPositions, padding: padding,
       training: training, wantsMaps: wantsMaps)
     return (prefix == nil ? states : try states.narrow(1, start: prefixLength, length: text.shape[1]), maps)
   }
@@ -172,7 +171,7 @@ public final class Transformer {
   /// - Throws: `ModelError` for a token that is not in the vocabulary.
   private func checkTokens(_ text: Tensor) throws {
     for extreme in [try text.amin().item(Int.self), try text.amax().item(Int.self)] {
-      try configuration.checkToken(extreme)
+      try limits.checkToken(extreme)
     }
   }
 
@@ -185,9 +184,9 @@ public final class Transformer {
     guard dtype == .int64 || dtype == .int32 else {
       throw ModelError("text holds \(dtype), but must hold token ids as int64 or int32")
     }
-    guard shape[1] <= configuration.maxSeqLen else {
+    guard shape[1] <= limits.longestText else {
       throw ModelError(
-        "text has \(shape[1]) tokens, but max_seq_len is \(configuration.maxSeqLen): shorten it")
+        "text has \(shape[1]) tokens, but \(limits.longestTextName) is \(limits.longestText): shorten it")
     }
     if let mask {
       guard mask.shape == shape, try mask.dtype == .bool else {
@@ -195,6 +194,23 @@ public final class Transformer {
           "mask has shape \(mask.shape) and holds \(try mask.dtype), but must hold bool in text's shape \(shape)"
         )
       }
+    }
+  }
+}
+
+/// What texts a decoder takes, and what its configuration calls that.
+public struct TextLimits: Sendable, Equatable {
+  /// How many tokens there are: the length of a row of logits.
+  public let vocabulary: Int
+  /// The most tokens of a text.
+  public let longestText: Int
+  package let vocabularyName: String
+  let longestTextName: String
+
+  /// - Throws: `ModelError` when a token is not in the vocabulary.
+  func checkToken(_ token: Int) throws {
+    guard (0..<vocabulary).contains(token) else {
+      throw ModelError("text holds token \(token), but \(vocabularyName) is \(vocabulary)")
     }
   }
 }

@@ -7,12 +7,12 @@ public final class ViTransformerWrapper {
   private let embeddingNorm: LayerNorm
   private let positions: Parameter  // [1, patches, dim]
   let layers: TransformerEncoder
-  private let configuration: Configuration
+  private let configuration: GPT4MultiModal.Configuration
 
   static let channels = 3
 
   /// Takes `imageSize`, `patchSize`, `encoderDim`, `encoderDepth` and `encoderHeads` from a configuration.
-  public init(_ path: ParameterPath, _ configuration: Configuration) throws {
+  public init(_ path: ParameterPath, _ configuration: GPT4MultiModal.Configuration) throws {
     let dim = configuration.encoderDim
     let patch = Self.channels * configuration.patchSize * configuration.patchSize
     // Parts are built in the reference's order, so that a seed gives the reference's weights.
@@ -21,7 +21,7 @@ public final class ViTransformerWrapper {
       flash: configuration.attnFlash, attnDropout: configuration.attnDropout,
       ffDropout: configuration.ffDropout)
     positions = try path.parameter(
-      "pos_embedding", shape: [1, configuration.maxPatches, dim], .normal(std: 1))
+      "pos_embedding", shape: [1, configuration.maxPatches, dim], .normal(std: 1), role: .position)
     patchNorm = try LayerNorm(path / "patch_to_embedding" / 0, width: patch)
     patchProjection = try Linear(path / "patch_to_embedding" / 1, inputs: patch, outputs: dim)
     embeddingNorm = try LayerNorm(path / "patch_to_embedding" / 2, width: dim)
@@ -50,7 +50,9 @@ public final class ViTransformerWrapper {
   }
 
   private func embed(_ img: Tensor, training: Bool) throws -> Tensor {
-    let patches = try patches(of: channelsFirst(img))
+    let pixels = try Pixels.channelsFirst(img, channels: Self.channels)
+    try configuration.validateImage(height: pixels.shape[2], width: pixels.shape[3])
+    let patches = try patches(of: pixels)
     var x = try embeddingNorm(patchProjection(patches, norm: patchNorm))
     x = try x + positions.value.narrow(1, start: 0, length: patches.shape[1])
     if training && configuration.embDropout > 0 { x = try x.dropout(configuration.embDropout) }
@@ -68,26 +70,5 @@ public final class ViTransformerWrapper {
       .permute([0, 2, 4, 3, 5, 1])
       .reshape([shape[0], rows * columns, p * p * Self.channels])
       .to(dtype: positions.value.dtype)
-  }
-
-  /// - Returns: `img` as [batch, 3, height, width]
-  private func channelsFirst(_ img: Tensor) throws -> Tensor {
-    let shape = img.shape
-    guard shape.count == 4, shape[1] == Self.channels || shape[3] == Self.channels else {
-      throw ModelError(
-        "img has shape \(shape), but must be [batch, 3, height, width] or [batch, height, width, 3]")
-    }
-    guard try img.dtype.isFloatingPoint else {
-      throw ModelError(
-        "img holds \(try img.dtype), but must hold floating-point numbers: normalise the picture first")
-    }
-    guard shape[0] > 0 else { throw ModelError("img has a batch of 0, but must hold at least one picture") }
-    let first = shape[1] == Self.channels ? img : try img.permute([0, 3, 1, 2])
-    try configuration.validateImage(height: first.shape[2], width: first.shape[3])
-    // A sum of finite numbers is finite but for overflow, and much faster than looking at each.
-    guard try img.sum().item(Float.self).isFinite || img.isFinite().all().item(Bool.self) else {
-      throw ModelError("img holds numbers that are not finite (NaN or infinity)")
-    }
-    return first
   }
 }
