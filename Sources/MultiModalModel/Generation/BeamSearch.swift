@@ -111,7 +111,7 @@ struct BeamSearch: Continuation {
       logProbabilities = flat
       let changed = texts.indices.flatMap { row in
         var scores = Array(flat[row * vocabulary..<(row + 1) * vocabulary])
-        options.process(&scores, tokens: texts[row], promptLength: promptLength)
+        options.process(&scores, tokens: texts[row], promptLength: promptLength, limit: limit)
         return scores
       }
       scores = try Tensor(changed, shape: [rows.count, vocabulary])

@@ -35,7 +35,9 @@ struct Sampling: Continuation {
   init(_ options: GenerationOptions, promptLength: Int, limit: Int, condition: (any StopCondition)?) throws {
     self.limit = limit
     draws = try (0..<options.numReturnSequences).map {
-      Draw(sampler: try Sampler(options, promptLength: promptLength, draw: $0), condition: condition)
+      Draw(
+        sampler: try Sampler(options, promptLength: promptLength, limit: limit, draw: $0),
+        condition: condition)
     }
   }
 

@@ -67,7 +67,9 @@ extension ImageToTextModel {
     }
     // The last token is never fed back, so the text may be one longer than what the decoder sees.
     let room = longest - prompt.count + 1
-    guard let wanted = options.maxNewTokens else { return room }
+    guard let wanted = options.maxNewTokens else {
+      return max(1, min(room, options.maxLength.map { $0 - prompt.count } ?? room))
+    }
     guard wanted <= room || options.overflow == .slidingWindow else {
       throw ModelError(
         "max_new_tokens is \(wanted), but after a prompt of \(prompt.count) tokens only \(room) fit into "

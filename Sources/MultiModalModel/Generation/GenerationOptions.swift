@@ -2,8 +2,8 @@
 /// in JSON; `presence_penalty` and `frequency_penalty` are OpenAI's.
 ///
 /// Per token, the logits go through, in this order (that of transformers' `LogitsProcessorList`): logit bias,
-/// repetition penalty, presence and frequency penalties, no-repeat n-grams, minimum length; and, when sampling,
-/// temperature, top-k, top-p, min-p.
+/// repetition penalty, presence and frequency penalties, no-repeat n-grams, minimum length, forced and suppressed tokens; and,
+/// when sampling, temperature, top-k, top-p, min-p.
 public struct GenerationOptions: Sendable, Equatable {
   /// What happens when a text reaches `maxSeqLen`.
   public enum Overflow: String, Sendable, Codable {
@@ -23,10 +23,14 @@ public struct GenerationOptions: Sendable, Equatable {
     case never
   }
 
-  /// The most tokens to add; as many as fit into `maxSeqLen` after the longest prompt of the batch when nil.
+  /// The most tokens to add; when nil, what `maxLength` says.
   public var maxNewTokens: Int?
+  /// The most tokens of a text with its prompt, if the model takes as many; as many as it takes when nil.
+  public var maxLength: Int?
   /// Before so many new tokens, no stop token is chosen.
   public var minNewTokens = 0
+  /// Before a text has so many tokens with its prompt, no stop token is chosen.
+  public var minLength = 0
   /// 0 always takes the likeliest token; above, logits are divided by it and a token is drawn.
   public var temperature = 0.0
   /// Draws among so many likeliest tokens; all when nil.
@@ -45,6 +49,13 @@ public struct GenerationOptions: Sendable, Equatable {
   public var noRepeatNGramSize = 0
   /// Added to the logits of these tokens.
   public var logitBias: [Int: Double] = [:]
+  /// Tokens that are never chosen, and those that are not chosen first.
+  public var suppressTokens: [Int] = []
+  public var beginSuppressTokens: [Int] = []
+  /// The first token of a text whose prompt is a single one.
+  public var forcedBOSToken: Int?
+  /// The last token of a text that would end by its length.
+  public var forcedEOSToken: Int?
   /// Tokens that end a text.
   public var stopTokens: [Int] = []
   /// Above 1, searches with so many running texts instead of taking or drawing one token at a time.
@@ -67,6 +78,8 @@ public struct GenerationOptions: Sendable, Equatable {
       guard allowed else { throw ModelError("\(name) must be \(range), got \(value)") }
     }
     try check((maxNewTokens ?? 1) >= 1, "max_new_tokens", "at least 1", maxNewTokens ?? 1)
+    try check((maxLength ?? 1) >= 1, "max_length", "at least 1", maxLength ?? 1)
+    try check(minLength >= 0, "min_length", "at least 0", minLength)
     try check(minNewTokens >= 0, "min_new_tokens", "at least 0", minNewTokens)
     try check(
       minNewTokens <= maxNewTokens ?? .max, "min_new_tokens", "at most max_new_tokens (\(maxNewTokens ?? 0))",
@@ -86,7 +99,8 @@ public struct GenerationOptions: Sendable, Equatable {
     try check(lengthPenalty.isFinite, "length_penalty", "a finite number", lengthPenalty)
     try check(
       (1...256).contains(numReturnSequences), "num_return_sequences", "from 1 to 256", numReturnSequences)
-    for token in stopTokens + Array(logitBias.keys) {
+    let forced = [forcedBOSToken, forcedEOSToken].compactMap { $0 }
+    for token in stopTokens + suppressTokens + beginSuppressTokens + forced + Array(logitBias.keys) {
       try check((0..<vocabulary).contains(token), "a token id", "from 0 to \(vocabulary - 1)", token)
     }
     if numBeams > 1 {

@@ -10,7 +10,9 @@ extension GenerationOptions {
   /// Whether `process` may change anything.
   var changesLogits: Bool {
     !logitBias.isEmpty || repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
-      || noRepeatNGramSize > 0 || (minNewTokens > 0 && !stopTokens.isEmpty)
+      || noRepeatNGramSize > 0 || (max(minNewTokens, minLength) > 0 && !stopTokens.isEmpty)
+      || !suppressTokens.isEmpty || !beginSuppressTokens.isEmpty || forcedBOSToken != nil
+      || forcedEOSToken != nil
   }
 
   /// What makes the choice of tokens depend on those before it; applied with and without sampling.
@@ -18,16 +20,32 @@ extension GenerationOptions {
   ///   - logits: one row, [vocabulary]; in beam search log-probabilities
   ///   - tokens: the row's text so far
   ///   - promptLength: how many of them were given
-  func process(_ logits: inout [Float], tokens: some BidirectionalCollection<Int>, promptLength: Int) {
+  ///   - limit: new tokens after which the text ends
+  func process(
+    _ logits: inout [Float], tokens: some BidirectionalCollection<Int>, promptLength: Int, limit: Int
+  ) {
     for (token, bias) in logitBias { logits[token] += Float(bias) }
     if repetitionPenalty != 1 { penalizeRepetition(&logits, Set(tokens)) }
     if presencePenalty != 0 || frequencyPenalty != 0 {
       penalizePresence(&logits, tokens.dropFirst(promptLength))
     }
     if noRepeatNGramSize > 0 { forbidRepeatedNGrams(&logits, Array(tokens)) }
-    if tokens.count - promptLength < minNewTokens {
-      for token in stopTokens { logits[token] = -.infinity }
-    }
+    let new = tokens.count - promptLength
+    if new < minNewTokens || tokens.count < minLength { forbid(stopTokens, &logits) }
+    if let forcedBOSToken, tokens.count == 1 { force(forcedBOSToken, &logits) }
+    if let forcedEOSToken, new == limit - 1 { force(forcedEOSToken, &logits) }
+    forbid(suppressTokens, &logits)
+    if new == (promptLength == 1 && forcedBOSToken != nil ? 1 : 0) { forbid(beginSuppressTokens, &logits) }
+  }
+
+  private func forbid(_ tokens: [Int], _ logits: inout [Float]) {
+    for token in tokens { logits[token] = -.infinity }
+  }
+
+  /// `ForcedBOSTokenLogitsProcessor`, `ForcedEOSTokenLogitsProcessor`
+  private func force(_ token: Int, _ logits: inout [Float]) {
+    for index in logits.indices { logits[index] = -.infinity }
+    logits[token] = 0
   }
 
   /// What shapes the distribution that a token is drawn from.

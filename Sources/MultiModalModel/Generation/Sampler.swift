@@ -5,12 +5,15 @@ struct Sampler {
   let options: GenerationOptions
   /// How many tokens of the text were given.
   let promptLength: Int
+  /// New tokens after which the text ends.
+  let limit: Int
   private let generator: Generator
 
   /// - Parameter draw: which of the texts for the same picture and options
-  init(_ options: GenerationOptions, promptLength: Int, draw: Int) throws {
+  init(_ options: GenerationOptions, promptLength: Int, limit: Int, draw: Int) throws {
     self.options = options
     self.promptLength = promptLength
+    self.limit = limit
     // Draws differ as far as different seeds do; the first is that of the seed itself.
     generator = try Generator(
       seed: draw == 0 ? options.seed : SplitMix64(seed: options.seed, place: draw).state)
@@ -25,7 +28,7 @@ struct Sampler {
     }
     let logits = try next.values(row)
     var scores = logits
-    options.process(&scores, tokens: text, promptLength: promptLength)
+    options.process(&scores, tokens: text, promptLength: promptLength, limit: limit)
     let id: Int
     if options.temperature > 0 {
       options.warp(&scores)

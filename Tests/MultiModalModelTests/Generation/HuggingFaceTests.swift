@@ -84,7 +84,8 @@ import Torch
       let after = try fixture.rows("\(name).after", of: Float.self)
       for row in before.indices {
         var logits = before[row]
-        options.process(&logits, tokens: tokens[row], promptLength: try fixture.number("prompt_length"))
+        options.process(
+          &logits, tokens: tokens[row], promptLength: try fixture.number("prompt_length"), limit: .max)
         if options.temperature > 0 { options.warp(&logits) }
         for (actual, expected) in zip(logits, after[row]) {
           #expect(actual == expected || abs(actual - expected) < 1e-5, "\(name) row \(row)")

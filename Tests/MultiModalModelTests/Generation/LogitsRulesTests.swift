@@ -11,7 +11,7 @@ import Testing
     var options = GenerationOptions()
     change(&options)
     var logits = logits
-    options.process(&logits, tokens: tokens, promptLength: prompt)
+    options.process(&logits, tokens: tokens, promptLength: prompt, limit: .max)
     return logits
   }
 
