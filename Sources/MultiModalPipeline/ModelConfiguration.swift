@@ -8,7 +8,9 @@ public struct ModelConfiguration: Codable, Equatable, Sendable {
   public var family: any ImageToTextConfiguration
 
   /// Every family that can be read, trained and written.
-  private static let families: [any ImageToTextConfiguration.Type] = [GPT4MultiModal.Configuration.self]
+  private static let families: [any ImageToTextConfiguration.Type] = [
+    GPT4MultiModal.Configuration.self, VisionEncoderDecoder.Configuration.self,
+  ]
 
   /// The documented class with its defaults.
   public init() { family = GPT4MultiModal.Configuration() }

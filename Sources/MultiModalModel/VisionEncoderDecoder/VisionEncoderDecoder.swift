@@ -1,0 +1,60 @@
+import Torch
+
+/// transformers' `VisionEncoderDecoderModel`: a vision transformer, and a decoder of TrOCR, GPT-2, BERT or RoBERTa that attends to
+/// it. Its parameters have the checkpoints' names, but where `CheckpointNames` says otherwise.
+public final class VisionEncoderDecoder: ImageToTextModel {
+  public let configuration: Configuration
+  public let parameters: ParameterStore
+  private let encoder: VisionTransformer
+  /// Between an encoder and a decoder of different widths.
+  private let projection: Linear?
+  public let decoder: Transformer
+  public var isTraining = false
+  public var checkpointsActivations = false {
+    didSet {
+      encoder.layers.checkpointsActivations = checkpointsActivations
+      decoder.layers.checkpointsActivations = checkpointsActivations
+    }
+  }
+
+  /// - Parameter contents: `.random` draws weights by each layer's own rule; `.uninitialized` is for a model that is loaded next
+  /// - Throws: `TorchError` when memory does not suffice.
+  public init(
+    _ configuration: Configuration, contents: ParameterStore.Contents, dtype: DType = .float32,
+    device: Device = .cpu
+  ) throws {
+    self.configuration = configuration
+    parameters = ParameterStore(contents: contents, dtype: dtype, device: device)
+    let root = parameters.root
+    encoder = try VisionTransformer(root / "encoder", configuration.encoder)
+    let (width, own) = (configuration.decoder.contextWidth, configuration.encoder.width)
+    projection = own == width ? nil : try Linear(root / "enc_to_dec_proj", inputs: own, outputs: width)
+    decoder = try Transformer(root / "decoder", configuration.decoder)
+  }
+
+  public func context(of img: Tensor) throws -> Tensor {
+    let encoded = try encoder(
+      img, interpolates: configuration.interpolatesPositions, training: isTraining)
+    return try projection.map { try $0(encoded) } ?? encoded
+  }
+
+  public func encoderAttentionMaps(_ img: Tensor) throws -> [Attention.Map] {
+    try encoder.attentionMaps(img, interpolates: configuration.interpolatesPositions)
+  }
+
+  public var encoderAttentionWidth: Int { configuration.encoder.depth * configuration.encoder.width }
+
+  public func pack(_ precision: Precision) throws {
+    try decoder.prepareForInference(precision)
+    try encoder.prepareForInference(precision)
+    try projection?.prepareForInference(precision)
+  }
+
+  public func parameterTensors(of checkpoint: [String: Tensor]) throws -> [String: Tensor] {
+    try CheckpointNames(configuration.decoder).parameters(of: checkpoint)
+  }
+
+  public func checkpointTensors(of parameters: [(String, Tensor)]) throws -> [(String, Tensor)] {
+    try CheckpointNames(configuration.decoder).checkpoint(of: parameters)
+  }
+}
