@@ -107,7 +107,8 @@ extension ImageProcessor.Configuration.Resample {
     switch self {
     case .nearest: CVIPS_NEAREST
     case .lanczos: CVIPS_LANCZOS
-    case .bilinear: CVIPS_LINEAR
+    // The last two are refused before.
+    case .bilinear, .box, .hamming: CVIPS_LINEAR
     case .bicubic: CVIPS_CUBIC
     }
   }

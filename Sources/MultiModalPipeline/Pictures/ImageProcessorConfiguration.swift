@@ -31,6 +31,13 @@ extension ImageProcessor {
       case lanczos = 1
       case bilinear = 2
       case bicubic = 3
+      /// The mean of what a pixel covers. Hugging Face's kind alone has it.
+      case box = 4
+      /// Sharper than `bilinear`. Hugging Face's kind alone has it.
+      case hamming = 5
+
+      /// Those that libvips has.
+      static let own: [Self] = [.nearest, .lanczos, .bilinear, .bicubic]
     }
 
     public var doResize = true
@@ -188,8 +195,8 @@ extension ImageProcessor.Configuration {
       resizeMode = mode
     }
     if let number = try fields.decodeIfPresent(Int.self, forKey: .resample) {
-      guard let filter = Resample(rawValue: number) else {
-        let allowed = Resample.allCases.map { "\($0.rawValue) (\($0))" }.joined(separator: ", ")
+      guard let filter = Resample(rawValue: number), Resample.own.contains(filter) else {
+        let allowed = Resample.own.map { "\($0.rawValue) (\($0))" }.joined(separator: ", ")
         throw PictureError(.invalidArgument, "resample must be one of \(allowed), got \(number)")
       }
       resample = filter

@@ -92,7 +92,7 @@ struct ImageProcessorTests {
   @Test func colourUnderTransparencyNeverShows() throws {
     var configuration = ImageProcessor.Configuration.raw(height: 9, width: 9)
     configuration.background = [0, 0, 0]
-    for resample in ImageProcessor.Configuration.Resample.allCases {
+    for resample in ImageProcessor.Configuration.Resample.own {
       configuration.resample = resample
       let processor = try ImageProcessor(configuration: configuration)
       for image in [try processor(Fixture.url("rgba.png")), try processor(Fixture.picture("rgba.png"))] {
@@ -117,7 +117,7 @@ struct ImageProcessorTests {
     "Resizing agrees with Pillow, which the field's processors use",
     arguments: [
       (7, 5), (11, 40), (55, 7), (60, 38),
-    ], ImageProcessor.Configuration.Resample.allCases)
+    ], ImageProcessor.Configuration.Resample.own)
   func pillow(size: (width: Int, height: Int), resample: ImageProcessor.Configuration.Resample) throws {
     // libvips enlarges with a bicubic filter where it reduces with Lanczos'.
     if resample == .lanczos, size.width > 48 || size.height > 32 { return }

@@ -9,6 +9,11 @@ enum Fixture {
 
   static func url(_ name: String) -> URL { folder.appendingPathComponent(name) }
 
+  /// What `Tests/Reference/picture_fixtures.py` writes.
+  static func processors(_ name: String) -> URL {
+    folder.deletingLastPathComponent().appendingPathComponent("processors/\(name)")
+  }
+
   static func bytes(_ name: String) throws -> Data { try Data(contentsOf: url(name)) }
 
   static func picture(_ name: String) throws -> Picture { try Picture(contentsOf: url(name)) }
