@@ -265,8 +265,8 @@ extension Captioner.Caption {
 }
 
 extension Tensor {
-  /// One picture as a batch, [1, 3, height, width].
+  /// One picture as a batch, [1, channels, height, width].
   public convenience init(_ image: ProcessedImage) throws {
-    try self.init(image.values, shape: [1, 3, image.height, image.width])
+    try self.init(image.values, shape: [1, image.channels, image.height, image.width])
   }
 }

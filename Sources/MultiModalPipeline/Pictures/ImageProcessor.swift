@@ -1,25 +1,30 @@
 import CVips
 import Foundation
 
-/// Turns a picture file into what a model takes: decoded, upright, sRGB, resized, over a background, normalised.
+/// Turns a picture file into what a model takes: decoded, upright, resized, over a background or padded, normalised.
 ///
 ///     let processor = try ImageProcessor(configuration: .init(contentsOf: folder.appending(path: "preprocessor_config.json")))
 ///     let image = try processor(URL(fileURLWithPath: "cat.jpg"))  // values: [3, height, width]
 public struct ImageProcessor: Sendable {
   public let configuration: Configuration
-  /// What each of the 256 values of a channel becomes: `[3, 256]`.
+  /// What each of the 256 values of a channel becomes: `[channels, 256]`.
   private let normalised: [Float]
 
   /// - Throws: `PictureError` if the configuration makes no sense.
   public init(configuration: Configuration = Configuration()) throws {
     try configuration.validate()
     self.configuration = configuration
+    normalised = Self.normalised(configuration)
+  }
+
+  private static func normalised(_ configuration: Configuration) -> [Float] {
     let factor = configuration.doRescale ? configuration.rescaleFactor : 1
-    normalised = (0..<3).flatMap { channel in
-      (0..<256).map { value in
+    return configuration.imageMean.indices.flatMap { channel in
+      let (mean, deviation) = (configuration.imageMean[channel], configuration.imageStd[channel])
+      return (0..<256).map { value in
         let rescaled = Double(value) * factor
         guard configuration.doNormalize else { return Float(rescaled) }
-        return Float((rescaled - configuration.imageMean[channel]) / configuration.imageStd[channel])
+        return Float((rescaled - mean) / deviation)
       }
     }
   }
@@ -85,20 +90,26 @@ public struct ImageProcessor: Sendable {
   }
 
   private func normalise(_ picture: Picture) -> ProcessedImage {
+    normalise(
+      Raster(height: picture.height, width: picture.width, channels: 3, samples: picture.pixels), channels: 3)
+  }
+
+  /// Planes of normalised values; a grey picture is repeated where more channels are asked for.
+  func normalise(_ picture: Raster, channels: Int) -> ProcessedImage {
     let area = picture.height * picture.width
-    let values = [Float](unsafeUninitializedCapacity: 3 * area) { values, count in
-      picture.pixels.withUnsafeBufferPointer { pixels in
+    let step = picture.channels
+    let values = [Float](unsafeUninitializedCapacity: channels * area) { values, count in
+      picture.samples.withUnsafeBufferPointer { samples in
         normalised.withUnsafeBufferPointer { table in
-          for index in 0..<area {
-            values[index] = table[Int(pixels[3 * index])]
-            values[area + index] = table[256 + Int(pixels[3 * index + 1])]
-            values[2 * area + index] = table[512 + Int(pixels[3 * index + 2])]
+          for channel in 0..<channels {
+            let (first, plane, part) = (min(channel, step - 1), channel * area, channel * 256)
+            for index in 0..<area { values[plane + index] = table[part + Int(samples[step * index + first])] }
           }
         }
       }
-      count = 3 * area
+      count = channels * area
     }
-    return ProcessedImage(values: values, height: picture.height, width: picture.width)
+    return ProcessedImage(values: values, channels: channels, height: picture.height, width: picture.width)
   }
 }
 

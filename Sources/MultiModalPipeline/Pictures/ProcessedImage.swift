@@ -1,7 +1,9 @@
 /// A picture as a model takes it: normalised, planar, channels first.
 public struct ProcessedImage: Equatable, Sendable {
-  /// Red, green and blue planes, one after the other: `[3, height, width]`, row by row. Batches are concatenations.
+  /// Planes of one channel each, one after the other: `[channels, height, width]`, row by row. Batches are concatenations.
   public let values: [Float]
+  /// 3 for red, green and blue, 1 for grey.
+  public let channels: Int
   public let height: Int
   public let width: Int
 }
