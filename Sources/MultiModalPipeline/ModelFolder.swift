@@ -147,7 +147,7 @@ public struct ModelFolder: Sendable {
   public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }
 
   public func processor() throws -> ImageProcessor {
-    try ImageProcessor(configuration: .init(contentsOf: file(Self.processorName)))
+    try ImageProcessor(configuration: .init(folder: url))
   }
 
   /// Writes a model folder, each file complete or not at all.

@@ -2,8 +2,12 @@ import Foundation
 import Torch
 
 extension ImageProcessor {
-  /// What to do with a picture before a model sees it: the content of `preprocessor_config.json`, in Hugging Face's field
-  /// names where those exist. A missing field has its default; an unknown one is refused, because it may be a misspelt one.
+  /// What to do with a picture before a model sees it: the content of `preprocessor_config.json`.
+  ///
+  /// There are two kinds of file. One that names a class (`image_processor_type` or, older, `feature_extractor_type`) is Hugging
+  /// Face's: pictures are made as that class makes them with Pillow (see `HuggingFaceSteps`). Any other is this package's own, in
+  /// Hugging Face's field names where those exist: libvips' filters, colours by the picture's profile, alpha over `background`.
+  /// In both a missing field has its default, and an unknown one is refused, because it may be a misspelt one.
   public struct Configuration: Codable, Equatable, Sendable {
     public struct Size: Codable, Equatable, Sendable {
       public var height: Int
@@ -16,7 +20,7 @@ extension ImageProcessor {
     }
 
     /// How a picture of one shape becomes one of another.
-    public enum ResizeMode: String, Codable, CaseIterable, Sendable {
+    public enum ResizeMode: String, CaseIterable, Sendable {
       /// Height and width are scaled each on its own.
       case stretch
       /// Scaled until it covers the size; what stands out on both sides is cut off.
@@ -26,7 +30,7 @@ extension ImageProcessor {
     }
 
     /// The filter, by the number that Pillow gives it.
-    public enum Resample: Int, Codable, CaseIterable, Sendable {
+    public enum Resample: Int, CaseIterable, Sendable {
       case nearest = 0
       case lanczos = 1
       case bilinear = 2
@@ -40,22 +44,28 @@ extension ImageProcessor {
       static let own: [Self] = [.nearest, .lanczos, .bilinear, .bicubic]
     }
 
+    /// What makes the pictures of a Hugging Face checkpoint; nil for this package's own kind.
+    public var huggingFace: HuggingFaceSteps?
+
     public var doResize = true
     /// The size after resizing, in pixels.
     public var size = Size(height: 256, width: 256)
+    /// This package's own kind alone has it.
     public var resizeMode = ResizeMode.stretch
     public var resample = Resample.bicubic
-    /// The middle that is kept after resizing, in pixels; nil keeps all. Where the picture is smaller, `background` is added.
+    /// The middle that is kept after resizing, in pixels; nil keeps all. Where the picture is smaller, `background` is added, or
+    /// black in Hugging Face's kind.
     public var cropSize: Size?
     /// Whether `cropSize` is heeded.
     public var doCenterCrop = true
-    /// Red, green and blue, 0 to 255: what shows through transparency, and what padding is filled with.
+    /// Red, green and blue, 0 to 255: what shows through transparency, and what padding is filled with. This package's own kind
+    /// alone has it.
     public var background: [Double] = [255, 255, 255]
     public var doRescale = true
     /// What pixels, 0 to 255, are multiplied by.
     public var rescaleFactor = 1.0 / 255
     public var doNormalize = true
-    /// Subtracted from the rescaled red, green and blue.
+    /// Subtracted from the rescaled red, green and blue, or grey where there is one channel.
     public var imageMean: [Double] = [0.5, 0.5, 0.5]
     /// What the result is divided by.
     public var imageStd: [Double] = [0.5, 0.5, 0.5]
@@ -66,21 +76,21 @@ extension ImageProcessor {
 
     public init() {}
 
-    /// The size of what comes out; nil where pictures keep their own.
+    /// The size of what comes out; nil where it depends on the picture.
     public var outputSize: Size? {
+      if let huggingFace { return huggingFace.outputSize(self) }
       if doCenterCrop, let cropSize { return cropSize }
       return doResize ? size : nil
     }
 
     public var limits: PictureLimits { PictureLimits(maxPixels: maxPixels, maxBytes: maxBytes) }
 
-    /// Reads and checks a `preprocessor_config.json`.
+    /// Reads and checks a `preprocessor_config.json`, or the part of a newer `processor_config.json` that is about pictures.
     ///
     /// - Throws: `PictureError` that names the file and the field.
     public init(contentsOf url: URL) throws {
       do {
-        self = try JSONDecoder().decode(Self.self, from: Data(contentsOf: url))
-        try validate()
+        self = try JSONDecoder().decode(File.self, from: Data(contentsOf: url)).configuration
       } catch let error as PictureError {
         throw PictureError(error.reason, "\(url.path): \(error.description)")
       } catch let error as DecodingError {
@@ -88,6 +98,22 @@ extension ImageProcessor {
       } catch {
         throw PictureError(.unreadable, "cannot read \(url.path): \(error.localizedDescription)")
       }
+    }
+
+    /// Reads and checks what a model folder says: in `processor_config.json` under `image_processor`, where it has that, and
+    /// otherwise in `preprocessor_config.json`.
+    ///
+    /// - Throws: `PictureError` that names the file and the field.
+    public init(folder: URL) throws {
+      let newer = folder.appendingPathComponent("processor_config.json")
+      struct Processor: Decodable {
+        let image_processor: Present?
+        struct Present: Decodable {}
+      }
+      let processor = try? JSONDecoder().decode(Processor.self, from: Data(contentsOf: newer))
+      try self.init(
+        contentsOf: processor?.image_processor == nil
+          ? folder.appendingPathComponent("preprocessor_config.json") : newer)
     }
 
     /// Writes a `preprocessor_config.json`.
@@ -99,55 +125,23 @@ extension ImageProcessor {
   }
 }
 
-// MARK: - Checks
+// MARK: - JSON
 
-extension ImageProcessor.Configuration {
-  /// The longest side that is resized to.
-  static let maxSide = 16384
+/// A configuration, by itself or under `image_processor`.
+private struct File: Decodable {
+  let configuration: ImageProcessor.Configuration
 
-  /// - Throws: `PictureError` for the first field that makes no sense.
-  public func validate() throws {
-    try Self.check(size, "size")
-    if doCenterCrop, let cropSize {
-      try Self.check(cropSize, "crop_size")
-      guard !doResize || (cropSize.height <= size.height && cropSize.width <= size.width) else {
-        throw PictureError(
-          .invalidArgument,
-          "crop_size must fit in size (\(size.height) x \(size.width)), got \(cropSize.height) x \(cropSize.width)"
-        )
-      }
-    }
-    try Self.check(background, "background", each: "in 0...255") { (0...255).contains($0) }
-    try Self.check([rescaleFactor], "rescale_factor", count: 1, each: "finite and above 0") {
-      $0.isFinite && $0 > 0
-    }
-    try Self.check(imageMean, "image_mean", each: "finite") { $0.isFinite }
-    try Self.check(imageStd, "image_std", each: "finite and above 0") { $0.isFinite && $0 > 0 }
-    for (limit, name) in [(maxPixels, "max_pixels"), (maxBytes, "max_bytes")] where limit < 1 {
-      throw PictureError(.invalidArgument, "\(name) must be above 0, got \(limit)")
-    }
+  private enum Field: String, CodingKey {
+    case imageProcessor = "image_processor"
   }
 
-  private static func check(_ size: Size, _ name: String) throws {
-    guard (1...maxSide).contains(size.height), (1...maxSide).contains(size.width) else {
-      throw PictureError(
-        .invalidArgument,
-        "\(name) must have a height and a width in 1...\(maxSide), got \(size.height) x \(size.width)")
-    }
-  }
-
-  private static func check(
-    _ values: [Double], _ name: String, count: Int = 3, each: String, isValid: (Double) -> Bool
-  ) throws {
-    guard values.count == count, values.allSatisfy(isValid) else {
-      let wanted = count == 1 ? "be" : "hold \(count) numbers (red, green, blue), each"
-      let got = values.map { "\($0)" }.joined(separator: ", ")
-      throw PictureError(.invalidArgument, "\(name) must \(wanted) \(each), got \(got)")
-    }
+  init(from decoder: any Decoder) throws {
+    let fields = try decoder.container(keyedBy: Field.self)
+    configuration =
+      try fields.decodeIfPresent(ImageProcessor.Configuration.self, forKey: .imageProcessor)
+      ?? .init(from: decoder)
   }
 }
-
-// MARK: - JSON
 
 extension ImageProcessor.Configuration {
   enum CodingKeys: String, CodingKey, CaseIterable {
@@ -173,6 +167,19 @@ extension ImageProcessor.Configuration {
   ]
 
   public init(from decoder: any Decoder) throws {
+    if let type = try HuggingFaceType(decoder) {
+      try self.init(type, from: decoder)
+    } else {
+      try self.init(own: decoder)
+    }
+    try validate()
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    if let huggingFace { try encode(huggingFace, to: encoder) } else { try encodeOwn(to: encoder) }
+  }
+
+  private init(own decoder: any Decoder) throws {
     try decoder.refuseUnknownKeys(besides: CodingKeys.self, ignoring: Self.ignored)
     let fields = try decoder.container(keyedBy: CodingKeys.self)
     try fields.read(&doResize, .doResize)
@@ -187,20 +194,25 @@ extension ImageProcessor.Configuration {
     try fields.read(&imageStd, .imageStd)
     try fields.read(&maxPixels, .maxPixels)
     try fields.read(&maxBytes, .maxBytes)
-    if let name = try fields.decodeIfPresent(String.self, forKey: .resizeMode) {
-      guard let mode = ResizeMode(rawValue: name) else {
-        let allowed = ResizeMode.allCases.map(\.rawValue).joined(separator: ", ")
-        throw PictureError(.invalidArgument, "resize_mode must be one of \(allowed), got \(name)")
-      }
-      resizeMode = mode
-    }
-    if let number = try fields.decodeIfPresent(Int.self, forKey: .resample) {
-      guard let filter = Resample(rawValue: number), Resample.own.contains(filter) else {
-        let allowed = Resample.own.map { "\($0.rawValue) (\($0))" }.joined(separator: ", ")
-        throw PictureError(.invalidArgument, "resample must be one of \(allowed), got \(number)")
-      }
-      resample = filter
-    }
-    try validate()
+    resizeMode = try fields.name(.resizeMode) ?? resizeMode
+    resample = try fields.number(.resample, of: Resample.own) ?? resample
+  }
+
+  private func encodeOwn(to encoder: any Encoder) throws {
+    var fields = encoder.container(keyedBy: CodingKeys.self)
+    try fields.encode(doResize, forKey: .doResize)
+    try fields.encode(size, forKey: .size)
+    try fields.encode(resizeMode.rawValue, forKey: .resizeMode)
+    try fields.encode(resample.rawValue, forKey: .resample)
+    try fields.encodeIfPresent(cropSize, forKey: .cropSize)
+    try fields.encode(doCenterCrop, forKey: .doCenterCrop)
+    try fields.encode(background, forKey: .background)
+    try fields.encode(doRescale, forKey: .doRescale)
+    try fields.encode(rescaleFactor, forKey: .rescaleFactor)
+    try fields.encode(doNormalize, forKey: .doNormalize)
+    try fields.encode(imageMean, forKey: .imageMean)
+    try fields.encode(imageStd, forKey: .imageStd)
+    try fields.encode(maxPixels, forKey: .maxPixels)
+    try fields.encode(maxBytes, forKey: .maxBytes)
   }
 }

@@ -29,10 +29,10 @@ struct ImageProcessorConfigurationTests {
     #expect(try Configuration(contentsOf: url) == configuration)
   }
 
-  @Test func huggingFaceFieldsAreReadAndMissingOnesHaveDefaults() throws {
+  @Test func fieldsAreReadAndMissingOnesHaveDefaults() throws {
     let configuration = try load(
       """
-      {"image_processor_type": "ViTImageProcessor", "do_resize": true, "size": {"height": 224, "width": 192},
+      {"processor_class": null, "do_resize": true, "size": {"height": 224, "width": 192},
        "resample": 2, "do_normalize": false, "image_std": [0.2, 0.3, 0.4], "resize_mode": "crop"}
       """)
     #expect(configuration.size == .init(height: 224, width: 192))

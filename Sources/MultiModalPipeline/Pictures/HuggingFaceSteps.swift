@@ -1,0 +1,99 @@
+extension ImageProcessor.Configuration {
+  /// Hugging Face's classes of image processors, by their names in `image_processor_type`. The older
+  /// `ViTFeatureExtractor` and the like, `ViTImageProcessorFast` and `ViTImageProcessorPil` are the same to this package.
+  public enum HuggingFaceType: String, CaseIterable, Sendable {
+    case vit = "ViTImageProcessor"
+    case deit = "DeiTImageProcessor"
+    case donut = "DonutImageProcessor"
+    case blip = "BlipImageProcessor"
+  }
+
+  /// What Hugging Face's kind of configuration has besides what both kinds have.
+  ///
+  /// A picture is decoded, turned upright, its border cut off, made grey, turned to lie as `size` does, resized, reduced to fit,
+  /// padded or cropped, rescaled, normalised and padded again, each where it is asked for. Filters, rounding and colours are
+  /// Pillow's: profiles are passed over, and alpha is dropped.
+  public struct HuggingFaceSteps: Equatable, Sendable {
+    /// Lengths of a resized picture's sides, where it keeps its shape.
+    public struct Edges: Equatable, Sendable {
+      /// What the shorter side becomes.
+      public var shortest: Int
+      /// What the longer side must not exceed; nil for any length. The shorter one then becomes less.
+      public var longest: Int?
+
+      public init(shortest: Int, longest: Int? = nil) {
+        self.shortest = shortest
+        self.longest = longest
+      }
+    }
+
+    /// How the shorter side is rounded where `Edges.longest` decides.
+    public enum EdgeRounding: String, CaseIterable, Sendable {
+      /// As transformers does.
+      case nearest
+      /// As torchvision's `Resize(size, max_size:)` does.
+      case down
+    }
+
+    /// The class whose steps and defaults these are.
+    public var type: HuggingFaceType
+    /// Of what comes out: 3, or 1 for grey.
+    public var channels = 3
+    /// What pictures are resized to, instead of `size`.
+    public var edges: Edges?
+    /// How lengths are rounded where `edges` has both.
+    public var edgeRounding = EdgeRounding.nearest
+    /// Donut: whether what was resized until its shorter side is `size`'s is reduced to fit in `size`.
+    public var doThumbnail = false
+    /// Donut: whether pictures that lie are turned by a quarter where `size` stands, and the other way round.
+    public var doAlignLongAxis = false
+    /// Whether what is missing is added: in Donut black on all sides, to `size`; in the others 0 to the right and below, after
+    /// normalising, to `padSize`.
+    public var doPad = false
+    /// What pictures are padded to, in pixels; nil for no padding. Not for Donut.
+    public var padSize: Size?
+    /// Whether pictures are turned as their EXIF orientation says. Hugging Face's code never does.
+    public var doExifTranspose = true
+    /// Whether pictures lose their colours, whatever `channels` is.
+    public var doConvertGrayscale = false
+    /// Whether rows and columns at the edges that have one colour, to about 15 of 255, are cut off.
+    public var doTrimBorder = false
+
+    /// The class's defaults, where they differ from this type's.
+    public init(_ type: HuggingFaceType) {
+      self.type = type
+      doThumbnail = type == .donut
+      doPad = type == .donut
+    }
+
+    /// The size of what comes out; nil where it depends on the picture.
+    func outputSize(_ configuration: ImageProcessor.Configuration) -> Size? {
+      if type == .donut { return doPad ? configuration.size : nil }
+      if doPad, let padSize { return padSize }
+      if configuration.doCenterCrop, let cropSize = configuration.cropSize { return cropSize }
+      return configuration.doResize && edges == nil ? configuration.size : nil
+    }
+  }
+
+  /// The class's defaults.
+  public init(_ type: HuggingFaceType) {
+    huggingFace = HuggingFaceSteps(type)
+    doCenterCrop = type == .deit
+    switch type {
+    case .vit:
+      size = Size(height: 224, width: 224)
+      resample = .bilinear
+    case .deit:
+      size = Size(height: 256, width: 256)
+      cropSize = Size(height: 224, width: 224)
+    case .donut:
+      size = Size(height: 2560, width: 1920)
+      resample = .bilinear
+    case .blip:
+      size = Size(height: 384, width: 384)
+      // CLIP's.
+      imageMean = [0.48145466, 0.4578275, 0.40821073]
+      imageStd = [0.26862954, 0.26130258, 0.27577711]
+    }
+  }
+}
