@@ -24,6 +24,8 @@ public struct ImageProcessor: Sendable {
       return (0..<256).map { value in
         let rescaled = Double(value) * factor
         guard configuration.doNormalize else { return Float(rescaled) }
+        // Hugging Face's code rounds after every step.
+        if configuration.huggingFace != nil { return (Float(rescaled) - Float(mean)) / Float(deviation) }
         return Float((rescaled - mean) / deviation)
       }
     }
@@ -45,6 +47,7 @@ public struct ImageProcessor: Sendable {
 
   /// Takes a decoded picture.
   public func callAsFunction(_ picture: Picture) throws -> ProcessedImage {
+    if let steps = configuration.huggingFace { return try process(Raster(picture), steps) }
     let layout = Layout(height: picture.height, width: picture.width, configuration: configuration)
     if picture.channels == 3, layout.isIdentity(height: picture.height, width: picture.width) {
       return normalise(picture)
@@ -57,6 +60,7 @@ public struct ImageProcessor: Sendable {
   }
 
   private func process(_ encoded: EncodedPicture) throws -> ProcessedImage {
+    if let steps = configuration.huggingFace { return try process(encoded, steps) }
     func layout(_ header: CVipsHeader) -> Layout {
       let turned = Orientation(exif: Int(header.orientation)).isTransposed
       return Layout(

@@ -129,6 +129,43 @@ final class VipsPicture {
     return picture.header.bytes_per_sample == 1 ? picture : try picture.applying { cvips_to_uint8($0) }
   }
 
+  /// The samples as Pillow's `convert("RGB")` makes them: the upper 8 of 16 bits, colours as they are whatever their profile, no
+  /// alpha. What Pillow has no such conversion for (CIELAB, floating point) becomes sRGB.
+  func raster() throws -> Raster {
+    let header = header
+    guard !header.is_packed, !header.is_float, header.bytes_per_sample <= 2 else {
+      return try sRGB().raster()
+    }
+    let samples = try (header.bytes_per_sample == 2 ? applying { cvips_upper_byte($0) } : self).bytes()
+    let (bands, area) = (Int(header.bands), Int(header.height) * Int(header.width))
+    func raster(_ channels: Int, _ samples: [UInt8]) -> Raster {
+      Raster(height: Int(header.height), width: Int(header.width), channels: channels, samples: samples)
+    }
+    let channels = header.is_cmyk || bands > 2 ? 3 : 1
+    if bands == channels { return raster(channels, samples) }
+    return raster(
+      channels,
+      [UInt8](unsafeUninitializedCapacity: area * channels) { out, count in
+        samples.withUnsafeBufferPointer { samples in
+          for index in 0..<area {
+            for channel in 0..<channels {
+              let sample = samples[index * bands + channel]
+              out[index * channels + channel] =
+                header.is_cmyk ? VipsPicture.light(sample, samples[index * bands + 3]) : sample
+            }
+          }
+        }
+        count = area * channels
+      })
+  }
+
+  /// What is left of white under an ink and black, with Pillow's rounded product.
+  private static func light(_ ink: UInt8, _ black: UInt8) -> UInt8 {
+    let white = 255 - Int(black)
+    let product = Int(ink) * white + 128
+    return UInt8(max(0, white - ((product >> 8) + product) >> 8))
+  }
+
   private func borrowing<Result>(_ body: (OpaquePointer) -> Result) -> Result {
     withExtendedLifetime(self) { body(handle) }
   }
