@@ -21,7 +21,7 @@ extension ImageProcessor.Configuration {
     case offset
     // This package's own.
     case numChannels = "num_channels"
-    case edgeRounding = "edge_rounding"
+    case rounding
     case doExifTranspose = "do_exif_transpose"
     case doConvertGrayscale = "do_convert_grayscale"
     case doTrimBorder = "do_trim_border"
@@ -55,7 +55,7 @@ extension ImageProcessor.Configuration {
     try fields.read(&steps.doExifTranspose, .doExifTranspose)
     try fields.read(&steps.doConvertGrayscale, .doConvertGrayscale)
     try fields.read(&steps.doTrimBorder, .doTrimBorder)
-    steps.edgeRounding = try fields.name(.edgeRounding) ?? steps.edgeRounding
+    steps.rounding = try fields.name(.rounding) ?? steps.rounding
     try fields.read(&maxPixels, .maxPixels)
     try fields.read(&maxBytes, .maxBytes)
     guard try fields.decodeIfPresent(Bool.self, forKey: .offset) != true else {
@@ -120,8 +120,8 @@ extension ImageProcessor.Configuration {
     if steps.type == .deit || doCenterCrop { try fields.encode(doCenterCrop, forKey: .doCenterCrop) }
     try fields.encodeIfPresent(cropSize, forKey: .cropSize)
     try fields.encodeIfPresent(steps.padSize, forKey: .padSize)
-    if steps.edgeRounding != .nearest {
-      try fields.encode(steps.edgeRounding.rawValue, forKey: .edgeRounding)
+    if steps.rounding != .nearest {
+      try fields.encode(steps.rounding.rawValue, forKey: .rounding)
     }
     if !steps.doExifTranspose { try fields.encode(false, forKey: .doExifTranspose) }
     if steps.doConvertGrayscale { try fields.encode(true, forKey: .doConvertGrayscale) }

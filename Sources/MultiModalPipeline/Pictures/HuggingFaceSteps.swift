@@ -27,11 +27,11 @@ extension ImageProcessor.Configuration {
       }
     }
 
-    /// How the shorter side is rounded where `Edges.longest` decides.
-    public enum EdgeRounding: String, CaseIterable, Sendable {
-      /// As transformers does.
+    /// How levels of grey are rounded, and the shorter side where `Edges.longest` decides.
+    public enum Rounding: String, CaseIterable, Sendable {
+      /// As Pillow and transformers do.
       case nearest
-      /// As torchvision's `Resize(size, max_size:)` does.
+      /// As torchvision's `Grayscale` and `Resize(size, max_size:)` do.
       case down
     }
 
@@ -41,8 +41,8 @@ extension ImageProcessor.Configuration {
     public var channels = 3
     /// What pictures are resized to, instead of `size`.
     public var edges: Edges?
-    /// How lengths are rounded where `edges` has both.
-    public var edgeRounding = EdgeRounding.nearest
+    /// How levels of grey and lengths are rounded.
+    public var rounding = Rounding.nearest
     /// Donut: whether what was resized until its shorter side is `size`'s is reduced to fit in `size`.
     public var doThumbnail = false
     /// Donut: whether pictures that lie are turned by a quarter where `size` stands, and the other way round.

@@ -12,7 +12,7 @@ extension ImageProcessor {
   func process(_ picture: Raster, _ steps: Configuration.HuggingFaceSteps) throws -> ProcessedImage {
     var picture = steps.doTrimBorder ? picture.withoutBorder() : picture
     // Filters do the same to equal channels, so grey pictures are resized once.
-    if steps.channels == 1 || steps.doConvertGrayscale { picture = picture.gray() }
+    if steps.channels == 1 || steps.doConvertGrayscale { picture = picture.gray(steps.rounding) }
     picture = steps.type == .donut ? try donut(picture, steps) : try resize(picture, steps)
     if steps.type != .donut, configuration.doCenterCrop, let size = configuration.cropSize {
       // What is missing goes to the lower right less than to the upper left, if it is odd.
@@ -34,7 +34,7 @@ extension ImageProcessor {
 
   private func resize(_ picture: Raster, _ steps: Configuration.HuggingFaceSteps) throws -> Raster {
     guard configuration.doResize else { return picture }
-    let size = steps.edges?.size(of: picture, steps.edgeRounding) ?? configuration.size
+    let size = steps.edges?.size(of: picture, steps.rounding) ?? configuration.size
     return try resized(picture, to: size, configuration.resample)
   }
 
@@ -85,10 +85,8 @@ extension ImageProcessor {
         "a picture of \(picture.height) x \(picture.width) would become \(size.height) x \(size.width): at least 1 x 1 and at "
           + "most \(configuration.maxPixels) pixels in all (max_pixels) are allowed")
     }
-    // The picture between the two passes.
-    let (between, overflows) = picture.height.multipliedReportingOverflow(by: size.width)
-    guard !overflows, between <= 16 * configuration.maxPixels,
-      max(picture.height, picture.width) <= Self.longestSide
+    guard max(picture.height, picture.width) <= Self.longestSide,
+      picture.pixelsBetweenPasses(height: size.height, width: size.width) / 2 <= configuration.maxPixels
     else {
       throw PictureError(
         .tooLarge, "a picture of \(picture.height) x \(picture.width) is too long to be resized: cut it")
@@ -103,7 +101,7 @@ extension ImageProcessor {
 extension ImageProcessor.Configuration.HuggingFaceSteps.Edges {
   /// The size of a picture that keeps its shape, as transformers computes it.
   func size(
-    of picture: Raster, _ rounding: ImageProcessor.Configuration.HuggingFaceSteps.EdgeRounding
+    of picture: Raster, _ rounding: ImageProcessor.Configuration.HuggingFaceSteps.Rounding
   ) -> ImageProcessor.Configuration.Size {
     let (short, long) = (min(picture.height, picture.width), max(picture.height, picture.width))
     var (newShort, newLong) = (shortest, Int(Double(shortest * long) / Double(short)))

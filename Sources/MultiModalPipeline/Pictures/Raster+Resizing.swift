@@ -64,10 +64,22 @@ extension Raster {
       ? nil : ResampleWeights(length: width, part: part.across, count: newWidth, filter: filter)
     guard let down else { return across.map { self.across($0, rows: 0..<height) } ?? self }
     guard let across else { return self.down(down, firstRow: 0) }
-    if newHeight < height, height - newHeight > 2 * (width - newWidth) {
+    if beginsDown(height: newHeight, width: newWidth) {
       return self.down(down, firstRow: 0).across(across, rows: 0..<newHeight)
     }
     return self.across(across, rows: down.reach).down(down, firstRow: down.reach.lowerBound)
+  }
+
+  private func beginsDown(height newHeight: Int, width newWidth: Int) -> Bool {
+    newHeight < height && height - newHeight > 2 * (width - newWidth)
+  }
+
+  /// How many pixels there are between the two passes.
+  func pixelsBetweenPasses(height newHeight: Int, width newWidth: Int) -> Int {
+    let (rows, columns) =
+      beginsDown(height: newHeight, width: newWidth) ? (newHeight, width) : (height, newWidth)
+    let (pixels, overflow) = rows.multipliedReportingOverflow(by: columns)
+    return overflow ? .max : pixels
   }
 
   /// The nearest sample for each; places are added up, as Pillow's are, so that they round alike.

@@ -61,15 +61,21 @@ struct Raster: Equatable, Sendable {
     return Raster(height: width, width: height, channels: channels, samples: turned)
   }
 
-  /// One channel: luma by ITU-R 601, in Pillow's 16-bit fixed point.
-  func gray() -> Raster {
+  /// One channel, luma by ITU-R 601: in Pillow's 16-bit fixed point, or cut off to whole levels as torchvision does.
+  func gray(_ rounding: ImageProcessor.Configuration.HuggingFaceSteps.Rounding = .nearest) -> Raster {
     guard channels == 3 else { return self }
     let gray = [UInt8](unsafeUninitializedCapacity: height * width) { out, count in
       samples.withUnsafeBufferPointer { samples in
         for index in 0..<height * width {
           let (red, green, blue) = (samples[3 * index], samples[3 * index + 1], samples[3 * index + 2])
-          let sum = 19595 * UInt32(red) + 38470 * UInt32(green) + 7471 * UInt32(blue) + 0x8000
-          out[index] = UInt8(truncatingIfNeeded: sum >> 16)
+          switch rounding {
+          case .nearest:
+            let sum = 19595 * UInt32(red) + 38470 * UInt32(green) + 7471 * UInt32(blue) + 0x8000
+            out[index] = UInt8(truncatingIfNeeded: sum >> 16)
+          case .down:
+            let warm = 0.2989 * Float(red) + 0.587 * Float(green)
+            out[index] = UInt8(warm + 0.114 * Float(blue))
+          }
         }
       }
       count = height * width

@@ -44,7 +44,7 @@ struct HuggingFaceFileTests {
       #"{"image_processor_type": "DeiTImageProcessor", "crop_size": 20, "do_exif_transpose": false, "max_pixels": 5000}"#,
       #"{"image_processor_type": "DonutImageProcessor", "do_pad": false, "do_align_long_axis": true, "do_resize": false}"#,
       #"{"image_processor_type": "BlipImageProcessor", "do_trim_border": true, "do_pad": true, "pad_size": 400}"#,
-      #"{"image_processor_type": "ViTImageProcessor", "do_convert_grayscale": true, "edge_rounding": "down", "resample": 5}"#,
+      #"{"image_processor_type": "ViTImageProcessor", "do_convert_grayscale": true, "rounding": "down", "resample": 5}"#,
     ] {
       let configuration = try load(json)
       #expect(
@@ -95,7 +95,7 @@ struct HuggingFaceFileTests {
       (#""num_channels": 4"#, "num_channels must be 1 or 3, got 4"),
       (#""image_std": 0"#, "image_std must hold 3 numbers"),
       (#""do_thumbnail": true"#, "do_thumbnail and do_align_long_axis must be false for ViTImageProcessor"),
-      (#""edge_rounding": "up""#, "edge_rounding must be one of nearest, down, got up"),
+      (#""rounding": "up""#, "rounding must be one of nearest, down, got up"),
     ])
   func mistakes(field: String, sentence: String) {
     let error = #expect(throws: PictureError.self) {

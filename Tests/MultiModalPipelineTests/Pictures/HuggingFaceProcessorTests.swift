@@ -80,11 +80,11 @@ struct HuggingFaceProcessorTests {
     let image = try processor(
       """
       {"image_processor_type": "ViTImageProcessor", "do_trim_border": true, "num_channels": 1,
-       "size": {"shortest_edge": 47, "longest_edge": 48}, "edge_rounding": "down", "resample": 3,
+       "size": {"shortest_edge": 47, "longest_edge": 48}, "rounding": "down", "resample": 3,
        "image_mean": [0.95], "image_std": [0.15], "do_pad": true, "pad_size": 48}
       """)(try Picture(height: 20, width: 30, channels: 3, pixels: pixels))
     #expect(image.channels == 1 && image.height == 48 && image.width == 48)
-    let ink = (Float(40 / 255.0) - 0.95) / 0.15
+    let ink = (Float(39 / 255.0) - 0.95) / 0.15  // 40 * 0.9999, cut off.
     #expect((0..<48 * 48).allSatisfy { image.values[$0] == ($0 / 48 < 24 ? ink : 0) })
   }
 
@@ -100,7 +100,7 @@ struct HuggingFaceProcessorTests {
   func edges(given: (Int, Int, Int, Int?, String, Int, Int)) throws {
     let edges = Configuration.HuggingFaceSteps.Edges(shortest: given.2, longest: given.3)
     let picture = Raster(height: given.0, width: given.1, channels: 1, samples: [])
-    let rounding = try #require(Configuration.HuggingFaceSteps.EdgeRounding(rawValue: given.4))
+    let rounding = try #require(Configuration.HuggingFaceSteps.Rounding(rawValue: given.4))
     #expect(edges.size(of: picture, rounding) == .init(height: given.5, width: given.6))
   }
 

@@ -39,6 +39,8 @@ struct RasterTests {
     let raster = Raster(height: 1, width: 5, channels: 3, samples: colours)
     // Image.convert("L") of Pillow 13.
     #expect(raster.gray().samples == [76, 150, 29, 255, 129])
+    // Grayscale of torchvision 0.28, in which white is not white.
+    #expect(raster.gray(.down).samples == [76, 149, 29, 254, 129])
   }
 
   @Test func anAreaThatStandsOutIsFilledWithBlack() {
