@@ -85,11 +85,14 @@ extension ImageProcessor {
         "a picture of \(picture.height) x \(picture.width) would become \(size.height) x \(size.width): at least 1 x 1 and at "
           + "most \(configuration.maxPixels) pixels in all (max_pixels) are allowed")
     }
-    guard max(picture.height, picture.width) <= Self.longestSide,
+    let longest = max(picture.height, picture.width, size.height, size.width)
+    guard longest <= Self.longestSide,
       picture.pixelsBetweenPasses(height: size.height, width: size.width) / 2 <= configuration.maxPixels
     else {
       throw PictureError(
-        .tooLarge, "a picture of \(picture.height) x \(picture.width) is too long to be resized: cut it")
+        .tooLarge,
+        "a picture of \(picture.height) x \(picture.width) is too long to be resized to \(size.height) x "
+          + "\(size.width): cut it")
     }
     return picture.resized(height: size.height, width: size.width, filter: filter, gap: gap)
   }

@@ -33,10 +33,10 @@ extension Raster {
       let rows = top..<min(height, top + down)
       for left in Swift.stride(from: 0, to: width, by: across) {
         let columns = left..<min(width, left + across)
-        let count = UInt32(rows.count * columns.count)
+        let count = UInt64(rows.count * columns.count)
         let factor = UInt64(Float(1 << 32 as UInt64) / Float(count << 8))
         for channel in 0..<channels {
-          var sum = UInt64(count / 2)
+          var sum = count / 2
           for row in rows {
             for column in columns { sum += UInt64(samples[(row * width + column) * channels + channel]) }
           }
