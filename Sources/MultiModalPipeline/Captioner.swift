@@ -75,7 +75,7 @@ public actor Captioner {
     public let tokensPerSecond: Double?
   }
 
-  public nonisolated let tokenizer: Tokenizer
+  public nonisolated let tokenizer: any Tokenizer
   public nonisolated let processor: ImageProcessor
   public nonisolated let generation: GenerationSettings
   private let model: any ImageToTextModel
@@ -98,7 +98,8 @@ public actor Captioner {
 
   /// - Parameter model: which must not change from now on
   /// - Throws: `ModelError` when the parts do not fit together.
-  public init(model: sending any ImageToTextModel, tokenizer: Tokenizer, processor: ImageProcessor) throws {
+  public init(model: sending any ImageToTextModel, tokenizer: any Tokenizer, processor: ImageProcessor) throws
+  {
     self.init(try ModelBundle(model: model, tokenizer: tokenizer, processor: processor))
   }
 

@@ -8,8 +8,8 @@ import Torch
 public struct ModelFolder: Sendable {
   public static let configurationName = "config.json"
   public static let weightsName = "model.safetensors"
-  public static let tokenizerName = "tokenizer.model"
   public static let processorName = "preprocessor_config.json"
+  public static let generationName = "generation_config.json"
 
   public let url: URL
 
@@ -108,7 +108,7 @@ public struct ModelFolder: Sendable {
     func part(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name).path) }
     let readme = part("README.md") ? try? String(contentsOf: file("README.md"), encoding: .utf8) : nil
     try Self.write(
-      model(), tokenizer: part(Self.tokenizerName) ? tokenizer() : nil,
+      model(), tokenizer: TokenizerFiles.lie(in: url) ? tokenizer() : nil,
       processor: part(Self.processorName) ? processor() : nil, to: other, precision: precision,
       readme: readme.map {
         $0 + "\nIts weights were quantised for \(precision.rawValue) by `gpt4mm quantize`.\n"
@@ -138,16 +138,33 @@ public struct ModelFolder: Sendable {
   public func bundle(_ model: any ImageToTextModel) throws -> ModelBundle {
     let (tokenizer, processor) = (try tokenizer(), try processor())
     do {
-      return try ModelBundle(model: model, tokenizer: tokenizer, processor: processor)
+      return try ModelBundle(
+        model: model, tokenizer: tokenizer, processor: processor,
+        generation: generation(model.configuration, tokenizer))
     } catch {
       throw ModelError("the parts of \(url.path) do not fit together: \(error)")
     }
   }
 
-  public func tokenizer() throws -> Tokenizer { try Tokenizer(contentsOf: file(Self.tokenizerName)) }
+  public func tokenizer() throws -> any Tokenizer { try TokenizerFiles(contentsOf: url).tokenizer(url.path) }
 
   public func processor() throws -> ImageProcessor {
     try ImageProcessor(configuration: .init(folder: url))
+  }
+
+  /// How texts begin and end and what is asked for by default: what `generation_config.json` says or, without it, `config.json`.
+  private func generation(_ configuration: any ImageToTextConfiguration, _ tokenizer: any Tokenizer) throws
+    -> GenerationSettings
+  {
+    let file = file(Self.generationName)
+    guard FileManager.default.fileExists(atPath: file.path) else {
+      return try GenerationSettings(configuration.generationFields, tokenizer: tokenizer)
+    }
+    guard let fields = try? JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: file))
+    else {
+      throw ModelError("\(file.path) is not a JSON object with settings for generating")
+    }
+    return try GenerationSettings(fields, tokenizer: tokenizer)
   }
 
   /// Writes a model folder, each file complete or not at all.
@@ -155,7 +172,8 @@ public struct ModelFolder: Sendable {
   ///   - dtype: that of the weights in the file; bfloat16 halves it
   ///   - precision: instead, quantises the weights for it; such a folder is for inference alone
   public static func write(
-    _ model: any ImageToTextModel, tokenizer: Tokenizer? = nil, processor: ImageProcessor? = nil, to url: URL,
+    _ model: any ImageToTextModel, tokenizer: (any Tokenizer)? = nil, processor: ImageProcessor? = nil,
+    to url: URL,
     dtype: DType = .float32, precision: Precision? = nil, readme: String? = nil
   ) throws {
     let tensors =
@@ -171,7 +189,7 @@ public struct ModelFolder: Sendable {
     try AtomicFile.write(
       encoder.encode(ModelConfiguration(model.configuration)), to: folder(configurationName))
     try processor?.configuration.write(to: folder(processorName))
-    if let tokenizer { try AtomicFile.write(tokenizer.modelData, to: folder(tokenizerName)) }
+    try tokenizer?.files.write(to: url)
     if let readme { try AtomicFile.write(Data(readme.utf8), to: folder("README.md")) }
   }
 }

@@ -37,7 +37,7 @@ struct Checkpoint {
     let optimizer: [(String, Tensor)]
     /// Empty without a moving average.
     let average: [(String, Tensor)]
-    let tokenizer: Data
+    let tokenizer: TokenizerFiles
   }
 
   static let parametersName = "model.safetensors"
@@ -77,7 +77,7 @@ struct Checkpoint {
         try Safetensors.write(snapshot.parameters, to: file(parametersName))
         try Safetensors.write(snapshot.optimizer, to: file(optimizerName))
         if !snapshot.average.isEmpty { try Safetensors.write(snapshot.average, to: file(averageName)) }
-        try AtomicFile.write(snapshot.tokenizer, to: file(ModelFolder.tokenizerName))
+        try snapshot.tokenizer.write(to: partial)
         try AtomicFile.write(JSONEncoder().encode(state), to: file(stateName))
         try AtomicFile.rename(partial, to: final)
       }

@@ -19,7 +19,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// How a vocabulary is made from the training texts where no tokenizer is given.
   public struct Vocabulary: Codable, Sendable, Equatable {
     public var vocabularySize = 2000
-    public var type = Tokenizer.TrainingConfiguration.ModelType.unigram
+    public var type = SentencePieceTokenizer.TrainingConfiguration.ModelType.unigram
 
     enum CodingKeys: String, CodingKey {
       case vocabularySize = "vocabulary_size"

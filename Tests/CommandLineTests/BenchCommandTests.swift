@@ -8,7 +8,8 @@ import Torch
   /// A model folder `model` with a tokenizer, and a folder `data` of three pictures.
   private func folder() throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
-    let tokenizer = try Tokenizer.train(on: ["a cat", "a dog"], configuration: .init(vocabularySize: 272))
+    let tokenizer = try SentencePieceTokenizer.train(
+      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 272))
     var configuration = GPT4MultiModal.Configuration()
     configuration.imageSize = 16
     configuration.patchSize = 8

@@ -16,7 +16,8 @@ import Torch
     -> Folder
   {
     let folder = Folder()
-    let tokenizer = try Tokenizer.train(on: ["a cat", "a dog"], configuration: .init(vocabularySize: 270))
+    let tokenizer = try SentencePieceTokenizer.train(
+      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 270))
     var configuration = GPT4MultiModal.Configuration()
     configuration.imageSize = 16
     configuration.patchSize = 8
@@ -195,14 +196,14 @@ import Torch
       try message { try FileManager.default.removeItem(at: $0) }.contains("there is no model folder at"))
     #expect(try message(remove("config.json")).contains("is no model folder: it lacks config.json"))
     #expect(try message(remove("model.safetensors")).contains("holds no weights"))
-    #expect(try message(remove("tokenizer.model")).contains("tokenizer.model cannot be read"))
+    #expect(try message(remove("tokenizer.model")).contains("has no tokenizer: it needs tokenizer.model"))
     #expect(try message(remove("preprocessor_config.json")).contains("preprocessor_config.json"))
     #expect(
       try message { try Data("{\"image_sise\": 3}".utf8).write(to: $0.appendingPathComponent("config.json")) }
         .contains("\"image_sise\" is no parameter of the model"))
     #expect(
       try message {
-        try Tokenizer.train(
+        try SentencePieceTokenizer.train(
           on: ["the quick brown fox jumps over it"], configuration: .init(vocabularySize: 290)
         ).modelData
           .write(to: $0.appendingPathComponent("tokenizer.model"))

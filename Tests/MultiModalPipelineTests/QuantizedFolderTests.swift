@@ -16,7 +16,8 @@ import Torch
   /// A model folder by the name of `original`, with everything that a captioner needs.
   private func place(dtype: DType = .float32) throws -> (place: Place, folder: ModelFolder) {
     let place = try Place()
-    let tokenizer = try Tokenizer.train(on: ["a cat", "a dog"], configuration: .init(vocabularySize: 272))
+    let tokenizer = try SentencePieceTokenizer.train(
+      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 272))
     var configuration = GPT4MultiModal.Configuration()
     configuration.imageSize = 16
     configuration.patchSize = 8
@@ -75,7 +76,7 @@ import Torch
   @Test func whatBelongsToPicturesAndTextIsCopied() throws {
     let (place, folder) = try place()
     try folder.quantized(.int8, to: place("small"))
-    for name in [ModelFolder.tokenizerName, ModelFolder.processorName, ModelFolder.configurationName] {
+    for name in ["tokenizer.model", ModelFolder.processorName, ModelFolder.configurationName] {
       let (a, b) = (
         try Data(contentsOf: place("original").appendingPathComponent(name)),
         try Data(contentsOf: place("small").appendingPathComponent(name))

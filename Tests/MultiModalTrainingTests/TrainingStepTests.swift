@@ -240,7 +240,7 @@ extension TrainingStepTests {
       lines += #"{"file_name": "\#(name).png", \#(prompt)"text": "\#(text)"}"# + "\n"
     }
     try folder.write(lines, "metadata.jsonl")
-    let tokenizer = try Tokenizer.train(
+    let tokenizer = try SentencePieceTokenizer.train(
       on: texts.map(\.1) + ["say"], configuration: .init(vocabularySize: 280))
     var configuration = GPT4MultiModal.Configuration()
     configuration.imageSize = 16
@@ -267,7 +267,7 @@ extension TrainingStepTests {
     let data = try ImageFolder(folder.url)
     for sample in try data.all() {
       let given = try tokenizer.encodePrompt(sample.prompt)
-      let tokens = try given + tokenizer.encode(sample.text, addEOS: true)
+      let tokens = try given + tokenizer.encodeTarget(sample.text)
       let logits = try withoutGradients {
         try model.forward(
           img: Tensor(processor(Picture(contentsOf: sample.picture.file))),

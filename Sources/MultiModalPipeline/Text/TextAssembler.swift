@@ -2,14 +2,14 @@ import MultiModalModel
 
 /// The text that tokens make, up to a stop string, as far as it is certain.
 struct TextAssembler: StopCondition {
-  private var decoder: StreamingDecoder
+  private var decoder: any StreamingDecoder
   private var stops: StopStrings
   private(set) var text = ""
   /// What the last token added to the text.
   private(set) var piece = ""
 
-  init(_ tokenizer: Tokenizer, stopStrings: [String]) {
-    decoder = StreamingDecoder(tokenizer)
+  init(_ tokenizer: any Tokenizer, stopStrings: [String]) {
+    decoder = tokenizer.streamingDecoder()
     stops = StopStrings(stopStrings)
   }
 

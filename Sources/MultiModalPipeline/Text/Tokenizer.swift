@@ -1,154 +1,60 @@
-import CSentencePiece
-import Foundation
 import Torch
+
+/// Text to token ids and back: what generating, training and serving need of any vocabulary.
+public protocol Tokenizer: Sendable {
+  /// How many token ids there are; ids count from 0.
+  var vocabularySize: Int { get }
+  /// The id that begins a text; nil where the vocabulary names none. A checkpoint's generation settings come before it.
+  var bos: Int? { get }
+  /// The id that ends a text; nil where the vocabulary names none. A checkpoint's generation settings come before it.
+  var eos: Int? { get }
+  /// The id that fills short rows of a batch; nil where the vocabulary names none.
+  var pad: Int? { get }
+
+  /// The tokens of a text alone, such as a prompt's, without any that begin or end it.
+  /// - Throws: `TokenizerError` for a text that the vocabulary cannot express.
+  func encode(_ text: String) throws -> [Int]
+
+  /// The tokens that a model learns to write for a text, with those that the vocabulary puts around it, such as the end.
+  /// - Throws: `TokenizerError` for a text that the vocabulary cannot express.
+  func encodeTarget(_ text: String) throws -> [Int]
+
+  /// The text of token ids; special ones, such as begin and end, are left out.
+  /// - Throws: `TokenizerError` for an id that cannot be one of the vocabulary.
+  func decode(_ ids: [Int]) throws -> String
+
+  /// Decodes a text whose tokens come one by one.
+  func streamingDecoder() -> any StreamingDecoder
+
+  /// The vocabulary's entry, such as `▁cat` or `<0x41>`.
+  /// - Throws: `TokenizerError` for an id that the vocabulary does not have.
+  func piece(_ id: Int) throws -> String
+
+  /// What the tokenizer was read from, to be written beside a model's weights.
+  var files: TokenizerFiles { get }
+}
+
+extension Tokenizer {
+  /// BOS, where there is one, and the prompt's tokens: what generation begins with.
+  public func encodePrompt(_ prompt: String?) throws -> [Int] {
+    try (bos.map { [$0] } ?? []) + encode(prompt ?? "")
+  }
+}
+
+/// Decodes tokens one by one into text that never ends within a character; all pieces together equal the decoding of
+/// all tokens.
+public protocol StreamingDecoder: Sendable {
+  /// Takes one more token.
+  /// - Returns: the text that is certain now and was not before; empty within a character.
+  mutating func append(_ id: Int) throws -> String
+
+  /// What was held back, with U+FFFD for bytes that never became a character.
+  mutating func finish() throws -> String
+}
 
 /// A text or vocabulary that cannot be used; says what was given and what to do.
 public struct TokenizerError: SentenceError {
   public let description: String
 
   public init(_ description: String) { self.description = description }
-}
-
-func check(_ error: CSPError?, _ context: String) throws {
-  guard let error else { return }
-  defer { csp_free(error) }
-  throw TokenizerError("\(context): \(String(cString: error))")
-}
-
-/// Text to token ids and back, by a SentencePiece model (Kudo & Richardson, 2018).
-///
-/// A training example is BOS, the prompt's tokens, the text's tokens and EOS; prompt and text are encoded apart, so
-/// that a prompt given at generation has the tokens it had in training.
-public final class Tokenizer: @unchecked Sendable {
-  // SentencePieceProcessor's const functions may be called from several threads at once.
-  private let processor: OpaquePointer
-  /// The model file's bytes.
-  public let modelData: Data
-  /// How many token ids there are; ids count from 0.
-  public let vocabularySize: Int
-  /// The id that begins every text.
-  public let bos: Int
-  /// The id that ends every text.
-  public let eos: Int
-  /// The id that fills short rows of a batch.
-  public let pad: Int
-
-  /// - Throws: `TokenizerError` for a file that is missing, damaged, or lacks one of the ids for begin, end and padding.
-  public convenience init(contentsOf url: URL) throws {
-    let data: Data
-    do {
-      data = try Data(contentsOf: url)
-    } catch {
-      throw TokenizerError("\(url.path) cannot be read: \(error.localizedDescription)")
-    }
-    try self.init(modelData: data, name: url.path)
-  }
-
-  public init(modelData: Data, name: String = "the tokenizer model") throws {
-    var loaded: OpaquePointer?
-    try check(
-      modelData.withUnsafeBytes { csp_load($0.baseAddress, $0.count, &loaded) },
-      "\(name) is no SentencePiece model")
-    guard let loaded else { throw TokenizerError("\(name) is no SentencePiece model") }
-    processor = loaded
-    self.modelData = modelData
-    vocabularySize = Int(csp_piece_count(loaded))
-    bos = Int(csp_bos_id(loaded))
-    eos = Int(csp_eos_id(loaded))
-    pad = Int(csp_pad_id(loaded))
-    for (id, role) in [(bos, "begin (bos)"), (eos, "end (eos)"), (pad, "padding (pad)")] where id < 0 {
-      throw TokenizerError(
-        "\(name) has no \(role) token: train one with 'gpt4mm tokenizer train', which adds all")
-    }
-  }
-
-  deinit { csp_release(processor) }
-
-  // MARK: Encoding
-
-  /// - Throws: `TokenizerError` for a character that the vocabulary cannot express at all.
-  public func encode(_ text: String, addBOS: Bool = false, addEOS: Bool = false) throws -> [Int] {
-    var ids = addBOS ? [bos] : []
-    // SentencePiece writes a space as U+2581, so a real U+2581 has to go through its bytes.
-    for (index, part) in text.unicodeScalars.split(separator: "\u{2581}", omittingEmptySubsequences: false)
-      .enumerated()
-    {
-      if index > 0 { ids += try Self.spaceMark.map(bytePiece) }
-      ids += try encodePlain(String(part))
-    }
-    if addEOS { ids.append(eos) }
-    return ids
-  }
-
-  /// BOS and the prompt's tokens: what generation begins with.
-  public func encodePrompt(_ prompt: String?) throws -> [Int] { try encode(prompt ?? "", addBOS: true) }
-
-  private static let spaceMark = Array("\u{2581}".utf8)
-
-  private func bytePiece(_ byte: UInt8) throws -> Int {
-    let id = csp_byte_piece(processor, byte)
-    guard id >= 0 else {
-      throw TokenizerError("the vocabulary has no byte fallback, so it cannot express the character U+2581")
-    }
-    return Int(id)
-  }
-
-  private func encodePlain(_ text: String) throws -> [Int] {
-    guard !text.isEmpty else { return [] }
-    var text = text
-    var ids: UnsafeMutablePointer<Int32>?
-    var count = 0
-    try withExtendedLifetime(self) {
-      try check(
-        text.withUTF8 { utf8 in
-          utf8.withMemoryRebound(to: CChar.self) {
-            csp_encode(processor, $0.baseAddress, $0.count, &ids, &count)
-          }
-        }, "the text cannot be encoded")
-    }
-    defer { csp_free(ids) }
-    return UnsafeBufferPointer(start: ids, count: count).map(Int.init)
-  }
-
-  // MARK: Decoding
-
-  /// The text of token ids; begin, end and padding are left out.
-  /// - Throws: `TokenizerError` for an id that the vocabulary does not have.
-  public func decode(_ ids: [Int]) throws -> String {
-    for id in ids where !(0..<vocabularySize).contains(id) {
-      throw TokenizerError("token \(id) is not in the vocabulary, whose ids are 0 to \(vocabularySize - 1)")
-    }
-    let plain = ids.map(Int32.init).filter { !csp_is_control(processor, $0) }
-    var text: UnsafeMutablePointer<CChar>?
-    var size = 0
-    try withExtendedLifetime(self) {
-      try check(csp_decode(processor, plain, plain.count, &text, &size), "the tokens cannot be decoded")
-    }
-    defer { csp_free(text) }
-    return String(decoding: UnsafeRawBufferPointer(start: text, count: size), as: UTF8.self)
-  }
-
-  /// The vocabulary's entry, such as `▁cat` or `<0x41>`.
-  public func piece(_ id: Int) throws -> String {
-    guard (0..<vocabularySize).contains(id) else {
-      throw TokenizerError("token \(id) is not in the vocabulary, whose ids are 0 to \(vocabularySize - 1)")
-    }
-    var piece: UnsafeMutablePointer<CChar>?
-    try withExtendedLifetime(self) { try check(csp_piece(processor, Int32(id), &piece), "token \(id)") }
-    guard let piece else { return "" }
-    defer { csp_free(piece) }
-    return String(cString: piece)
-  }
-
-  /// Whether a token has no text, such as the one that ends a text.
-  func isControl(_ id: Int) -> Bool {
-    (0..<vocabularySize).contains(id) && withExtendedLifetime(self) { csp_is_control(processor, Int32(id)) }
-  }
-
-  /// The byte that a byte-fallback token stands for.
-  func byte(_ id: Int) -> UInt8? {
-    guard (0..<vocabularySize).contains(id) else { return nil }
-    let byte = withExtendedLifetime(self) { csp_byte(processor, Int32(id)) }
-    return byte < 0 ? nil : UInt8(byte)
-  }
 }

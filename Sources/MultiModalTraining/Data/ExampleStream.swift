@@ -14,13 +14,14 @@ struct Example: Sendable {
 
 /// Samples as the model takes them.
 struct ExampleEncoder: Sendable {
-  let tokenizer: Tokenizer
+  let tokenizer: any Tokenizer
   let generation: GenerationSettings
   /// Of the model: the most tokens of a text, and what its configuration calls that.
   let longestText: Int
   let longestTextName: String
 
-  init(tokenizer: Tokenizer, generation: GenerationSettings, configuration: any ImageToTextConfiguration) {
+  init(tokenizer: any Tokenizer, generation: GenerationSettings, configuration: any ImageToTextConfiguration)
+  {
     self.tokenizer = tokenizer
     self.generation = generation
     longestText = configuration.longestText
@@ -30,7 +31,12 @@ struct ExampleEncoder: Sendable {
   /// - Throws: `TrainingError` for a text that is too long.
   func callAsFunction(_ sample: Sample, index: Int = 0) throws -> Example {
     let given = try [generation.start] + tokenizer.encode(sample.prompt ?? "")
-    let tokens = try given + tokenizer.encode(sample.text) + generation.end.prefix(1)
+    var tokens = try given + tokenizer.encodeTarget(sample.text)
+    if let end = generation.end.first,
+      !generation.end.contains(tokens[tokens.count - 1]) || tokens.count == given.count
+    {
+      tokens.append(end)
+    }
     guard tokens.count <= longestText else {
       throw TrainingError(
         "the text of \(sample.picture.place) has \(tokens.count) tokens, but \(longestTextName) is \(longestText): shorten it "

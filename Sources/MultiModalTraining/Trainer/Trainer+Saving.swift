@@ -15,7 +15,7 @@ extension Trainer {
       state: state, parameters: try copies(model.parameters.tensors()),
       optimizer: try copies(Checkpoint.tensors(of: states)),
       average: try copies(average.map { $0.values.sorted { $0.key < $1.key } } ?? []),
-      tokenizer: bundle.tokenizer.modelData)
+      tokenizer: bundle.tokenizer.files)
   }
 
   /// The optimizer's whole state, where each process keeps a share of it.

@@ -15,7 +15,7 @@ struct TrainerSetup {
   private let base: URL?
   private let isResumed: Bool
   /// Of a run that goes on or begins with a model; others make theirs from the texts.
-  private let tokenizerModel: Data?
+  private let tokenizerFiles: TokenizerFiles?
 
   private var isFirst: Bool { group?.rank ?? 0 == 0 }
 
@@ -30,23 +30,22 @@ struct TrainerSetup {
     latest = isFirst ? try Self.checkpoint(in: run, resume: resume) : nil
     struct Start: Codable {
       var state: Checkpoint.State
-      var tokenizer: Data?
+      var tokenizer: TokenizerFiles?
     }
     let (latest, isResumed) = (self.latest, resume)
     func start() throws -> Start {
       var start = Start(state: try latest.map(Checkpoint.state) ?? .init(configuration: given))
       if let latest {
-        start.tokenizer = try Tokenizer(contentsOf: latest.appendingPathComponent(ModelFolder.tokenizerName))
-          .modelData
+        start.tokenizer = try TokenizerFiles(contentsOf: latest)
       } else if let base {
         try Self.take(ModelFolder(base), into: &start.state.configuration)
-        start.tokenizer = try ModelFolder(base).tokenizer().modelData
+        start.tokenizer = try TokenizerFiles(contentsOf: base)
       }
       return start
     }
     let shared = try group.map { try $0.shared(start()) } ?? start()
     state = shared.state
-    tokenizerModel = shared.tokenizer
+    tokenizerFiles = shared.tokenizer
     self.isResumed = isResumed
     try state.configuration.validate()
     let processes = group?.size ?? 1
@@ -99,7 +98,7 @@ struct TrainerSetup {
 
   /// What reading through the data gave.
   struct Reading {
-    let tokenizer: Tokenizer
+    let tokenizer: any Tokenizer
     let generation: GenerationSettings
     let training: DatasetSummary
     let validation: DatasetSummary?
@@ -122,7 +121,7 @@ struct TrainerSetup {
     try data.training.forEach { sample in
       training.add(sample)
       advance()
-      guard tokenizerModel == nil, isFirst else { return }
+      guard tokenizerFiles == nil, isFirst else { return }
       for text in [sample.prompt, sample.text].compactMap({ $0 }) { texts.add(text) }
     }
     guard training.count > 0 else { throw TrainingError("\(data.training.url.path) names no picture") }
@@ -140,18 +139,17 @@ struct TrainerSetup {
             : "on the first process's machine: all need the same data"))
     }
     state.dataFingerprint = training.fingerprint
-    func vocabulary() throws -> Data {
-      try tokenizerModel
-        ?? Tokenizer.train(
+    func vocabulary() throws -> TokenizerFiles {
+      try tokenizerFiles
+        ?? SentencePieceTokenizer.train(
           on: texts.elements,
           configuration: .init(
             vocabularySize: configuration.tokenizer.vocabularySize, type: configuration.tokenizer.type)
-        ).modelData
+        ).files
     }
-    let tokenizer = try Tokenizer(
-      modelData: group.map { try $0.shared(vocabulary()) } ?? vocabulary(), name: "the run's tokenizer")
+    let tokenizer = try (group.map { try $0.shared(vocabulary()) } ?? vocabulary()).tokenizer(run.path)
     state.configuration.model.family.vocabularySize = tokenizer.vocabularySize
-    let generation = GenerationSettings(tokenizer)
+    let generation = try GenerationSettings([:], tokenizer: tokenizer)
     let encoder = ExampleEncoder(
       tokenizer: tokenizer, generation: generation, configuration: configuration.model.family)
     // The texts of a run that goes on were seen to fit.

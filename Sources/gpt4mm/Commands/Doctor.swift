@@ -64,7 +64,7 @@ extension Command {
         remedy: absent.isEmpty
           ? "" : "Cannot read \(absent.joined(separator: ", ")): install a libvips built with them."))
     let tokenizer = Result {
-      try Tokenizer.train(on: ["a b c"], configuration: .init(vocabularySize: 270)).encode("a b")
+      try SentencePieceTokenizer.train(on: ["a b c"], configuration: .init(vocabularySize: 270)).encode("a b")
     }
     findings.append(
       Finding(

@@ -25,7 +25,7 @@ extension Command {
     let inputs = arguments.strings("input")
     guard !inputs.isEmpty else { throw UsageError("'train' needs --input FILE") }
     let output = try arguments.required("output")
-    let configuration = Tokenizer.TrainingConfiguration(
+    let configuration = SentencePieceTokenizer.TrainingConfiguration(
       vocabularySize: try arguments.int("vocabulary-size") ?? 2000,
       type: try arguments.choice("type") ?? .unigram,
       characterCoverage: try arguments.double("character-coverage") ?? 1)
@@ -38,7 +38,7 @@ extension Command {
       }
       return text.split(whereSeparator: \.isNewline).map(String.init)
     }
-    let tokenizer = try Tokenizer.train(on: sentences, configuration: configuration)
+    let tokenizer = try SentencePieceTokenizer.train(on: sentences, configuration: configuration)
     try AtomicFile.write(tokenizer.modelData, to: url(output))
     Terminal.print("\(output): \(tokenizer.vocabularySize) tokens from \(sentences.count) lines")
   }
@@ -50,7 +50,7 @@ extension Command {
     guard let text = arguments.positional.first, arguments.positional.count == 1 else {
       throw UsageError("'encode' needs one text; put quotes around it")
     }
-    let tokenizer = try Tokenizer(contentsOf: url(arguments.required("model")))
+    let tokenizer = try SentencePieceTokenizer(contentsOf: url(arguments.required("model")))
     let ids = try tokenizer.encode(text)
     Terminal.print(ids.map(String.init).joined(separator: " "))
     if arguments.flag("pieces") { Terminal.print(try ids.map(tokenizer.piece).joined(separator: " ")) }
@@ -59,7 +59,7 @@ extension Command {
   private static let decode = Command(
     name: "decode", summary: "Print the text of token ids.", arguments: "ID...", options: [model]
   ) { arguments in
-    let tokenizer = try Tokenizer(contentsOf: url(arguments.required("model")))
+    let tokenizer = try SentencePieceTokenizer(contentsOf: url(arguments.required("model")))
     let ids = try arguments.positional.map {
       guard let id = Int($0) else { throw UsageError("a token id must be a whole number, got '\($0)'") }
       return id

@@ -7,14 +7,15 @@ import Torch
 @testable import MultiModalTraining
 
 private let tokenizer = Result {
-  try Tokenizer.train(on: ["a", "ab", "abc", "abcd"], configuration: .init(vocabularySize: 270))
+  try SentencePieceTokenizer.train(on: ["a", "ab", "abc", "abcd"], configuration: .init(vocabularySize: 270))
 }
 
 private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
   var configuration = GPT4MultiModal.Configuration()
   configuration.maxSeqLen = longestText
-  return ExampleEncoder(
-    tokenizer: try tokenizer.get(), generation: .init(try tokenizer.get()), configuration: configuration)
+  return try ExampleEncoder(
+    tokenizer: tokenizer.get(), generation: .init([:], tokenizer: tokenizer.get()),
+    configuration: configuration)
 }
 
 @Suite struct ExampleStreamTests {

@@ -126,7 +126,7 @@ extension TrainerTests {
         data: data.url, run: run.url, configuration: plain(), resume: false, from: base.url)
       let expected = try weights(base.file("model.safetensors"))
       #expect(try weights(trainer.model.parameters.parameters).filter { expected[$0.key] != nil } == expected)
-      #expect(trainer.bundle.tokenizer.modelData == (try ModelFolder(base.url).tokenizer().modelData))
+      #expect(trainer.bundle.tokenizer.files == (try ModelFolder(base.url).tokenizer().files))
       #expect(trainer.configuration.image == (try ModelFolder(base.url).processor().configuration))
       #expect(trainer.configuration.model == ModelConfiguration(try ModelFolder(base.url).configuration()))
       _ = try await trainer.train()

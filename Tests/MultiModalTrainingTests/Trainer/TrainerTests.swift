@@ -152,13 +152,15 @@ import Torch
       #"{"file_name": "a.png", "prompt": "pro", "text": "ab"}"# + "\n"
         + #"{"file_name": "a.png", "text": "a"}"#,
       "metadata.jsonl")
-    let tokenizer = try Tokenizer.train(on: ["pro", "ab", "a"], configuration: .init(vocabularySize: 270))
+    let tokenizer = try SentencePieceTokenizer.train(
+      on: ["pro", "ab", "a"], configuration: .init(vocabularySize: 270))
     var image = ImageProcessor.Configuration()
     image.size = .init(height: 8, width: 8)
     let loader = BatchLoader(
       try ImageFolder(folder.url), count: 2,
       encoder: ExampleEncoder(
-        tokenizer: tokenizer, generation: .init(tokenizer), configuration: GPT4MultiModal.Configuration()),
+        tokenizer: tokenizer, generation: try .init([:], tokenizer: tokenizer),
+        configuration: GPT4MultiModal.Configuration()),
       order: SampleOrder(batchSize: 2, shuffleBuffer: 1, bucketBatches: 1, seed: 0),
       processor: try ImageProcessor(configuration: image))
     var batches = loader.prefetch(0..<1, workers: 1)
@@ -166,13 +168,15 @@ import Torch
     let batch = try #require(loaded.batch)
     #expect(loaded.damaged.isEmpty && loaded.samples.map(\.text) == ["ab", "a"])
     let prompt = try tokenizer.encode("pro")
-    let text = try tokenizer.encode("ab", addEOS: true)
-    let short = try tokenizer.encode("a", addEOS: true)
+    let text = try tokenizer.encodeTarget("ab")
+    let short = try tokenizer.encodeTarget("a")
     let length = 1 + prompt.count + text.count
     #expect(batch.text.shape == [2, length])
     let padding = length - 1 - short.count
-    let text0 = [tokenizer.bos] + prompt + text
-    let text1 = [tokenizer.bos] + short + Array(repeating: tokenizer.pad, count: padding)
+    let text0 = try [#require(tokenizer.bos)] + prompt + text
+    let text1 =
+      try [#require(tokenizer.bos)] + short
+      + Array(repeating: #require(tokenizer.pad), count: padding)
     #expect(try batch.text.array(of: Int.self) == text0 + text1)
     let ignored = ignoreIndex
     let targets0 = Array(repeating: ignored, count: prompt.count) + text

@@ -1,7 +1,7 @@
 import CSentencePiece
 import Foundation
 
-extension Tokenizer {
+extension SentencePieceTokenizer {
   /// How a vocabulary is made.
   public struct TrainingConfiguration: Sendable, Equatable {
     /// SentencePiece's algorithms that fit open text.
@@ -29,7 +29,9 @@ extension Tokenizer {
   /// Makes a vocabulary in which any Unicode text round-trips: bytes for what has no entry, spaces kept as they are,
   /// no normalisation. The same sentences give the same vocabulary.
   /// - Throws: `TokenizerError` when there is no text or the size is too small.
-  public static func train(on sentences: [String], configuration: TrainingConfiguration) throws -> Tokenizer {
+  public static func train(on sentences: [String], configuration: TrainingConfiguration) throws
+    -> SentencePieceTokenizer
+  {
     guard configuration.vocabularySize > smallestVocabulary else {
       throw TokenizerError(
         "the vocabulary size must be above \(smallestVocabulary) (256 bytes and 4 special tokens), got "
@@ -75,6 +77,6 @@ extension Tokenizer {
       throw TokenizerError("no vocabulary of \(configuration.vocabularySize) entries can be made: \(message)")
     }
     defer { csp_free(model) }
-    return try Tokenizer(modelData: Data(UnsafeRawBufferPointer(start: model, count: size)))
+    return try SentencePieceTokenizer(modelData: Data(UnsafeRawBufferPointer(start: model, count: size)))
   }
 }

@@ -4,13 +4,13 @@ import Testing
 
 @testable import MultiModalPipeline
 
-@Suite struct TokenizerTests {
+@Suite struct SentencePieceTokenizerTests {
   static let sentences = [
     "grinning face", "grinning cat with smiling eyes", "flag: Côte d’Ivoire", "thumbs up: medium skin tone",
     "person: medium-light skin tone, bald", "  two  spaces  ", "a cat and a dog",
   ]
   static let tokenizer = Result {
-    try Tokenizer.train(on: sentences, configuration: .init(vocabularySize: 330))
+    try SentencePieceTokenizer.train(on: sentences, configuration: .init(vocabularySize: 330))
   }
 
   static let texts = [
@@ -50,8 +50,8 @@ import Testing
     }
   }
 
-  private func streamed(_ ids: [Int], _ tokenizer: Tokenizer) throws -> String {
-    var decoder = StreamingDecoder(tokenizer)
+  private func streamed(_ ids: [Int], _ tokenizer: SentencePieceTokenizer) throws -> String {
+    var decoder = tokenizer.streamingDecoder()
     var text = ""
     for id in ids {
       let piece = try decoder.append(id)
@@ -76,7 +76,7 @@ import Testing
 
   @Test func aCharacterIsNeverSplit() throws {
     let tokenizer = try Self.tokenizer.get()
-    var decoder = StreamingDecoder(tokenizer)
+    var decoder = tokenizer.streamingDecoder()
     let ids = try tokenizer.encode("日")
     #expect(ids.count == 3)
     #expect(try decoder.append(ids[0]) == "")
@@ -89,7 +89,7 @@ import Testing
   @Test func beginAndEndAreAddedWhenAskedAndNeverShown() throws {
     let tokenizer = try Self.tokenizer.get()
     #expect((tokenizer.pad, tokenizer.bos, tokenizer.eos) == (0, 1, 2))
-    let ids = try tokenizer.encode("a cat", addBOS: true, addEOS: true)
+    let ids = try tokenizer.encodePrompt(nil) + tokenizer.encodeTarget("a cat")
     #expect(ids.first == 1 && ids.last == 2)
     #expect(try tokenizer.decode(ids + [0, 0]) == "a cat")
     #expect(try tokenizer.encodePrompt(nil) == [1])
@@ -97,13 +97,13 @@ import Testing
   }
 
   @Test func theSameTextMakesTheSameVocabulary() throws {
-    for type in Tokenizer.TrainingConfiguration.ModelType.allCases {
-      let configuration = Tokenizer.TrainingConfiguration(vocabularySize: 320, type: type)
-      let first = try Tokenizer.train(on: Self.sentences, configuration: configuration)
-      let second = try Tokenizer.train(on: Self.sentences, configuration: configuration)
+    for type in SentencePieceTokenizer.TrainingConfiguration.ModelType.allCases {
+      let configuration = SentencePieceTokenizer.TrainingConfiguration(vocabularySize: 320, type: type)
+      let first = try SentencePieceTokenizer.train(on: Self.sentences, configuration: configuration)
+      let second = try SentencePieceTokenizer.train(on: Self.sentences, configuration: configuration)
       #expect(first.modelData == second.modelData)
       #expect(first.vocabularySize <= 320)
-      #expect(try Tokenizer(modelData: first.modelData).encode("a cat") == first.encode("a cat"))
+      #expect(try SentencePieceTokenizer(modelData: first.modelData).encode("a cat") == first.encode("a cat"))
     }
   }
 
@@ -121,14 +121,16 @@ import Testing
       message { _ = try tokenizer.piece(-1) }
         == "token -1 is not in the vocabulary, whose ids are 0 to \(last)")
     #expect(
-      message { _ = try Tokenizer.train(on: ["a"], configuration: .init(vocabularySize: 100)) }
+      message { _ = try SentencePieceTokenizer.train(on: ["a"], configuration: .init(vocabularySize: 100)) }
         == "the vocabulary size must be above 260 (256 bytes and 4 special tokens), got 100")
     #expect(
-      message { _ = try Tokenizer.train(on: ["abcdefgh"], configuration: .init(vocabularySize: 262)) }
+      message {
+        _ = try SentencePieceTokenizer.train(on: ["abcdefgh"], configuration: .init(vocabularySize: 262))
+      }
         == "the text has 8 different characters, so the vocabulary size must be at least 268, got 262; or lower the character coverage"
     )
     #expect(
-      message { _ = try Tokenizer.train(on: ["", ""], configuration: .init()) }
+      message { _ = try SentencePieceTokenizer.train(on: ["", ""], configuration: .init()) }
         == "there is no text to train a vocabulary on")
   }
 
@@ -136,7 +138,7 @@ import Testing
     let good = try Self.tokenizer.get().modelData
     for length in stride(from: 0, to: good.count, by: 97) {
       // A cut between two pieces is a sound, smaller model; anything else must be refused.
-      _ = try? Tokenizer(modelData: good.prefix(length)).encode("a cat")
+      _ = try? SentencePieceTokenizer(modelData: good.prefix(length)).encode("a cat")
     }
     var generator = SplitMix64(seed: 2)
     for _ in 0..<200 {
@@ -144,13 +146,13 @@ import Testing
       for _ in 0..<3 {
         data[Int.random(in: 0..<data.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
       }
-      guard let tokenizer = try? Tokenizer(modelData: data) else { continue }
+      guard let tokenizer = try? SentencePieceTokenizer(modelData: data) else { continue }
       _ = try? tokenizer.decode(tokenizer.encode("a cat"))
     }
-    #expect(throws: TokenizerError.self) { try Tokenizer(modelData: Data("no model".utf8)) }
-    #expect(throws: TokenizerError.self) { try Tokenizer(modelData: Data()) }
+    #expect(throws: TokenizerError.self) { try SentencePieceTokenizer(modelData: Data("no model".utf8)) }
+    #expect(throws: TokenizerError.self) { try SentencePieceTokenizer(modelData: Data()) }
     let missing = #expect(throws: TokenizerError.self) {
-      try Tokenizer(contentsOf: URL(fileURLWithPath: "/nonexistent/tokenizer.model"))
+      try SentencePieceTokenizer(contentsOf: URL(fileURLWithPath: "/nonexistent/tokenizer.model"))
     }
     #expect(missing?.description.hasPrefix("/nonexistent/tokenizer.model cannot be read") == true)
   }

@@ -1,25 +1,21 @@
-/// Decodes tokens one by one into text that never ends within a character; all pieces together equal the decoding of
-/// all tokens.
-public struct StreamingDecoder: Sendable {
-  private let tokenizer: Tokenizer
+/// Decodes SentencePiece's tokens one by one.
+struct SentencePieceDecoder: StreamingDecoder {
+  private let tokenizer: SentencePieceTokenizer
   /// Tokens before `ids` that decide how these are decoded: as many as have a text, because only a text's first space goes.
   private var context: [Int] = []
   /// Tokens whose text is not out yet.
   private var ids: [Int] = []
 
-  public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+  init(_ tokenizer: SentencePieceTokenizer) { self.tokenizer = tokenizer }
 
-  /// Takes one more token.
-  /// - Returns: the text that is certain now and was not before; empty within a character.
-  public mutating func append(_ id: Int) throws -> String {
+  mutating func append(_ id: Int) throws -> String {
     // One that has no text may come within a character.
     guard !tokenizer.isControl(id) else { return "" }
     ids.append(id)
     return try incompleteBytes == ids.count ? "" : emit(ids.count - incompleteBytes)
   }
 
-  /// What was held back, with U+FFFD for bytes that never became a character.
-  public mutating func finish() throws -> String { try ids.isEmpty ? "" : emit(ids.count) }
+  mutating func finish() throws -> String { try ids.isEmpty ? "" : emit(ids.count) }
 
   /// The text of the first `count` of the tokens.
   private mutating func emit(_ count: Int) throws -> String {

@@ -1,0 +1,136 @@
+import Foundation
+import MultiModalModel
+
+/// How a model's texts begin and end, and what is asked for where nobody says otherwise.
+public struct GenerationSettings: Sendable, Equatable {
+  /// The token that begins every text.
+  public var start: Int
+  /// Tokens that end a text; the first ends those that are learned.
+  public var end: [Int]
+  /// Fills up short rows.
+  public var padding: Int
+  /// What a text is asked for by default; its stop tokens are `end`.
+  public var options: GenerationOptions
+
+  public init(start: Int, end: [Int], padding: Int, options: GenerationOptions = GenerationOptions()) {
+    self.start = start
+    self.end = end
+    self.padding = padding
+    self.options = options
+    self.options.stopTokens = end
+  }
+
+  /// What a folder says, by the names of transformers' `GenerationConfig`.
+  /// - Parameters:
+  ///   - fields: of `generation_config.json` or, without one, of `config.json`
+  ///   - tokenizer: says how texts begin and end where the fields do not
+  /// - Throws: `ModelError` where nothing says how a text begins, or for a field that is no such thing.
+  public init(_ fields: [String: JSONValue], tokenizer: any Tokenizer) throws {
+    let reader = Fields(fields: fields)
+    guard
+      let start = try reader.tokens("decoder_start_token_id")?.first ?? reader.tokens("bos_token_id")?.first
+        ?? tokenizer.bos
+    else {
+      throw ModelError(
+        "nothing says which token begins a text: give decoder_start_token_id in generation_config.json")
+    }
+    let end = try reader.tokens("eos_token_id") ?? tokenizer.eos.map { [$0] } ?? []
+    let padding = try reader.tokens("pad_token_id")?.first ?? tokenizer.pad ?? end.first ?? start
+    self.init(start: start, end: end, padding: padding, options: try reader.options())
+  }
+
+  private struct Fields {
+    let fields: [String: JSONValue]
+
+    private func error(_ name: String, _ must: String) -> ModelError {
+      ModelError("\(name), which says how texts are generated, must be \(must)")
+    }
+
+    private func value(_ name: String) -> JSONValue? { fields[name].flatMap { $0 == .null ? nil : $0 } }
+
+    /// One token or several.
+    func tokens(_ name: String) throws -> [Int]? {
+      switch value(name) {
+      case nil: return nil
+      case .int(let token)? where token >= 0: return [token]
+      case .array(let values)?:
+        return try values.map {
+          guard case .int(let token) = $0, token >= 0 else { throw error(name, "token ids") }
+          return token
+        }
+      default: throw error(name, "a token id or a list of them")
+      }
+    }
+
+    func int(_ name: String) throws -> Int? {
+      guard let value = value(name) else { return nil }
+      guard case .int(let number) = value else { throw error(name, "a whole number") }
+      return number
+    }
+
+    func double(_ name: String) throws -> Double? {
+      switch value(name) {
+      case nil: return nil
+      case .int(let number)?: return Double(number)
+      case .double(let number)?: return number
+      default: throw error(name, "a number")
+      }
+    }
+
+    private func bool(_ name: String) throws -> Bool? {
+      guard let value = value(name) else { return nil }
+      guard case .bool(let flag) = value else { throw error(name, "true or false") }
+      return flag
+    }
+
+    func options() throws -> GenerationOptions {
+      var options = GenerationOptions()
+      options.maxNewTokens = try int("max_new_tokens")
+      // 20 is what files say that say nothing.
+      options.maxLength = try int("max_length").flatMap { $0 == 20 ? nil : $0 }
+      options.minNewTokens = try int("min_new_tokens") ?? 0
+      options.minLength = try int("min_length") ?? 0
+      options.numBeams = try int("num_beams") ?? 1
+      options.numReturnSequences = try int("num_return_sequences") ?? 1
+      options.lengthPenalty = try double("length_penalty") ?? 1
+      options.repetitionPenalty = try double("repetition_penalty") ?? 1
+      options.noRepeatNGramSize = try int("no_repeat_ngram_size") ?? 0
+      options.suppressTokens = try tokens("suppress_tokens") ?? []
+      options.beginSuppressTokens = try tokens("begin_suppress_tokens") ?? []
+      options.forcedBOSToken = try tokens("forced_bos_token_id")?.first
+      options.forcedEOSToken = try tokens("forced_eos_token_id")?.first
+      switch value("early_stopping") {
+      case .bool(true)?: options.earlyStopping = .always
+      case nil, .bool(false)?: options.earlyStopping = .heuristic
+      case .string("never")?: options.earlyStopping = .never
+      default: throw error("early_stopping", "true, false or \"never\"")
+      }
+      if try bool("do_sample") ?? false {
+        guard options.numBeams == 1 else { throw error("num_beams", "1 where do_sample is true") }
+        options.temperature = try double("temperature") ?? 1
+        options.topK = try int("top_k").map { $0 > 0 ? $0 : nil } ?? 50
+        options.topP = try double("top_p") ?? 1
+        options.minP = try double("min_p") ?? 0
+      }
+      try refuseUnsupported()
+      return options
+    }
+
+    /// What would change the texts and is not done here.
+    private func refuseUnsupported() throws {
+      let neutral: [String: [JSONValue]] = [
+        "num_beam_groups": [.int(1)], "diversity_penalty": [.int(0), .double(0)],
+        "encoder_no_repeat_ngram_size": [.int(0)], "bad_words_ids": [], "sequence_bias": [],
+        "exponential_decay_length_penalty": [], "constraints": [], "force_words_ids": [],
+        "penalty_alpha": [], "typical_p": [.int(1), .double(1)], "epsilon_cutoff": [.int(0), .double(0)],
+        "eta_cutoff": [.int(0), .double(0)], "guidance_scale": [.int(1), .double(1)],
+        "encoder_repetition_penalty": [.int(1), .double(1)], "renormalize_logits": [.bool(false)],
+      ]
+      for (name, allowed) in neutral.sorted(by: { $0.key < $1.key }) {
+        guard let value = value(name), !allowed.contains(value) else { continue }
+        throw ModelError(
+          "\(name) in the settings for generating is not supported: remove it, which may change the texts")
+      }
+    }
+  }
+}
