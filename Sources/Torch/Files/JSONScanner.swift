@@ -1,15 +1,29 @@
-/// A strict reader of small JSON documents from untrusted files: UTF-8, no duplicate keys, bounded depth.
-struct JSONScanner {
-  indirect enum Value {
+/// A strict reader of JSON documents from untrusted files: UTF-8, no duplicate keys, bounded depth.
+package struct JSONScanner {
+  package enum Value: Sendable {
     case object([(key: String, value: Value)])
     case array([Value])
     case string(String)
     case integer(Int)
-    case other
+    case number(Double)
+    case boolean(Bool)
+    case null
   }
 
-  struct Failure: Error {
-    let reason: String
+  package struct Failure: Error {
+    package let reason: String
+  }
+
+  /// A name as its bytes: `String` holds canonically equivalent ones for one.
+  private struct Name: Hashable {
+    let text: String
+
+    static func == (one: Name, other: Name) -> Bool { one.text.utf8.elementsEqual(other.text.utf8) }
+
+    func hash(into hasher: inout Hasher) {
+      var text = text
+      text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
   }
 
   private let bytes: UnsafeRawBufferPointer
@@ -18,7 +32,7 @@ struct JSONScanner {
 
   private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  static func parse(_ bytes: UnsafeRawBufferPointer) throws -> Value {
+  package static func parse(_ bytes: UnsafeRawBufferPointer) throws -> Value {
     var scanner = JSONScanner(bytes)
     let value = try scanner.value(depth: 0)
     scanner.skipSpace()
@@ -27,7 +41,12 @@ struct JSONScanner {
   }
 
   private mutating func skipSpace() {
-    while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) { position += 1 }
+    while position < bytes.count {
+      switch bytes[position] {
+      case 0x20, 0x09, 0x0A, 0x0D: position += 1
+      default: return
+      }
+    }
   }
 
   private mutating func next() throws -> UInt8 {
@@ -36,9 +55,9 @@ struct JSONScanner {
     return bytes[position]
   }
 
-  private mutating func expect(_ character: Character) throws {
-    guard let byte = character.asciiValue, try next() == byte else {
-      throw Failure(reason: "\"\(character)\" is missing at byte \(position)")
+  private mutating func expect(_ byte: UInt8) throws {
+    guard try next() == byte else {
+      throw Failure(reason: "\"\(Unicode.Scalar(byte))\" is missing at byte \(position)")
     }
     position += 1
   }
@@ -48,18 +67,20 @@ struct JSONScanner {
     switch try next() {
     case UInt8(ascii: "{"):
       var fields: [(key: String, value: Value)] = []
-      var seen = Set<String>()
-      try list(from: "{", to: "}") { scanner in
+      var seen = Set<Name>()
+      try list(to: UInt8(ascii: "}")) { scanner in
         _ = try scanner.next()
         let key = try scanner.string()
-        guard seen.insert(key).inserted else { throw Failure(reason: "the name \"\(key)\" occurs twice") }
-        try scanner.expect(":")
+        guard seen.insert(Name(text: key)).inserted else {
+          throw Failure(reason: "the name \"\(key)\" occurs twice")
+        }
+        try scanner.expect(UInt8(ascii: ":"))
         fields.append((key, try scanner.value(depth: depth + 1)))
       }
       return .object(fields)
     case UInt8(ascii: "["):
       var values: [Value] = []
-      try list(from: "[", to: "]") { values.append(try $0.value(depth: depth + 1)) }
+      try list(to: UInt8(ascii: "]")) { values.append(try $0.value(depth: depth + 1)) }
       return .array(values)
     case UInt8(ascii: "\""):
       return .string(try string())
@@ -68,54 +89,84 @@ struct JSONScanner {
     }
   }
 
-  private mutating func list(
-    from open: Character, to close: Character, _ item: (inout JSONScanner) throws -> Void
-  )
-    throws
-  {
-    try expect(open)
-    if try next() == close.asciiValue {
+  /// Items with commas between them, from the opening bracket on.
+  private mutating func list(to close: UInt8, _ item: (inout JSONScanner) throws -> Void) throws {
+    position += 1
+    if try next() == close {
       position += 1
       return
     }
     while true {
       try item(&self)
-      if try next() == close.asciiValue {
+      if try next() == close {
         position += 1
         return
       }
-      try expect(",")
+      try expect(UInt8(ascii: ","))
     }
   }
 
   /// A number, true, false or null.
   private mutating func scalar() throws -> Value {
     let start = position
-    while position < bytes.count, !" \t\r\n,:]}".utf8.contains(bytes[position]) { position += 1 }
+    while position < bytes.count, !Self.endsScalar(bytes[position]) { position += 1 }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
-    // In JSON a number begins with a digit, and with 0 only where no digit follows.
-    let digits = text.drop { $0 == "-" }.prefix(2).map(\.isNumber)
-    let isNumber =
-      digits.first == true && !(digits == [true, true] && text.drop { $0 == "-" }.hasPrefix("0"))
-    if isNumber, let integer = Int(text) { return .integer(integer) }
-    guard ["true", "false", "null"].contains(text) || isNumber && Double(text) != nil else {
-      throw Failure(reason: "\"\(text.prefix(40))\" at byte \(start) is no value")
+    switch text {
+    case "true": return .boolean(true)
+    case "false": return .boolean(false)
+    case "null": return .null
+    default: break
     }
-    return .other
+    // In JSON a number begins with a digit, and with 0 only where no digit follows.
+    let digits = text.utf8.drop { $0 == UInt8(ascii: "-") }.prefix(2)
+    let isDigit = digits.map { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+    if isDigit.first == true, !(isDigit == [true, true] && digits.first == UInt8(ascii: "0")) {
+      if let integer = Int(text) { return .integer(integer) }
+      if let number = Double(text) { return .number(number) }
+    }
+    throw Failure(reason: "\"\(text.prefix(40))\" at byte \(start) is no value")
+  }
+
+  private static func endsScalar(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 0x20, 0x09, 0x0A, 0x0D, UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: "]"), UInt8(ascii: "}"):
+      true
+    default: false
+    }
   }
 
   private mutating func string() throws -> String {
-    try expect("\"")
-    var units: [UInt8] = []
+    try expect(UInt8(ascii: "\""))
+    let start = position
+    while position < bytes.count {
+      let byte = bytes[position]
+      if byte == UInt8(ascii: "\"") {
+        defer { position += 1 }
+        return try text(UnsafeRawBufferPointer(rebasing: bytes[start..<position]))
+      }
+      guard byte >= 0x20 else { break }
+      if byte == UInt8(ascii: "\\") { break }
+      position += 1
+    }
+    return try escapedString(Array(bytes[start..<position]))
+  }
+
+  private func text(_ units: UnsafeRawBufferPointer) throws -> String {
+    guard let text = String(validating: units, as: UTF8.self) else {
+      throw Failure(reason: "a text in it is not UTF-8")
+    }
+    return text
+  }
+
+  /// The rest of a text that has an escape, after those units.
+  private mutating func escapedString(_ beginning: [UInt8]) throws -> String {
+    var units = beginning
     while position < bytes.count {
       let byte = bytes[position]
       position += 1
       switch byte {
       case UInt8(ascii: "\""):
-        guard let text = String(validating: units, as: UTF8.self) else {
-          throw Failure(reason: "a text in it is not UTF-8")
-        }
-        return text
+        return try units.withUnsafeBytes(text)
       case UInt8(ascii: "\\"):
         units += try escape()
       case 0..<0x20:

@@ -104,7 +104,7 @@ public enum Safetensors {
   private static func entry(_ name: String, _ description: [(key: String, value: JSONScanner.Value)]) throws
     -> Entry
   {
-    let fields = Dictionary(uniqueKeysWithValues: description.map { ($0.key, $0.value) })
+    let fields = Dictionary(description.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
     guard fields.count == 3, case .string(let dtypeName)? = fields["dtype"],
       case .array(let sizes)? = fields["shape"],
       case .array(let offsets)? = fields["data_offsets"]
