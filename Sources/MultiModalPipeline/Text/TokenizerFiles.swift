@@ -9,7 +9,11 @@ public struct TokenizerFiles: Sendable, Codable, Equatable {
   static let sentencePieceName = "tokenizer.model"
 
   /// All that may belong to a tokenizer.
-  private static let names = [sentencePieceName]
+  private static let names = [
+    sentencePieceName, TokenizerJSON.name, VocabularyFiles.vocabularyName, VocabularyFiles.mergesName,
+    VocabularyFiles.wordPieceName, VocabularyFiles.fairseqName, TokenizerSettings.configurationName,
+    TokenizerSettings.specialName, TokenizerSettings.addedName,
+  ]
 
   public init(contents: [String: Data]) { self.contents = contents }
 
@@ -26,20 +30,44 @@ public struct TokenizerFiles: Sendable, Codable, Equatable {
         throw TokenizerError("\(url.path) cannot be read: \(error.localizedDescription)")
       }
     }
-    guard !contents.isEmpty else {
-      throw TokenizerError("\(folder.path) has no tokenizer: it needs \(Self.sentencePieceName)")
-    }
+    guard !contents.isEmpty else { throw Self.missing(folder.path) }
     self.contents = contents
   }
 
-  /// The tokenizer that the files describe.
+  private static func missing(_ place: String) -> TokenizerError {
+    TokenizerError(
+      "\(place) has no tokenizer: it needs \(sentencePieceName), \(TokenizerJSON.name), "
+        + "\(VocabularyFiles.vocabularyName) with \(VocabularyFiles.mergesName), \(VocabularyFiles.wordPieceName) or "
+        + VocabularyFiles.fairseqName)
+  }
+
+  /// The tokenizer that the files describe: `tokenizer.json` before what it was made from.
   /// - Parameter place: whose files they are, for errors
-  /// - Throws: `TokenizerError` for files that are damaged or not known.
+  /// - Throws: `TokenizerError` for files that are damaged, or have a part that is not known.
   public func tokenizer(_ place: String) throws -> any Tokenizer {
-    guard let model = contents[Self.sentencePieceName] else {
-      throw TokenizerError("\(place) has no tokenizer: it needs \(Self.sentencePieceName)")
+    if let json = contents[TokenizerJSON.name] {
+      return try HuggingFaceTokenizer(
+        TokenizerJSON.parts(
+          JSONDescription(json, name: "\(place)/\(TokenizerJSON.name)"), TokenizerSettings(self, place: place)
+        ),
+        files: self)
     }
-    return try SentencePieceTokenizer(modelData: model, name: "\(place)/\(Self.sentencePieceName)")
+    if let model = contents[Self.sentencePieceName] {
+      return try SentencePieceTokenizer(modelData: model, name: "\(place)/\(Self.sentencePieceName)")
+    }
+    let parts: HuggingFaceTokenizer.Parts
+    if let vocabulary = contents[VocabularyFiles.vocabularyName],
+      let merges = contents[VocabularyFiles.mergesName]
+    {
+      parts = try VocabularyFiles.bytePairs(vocabulary, merges: merges, self, place: place)
+    } else if let vocabulary = contents[VocabularyFiles.wordPieceName] {
+      parts = try VocabularyFiles.wordPieces(vocabulary, self, place: place)
+    } else if let model = contents[VocabularyFiles.fairseqName] {
+      parts = try VocabularyFiles.fairseq(model, self, place: place)
+    } else {
+      throw Self.missing(place)
+    }
+    return HuggingFaceTokenizer(parts, files: self)
   }
 
   /// Whether a folder has any of them.

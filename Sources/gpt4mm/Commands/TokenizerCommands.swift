@@ -7,7 +7,31 @@ extension Command {
     name: "tokenizer", summary: "Train a vocabulary, and turn text into tokens and back.",
     subcommands: [trainTokenizer, encode, decode])
 
-  private static let model = Option("model", "FILE", "the tokenizer.model")
+  private static let model = Option("model", "PATH", "a tokenizer.model, or a model folder")
+  private static let lines = Option(
+    "lines", "read JSON from standard input, one text or list of ids a line, and print JSON")
+
+  private static func tokenizer(_ arguments: Arguments) throws -> any Tokenizer {
+    let place = url(try arguments.required("model"))
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: place.path, isDirectory: &isFolder), isFolder.boolValue
+    else {
+      return try SentencePieceTokenizer(contentsOf: place)
+    }
+    return try TokenizerFiles(contentsOf: place).tokenizer(place.path)
+  }
+
+  /// Answers each line of standard input.
+  private static func answerLines<Question: Decodable>(_ answer: (Question) throws -> some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .withoutEscapingSlashes
+    while let line = readLine() {
+      guard let question = try? JSONDecoder().decode(Question.self, from: Data(line.utf8)) else {
+        throw TokenizerError("\"\(line.prefix(40))\" is not what a line must be in JSON")
+      }
+      Terminal.print(String(decoding: try encoder.encode(answer(question)), as: UTF8.self))
+    }
+  }
 
   private static let trainTokenizer = Command(
     name: "train", summary: "Make a vocabulary from text files, one sentence a line.",
@@ -45,21 +69,27 @@ extension Command {
 
   private static let encode = Command(
     name: "encode", summary: "Print the token ids of a text.", arguments: "TEXT",
-    options: [model, Option("pieces", "print the pieces too")]
+    options: [
+      model, Option("pieces", "print the pieces too"),
+      Option("target", "with the tokens that a model learns to write around a text"), lines,
+    ]
   ) { arguments in
+    let tokenizer = try tokenizer(arguments)
+    let encode = arguments.flag("target") ? tokenizer.encodeTarget : tokenizer.encode
+    if arguments.flag("lines") { return try answerLines(encode) }
     guard let text = arguments.positional.first, arguments.positional.count == 1 else {
       throw UsageError("'encode' needs one text; put quotes around it")
     }
-    let tokenizer = try SentencePieceTokenizer(contentsOf: url(arguments.required("model")))
-    let ids = try tokenizer.encode(text)
+    let ids = try encode(text)
     Terminal.print(ids.map(String.init).joined(separator: " "))
     if arguments.flag("pieces") { Terminal.print(try ids.map(tokenizer.piece).joined(separator: " ")) }
   }
 
   private static let decode = Command(
-    name: "decode", summary: "Print the text of token ids.", arguments: "ID...", options: [model]
+    name: "decode", summary: "Print the text of token ids.", arguments: "ID...", options: [model, lines]
   ) { arguments in
-    let tokenizer = try SentencePieceTokenizer(contentsOf: url(arguments.required("model")))
+    let tokenizer = try tokenizer(arguments)
+    if arguments.flag("lines") { return try answerLines(tokenizer.decode) }
     let ids = try arguments.positional.map {
       guard let id = Int($0) else { throw UsageError("a token id must be a whole number, got '\($0)'") }
       return id
