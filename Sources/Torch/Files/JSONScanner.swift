@@ -109,7 +109,19 @@ package struct JSONScanner {
   /// A number, true, false or null.
   private mutating func scalar() throws -> Value {
     let start = position
-    while position < bytes.count, !Self.endsScalar(bytes[position]) { position += 1 }
+    var digits = 0
+    var integer = 0
+    while position < bytes.count, !Self.endsScalar(bytes[position]) {
+      let digit = Int(bytes[position]) - 0x30
+      if (0...9).contains(digit), digits == position - start, digits < 18 {
+        integer = 10 * integer + digit
+        digits += 1
+      }
+      position += 1
+    }
+    let count = position - start
+    // In JSON a number begins with a digit, and with 0 only where no digit follows.
+    if digits == count, digits > 0, digits == 1 || bytes[start] != 0x30 { return .integer(integer) }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
     switch text {
     case "true": return .boolean(true)
@@ -117,10 +129,11 @@ package struct JSONScanner {
     case "null": return .null
     default: break
     }
-    // In JSON a number begins with a digit, and with 0 only where no digit follows.
-    let digits = text.utf8.drop { $0 == UInt8(ascii: "-") }.prefix(2)
-    let isDigit = digits.map { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-    if isDigit.first == true, !(isDigit == [true, true] && digits.first == UInt8(ascii: "0")) {
+    let leading = bytes[start..<position].drop { $0 == UInt8(ascii: "-") }.prefix(2)
+      .map { Int($0) - 0x30 }
+    if let first = leading.first, (0...9).contains(first),
+      first > 0 || leading.count < 2 || !(0...9).contains(leading[1])
+    {
       if let integer = Int(text) { return .integer(integer) }
       if let number = Double(text) { return .number(number) }
     }

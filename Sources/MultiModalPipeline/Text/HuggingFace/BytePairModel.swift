@@ -34,13 +34,11 @@ struct BytePairModel: TokenModel {
     var ranks = IntegerTable(capacity: merges.count)
     var merged: [Int32] = []
     merged.reserveCapacity(merges.count)
-    let trie = vocabulary.trie
     let prefix = options.continuingPrefix.unicodeScalars.count
     for (left, right) in merges {
-      guard let node = trie.node(left.unicodeScalars), let first = trie.value(at: node),
-        let second = vocabulary.id(right),
-        let both = trie.node(right.unicodeScalars.dropFirst(prefix), from: node),
-        let id = trie.value(at: both)
+      let rest = prefix == 0 ? right : String(right.unicodeScalars.dropFirst(prefix))
+      guard let first = vocabulary.id(left), let second = vocabulary.id(right),
+        let id = vocabulary.id(left + rest)
       else {
         throw TokenizerError(
           "the merge of \"\(left)\" and \"\(right)\" needs both and what they make as entries of the vocabulary"

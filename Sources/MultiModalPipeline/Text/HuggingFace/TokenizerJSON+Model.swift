@@ -5,7 +5,7 @@ extension TokenizerJSON {
     case "BPE": return try bytePairs(json)
     case "WordPiece":
       return WordPieceModel(
-        vocabulary: try vocabulary(json), unknown: try json.string("unk_token") ?? "[UNK]",
+        try vocabulary(json), unknown: try json.string("unk_token") ?? "[UNK]",
         continuingPrefix: try json.string("continuing_subword_prefix") ?? "##",
         longestWord: try json.integer("max_input_chars_per_word") ?? 100)
     case "WordLevel":
@@ -72,9 +72,12 @@ extension TokenizerJSON {
   }
 
   /// Two texts with a space between them.
-  static func pair(_ text: some StringProtocol) -> (String, String)? {
-    let parts = text.unicodeScalars.split(separator: " ", omittingEmptySubsequences: false)
-    return parts.count == 2 ? (String(parts[0]), String(parts[1])) : nil
+  static func pair(_ text: String) -> (String, String)? {
+    let units = text.utf8
+    guard let space = units.firstIndex(of: UInt8(ascii: " ")) else { return nil }
+    let rest = units.index(after: space)
+    guard !units[rest...].contains(UInt8(ascii: " ")) else { return nil }
+    return (String(text[..<space]), String(text[rest...]))
   }
 
   private static func unigram(_ json: JSONDescription) throws -> UnigramModel {

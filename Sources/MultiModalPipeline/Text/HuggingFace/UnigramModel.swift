@@ -1,6 +1,7 @@
 /// The most likely way to cut a text into entries that each have a probability of their own (Kudo, 2018).
 struct UnigramModel: TokenModel {
   let vocabulary: Vocabulary
+  private let trie: Trie
   /// Logarithms, by id.
   private let scores: [Double]
   private let unknown: Int?
@@ -17,6 +18,7 @@ struct UnigramModel: TokenModel {
     var vocabulary = Vocabulary(capacity: entries.count)
     for (id, entry) in entries.enumerated() { try vocabulary.add(entry.piece, id: id) }
     self.vocabulary = vocabulary
+    trie = vocabulary.trie
     scores = entries.map(\.score)
     self.unknown = unknown
     self.hasByteFallback = hasByteFallback
@@ -58,10 +60,10 @@ struct UnigramModel: TokenModel {
     var node = Trie.root
     var end = start
     var hasCharacter = false
-    while end < piece.count, let next = vocabulary.trie.child(of: node, piece[end]) {
+    while end < piece.count, let next = trie.child(of: node, piece[end]) {
       node = next
       end += 1
-      guard let id = vocabulary.trie.value(at: node) else { continue }
+      guard let id = trie.value(at: node) else { continue }
       offer(end, id, scores[id])
       if end == start + 1 { hasCharacter = true }
     }

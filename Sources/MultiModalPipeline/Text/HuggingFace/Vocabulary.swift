@@ -1,17 +1,18 @@
-/// The entries of a vocabulary, by id and by text.
+/// The entries of a vocabulary, by id and by text. `String` would hold canonically equivalent texts for one.
 struct Vocabulary: Sendable {
-  private(set) var trie: Trie
   private var pieces: [String?] = []
+  /// A hash table of ids: the upper half of an entry's hash, and its id and one; 0 where there is none.
+  private var slots: [UInt64]
   /// How many entries there are; ids may have holes between them.
   private(set) var entries = 0
 
   /// A file's ids must be below it, so that one number cannot ask for all memory.
   private static let largestID = 1 << 22
-  /// Longest entry in Unicode scalars, because texts are searched for entries from each place on.
+  /// The most bytes of an entry, because texts are searched for entries from each place on.
   static let longestPiece = 1024
 
   init(capacity: Int = 8) {
-    trie = Trie(capacity: 4 * capacity)
+    slots = Self.slots(for: capacity)
     pieces.reserveCapacity(capacity)
   }
 
@@ -29,16 +30,64 @@ struct Vocabulary: Sendable {
     while pieces.count <= id { pieces.append(nil) }
     if pieces[id] == nil { entries += 1 }
     pieces[id] = piece
-    trie.insert(piece.unicodeScalars, id)
+    if 2 * entries > slots.count {
+      slots = Self.slots(for: 2 * entries)
+      for (id, piece) in pieces.enumerated() { if let piece { put(piece, id) } }
+    } else {
+      put(piece, id)
+    }
   }
 
   /// The entry with an id.
   func piece(_ id: Int) -> String? { pieces.indices.contains(id) ? pieces[id] : nil }
 
   /// The id of a text that is an entry.
-  func id(_ text: some Sequence<Unicode.Scalar>) -> Int? { trie.node(text).flatMap(trie.value) }
+  func id(_ text: some Sequence<Unicode.Scalar>) -> Int? {
+    Self.id(in: slots[slot(of: text, Self.hash(text))])
+  }
 
   func id(_ text: String) -> Int? { id(text.unicodeScalars) }
+
+  /// All entries, to be searched for in texts.
+  var trie: Trie {
+    var trie = Trie(capacity: 2 * entries)
+    for (id, piece) in pieces.enumerated() { if let piece { trie.insert(piece.unicodeScalars, id) } }
+    return trie
+  }
+
+  // MARK: The hash table
+
+  private static func slots(for count: Int) -> [UInt64] {
+    var size = 16
+    while size < 2 * count { size *= 2 }
+    return Array(repeating: 0, count: size)
+  }
+
+  private static func id(in slot: UInt64) -> Int? { slot == 0 ? nil : Int(slot & 0xFFFF_FFFF) - 1 }
+
+  private mutating func put(_ piece: String, _ id: Int) {
+    let hash = Self.hash(piece.unicodeScalars)
+    slots[slot(of: piece.unicodeScalars, hash)] = hash & ~0xFFFF_FFFF | UInt64(id + 1)
+  }
+
+  /// Where a text lies, or is to be put.
+  private func slot(of text: some Sequence<Unicode.Scalar>, _ hash: UInt64) -> Int {
+    var place = Int(truncatingIfNeeded: hash) & (slots.count - 1)
+    while let id = Self.id(in: slots[place]) {
+      if slots[place] >> 32 == hash >> 32, pieces[id]?.unicodeScalars.elementsEqual(text) == true { break }
+      place = (place + 1) & (slots.count - 1)
+    }
+    return place
+  }
+
+  private static func hash(_ text: some Sequence<Unicode.Scalar>) -> UInt64 {
+    var hash = IntegerTable.multiplier
+    for scalar in text {
+      hash = (hash ^ UInt64(scalar.value)) &* IntegerTable.multiplier
+      hash ^= hash >> 29
+    }
+    return hash
+  }
 }
 
 /// What makes tokens of a piece of text.

@@ -47,7 +47,7 @@ enum VocabularyFiles {
     var lines = try lines(vocabulary, name)
     if lines.last?.isEmpty == true { lines.removeLast() }
     var entries = Vocabulary(capacity: lines.count)
-    try named(name) { for (id, line) in lines.enumerated() { try entries.add(String(line), id: id) } }
+    try named(name) { for (id, line) in lines.enumerated() { try entries.add(line, id: id) } }
     let settings = try TokenizerSettings(files, place: place, fallback: .bert)
     let unknown = settings.content("unk_token") ?? "[UNK]"
     var parts =
@@ -55,8 +55,7 @@ enum VocabularyFiles {
       ? japaneseCharacters(entries, settings, unknown)
       : .init(
         added: AddedTokens(normalizer: settings.bertNormalizer()), preTokenizer: .bert,
-        model: WordPieceModel(
-          vocabulary: entries, unknown: unknown, continuingPrefix: "##", longestWord: 100),
+        model: WordPieceModel(entries, unknown: unknown),
         decoding: [WordPieceDecoding(prefix: continuing, cleansUp: true)])
     try settings.complete(&parts)
     if try settings.cleansUp(parts.model) { parts.decoding.append(CleanUp()) }
@@ -136,12 +135,13 @@ enum VocabularyFiles {
     parts.suffix = try last.map { [try id($0)] } ?? []
   }
 
-  private static func lines(_ data: Data, _ name: String) throws -> [Substring] {
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw TokenizerError("\(name) is not UTF-8")
-    }
-    return text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map {
-      Substring($0.last == "\r" ? $0.dropLast() : $0)
+  private static func lines(_ data: Data, _ name: String) throws -> [String] {
+    try [UInt8](data).split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
+      let line = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
+      guard let text = String(validating: line, as: UTF8.self) else {
+        throw TokenizerError("\(name) is not UTF-8")
+      }
+      return text
     }
   }
 

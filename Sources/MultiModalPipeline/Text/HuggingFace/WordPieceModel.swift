@@ -6,14 +6,23 @@ struct WordPieceModel: TokenModel {
   let continuingPrefix: String
   /// A longer word is unknown.
   let longestWord: Int
+  private let trie: Trie
+
+  init(_ vocabulary: Vocabulary, unknown: String, continuingPrefix: String = "##", longestWord: Int = 100) {
+    self.vocabulary = vocabulary
+    self.unknown = unknown
+    self.continuingPrefix = continuingPrefix
+    self.longestWord = longestWord
+    trie = vocabulary.trie
+  }
 
   func append(_ piece: [Unicode.Scalar], to ids: inout [Int]) throws {
     let start = ids.count
-    let continuing = vocabulary.trie.node(continuingPrefix.unicodeScalars)
+    let continuing = trie.node(continuingPrefix.unicodeScalars)
     var place = 0
     if piece.count <= longestWord {
       while place < piece.count, let root = place == 0 ? Trie.root : continuing,
-        let (end, id) = vocabulary.trie.longest(in: piece, at: place, from: root)
+        let (end, id) = trie.longest(in: piece, at: place, from: root)
       {
         ids.append(id)
         place = end
