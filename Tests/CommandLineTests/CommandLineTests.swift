@@ -143,6 +143,22 @@ import Torch
     #expect(text == "the 猫\n")
   }
 
+  @Test func linesAreEncodedAndDecodedWithAFoldersTokenizer() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(#"{"a": 0, "b": 1, "ab": 2, "<s>": 3, "</s>": 4, "<unk>": 5, "<pad>": 6}"#, "vocab.json")
+    try folder.write("a b\n", "merges.txt")
+    func answer(_ command: String, _ option: String, _ lines: String) throws -> String {
+      try GPT4MM.run(
+        "tokenizer", command, "--model", folder.path(""), "--lines", option, input: Data(lines.utf8)
+      ).output
+    }
+    #expect(try answer("encode", "--target", "\"ab\"\n\"a</s>\"\n") == "[3,2,4]\n[3,0,4,4]\n")
+    #expect(try answer("decode", "--lines", "[3,2,0]\n[]\n") == "\"aba\"\n\"\"\n")
+    #expect(
+      try GPT4MM.run("tokenizer", "encode", "--model", folder.path(""), "--lines", input: Data("x".utf8)).code
+        == 1)
+  }
+
   @Test func aReaderThatLeavesEndsTheProgramQuietly() throws {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")

@@ -15,7 +15,8 @@ public protocol Tokenizer: Sendable {
   /// - Throws: `TokenizerError` for a text that the vocabulary cannot express.
   func encode(_ text: String) throws -> [Int]
 
-  /// The tokens that a model learns to write for a text, with those that the vocabulary puts around it, such as the end.
+  /// The tokens that a model learns to write for a text, with those that the vocabulary puts around it, such as the end;
+  /// GPT-2's puts none.
   /// - Throws: `TokenizerError` for a text that the vocabulary cannot express.
   func encodeTarget(_ text: String) throws -> [Int]
 

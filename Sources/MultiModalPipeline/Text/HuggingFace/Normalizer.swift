@@ -60,11 +60,7 @@ indirect enum Normalizer: Sendable {
     var part = String.UnicodeScalarView()
     for scalar in text {
       switch scalar.value {
-      // Swift's own tables move nothing across these vowels, which are two marks.
-      case 0xF73: part.append(contentsOf: ["\u{F71}", "\u{F72}"])
-      case 0xF75: part.append(contentsOf: ["\u{F71}", "\u{F74}"])
-      case 0xF81: part.append(contentsOf: ["\u{F71}", "\u{F80}"])
-      // And they take variation selectors for the letters whose numbers have the same last bits.
+      // Swift's own tables take variation selectors for the letters whose numbers have the same last bits.
       case 0..<0xE0000 where scalar.isKnown(since: version): part.append(scalar)
       default:
         normalized += string(String(part), form).unicodeScalars
@@ -75,12 +71,15 @@ indirect enum Normalizer: Sendable {
     return normalized + string(String(part), form).unicodeScalars
   }
 
+  /// In two passes: Swift's first moves no mark across one that came out of a character that is none.
   private static func string(_ text: String, _ form: Form) -> String {
     switch form {
-    case .composed: text.precomposedStringWithCanonicalMapping
-    case .decomposed: text.decomposedStringWithCanonicalMapping
-    case .compatiblyComposed: text.precomposedStringWithCompatibilityMapping
-    case .compatiblyDecomposed: text.decomposedStringWithCompatibilityMapping
+    case .composed: text.decomposedStringWithCanonicalMapping.precomposedStringWithCanonicalMapping
+    case .decomposed: text.decomposedStringWithCanonicalMapping.decomposedStringWithCanonicalMapping
+    case .compatiblyComposed:
+      text.decomposedStringWithCompatibilityMapping.precomposedStringWithCanonicalMapping
+    case .compatiblyDecomposed:
+      text.decomposedStringWithCompatibilityMapping.decomposedStringWithCanonicalMapping
     }
   }
 
