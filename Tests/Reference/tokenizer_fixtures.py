@@ -1,8 +1,8 @@
 """Writes Tests/Fixtures/tokenizers: small tokenizers of each kind, trained by Hugging Face's tokenizers and SentencePiece, and
 what these make of texts.
 
-    python tokenizer_fixtures.py                   writes them
-    python tokenizer_fixtures.py GPT4MM COUNT      compares the command line with them on COUNT random texts each
+    python tokenizer_fixtures.py                             writes them
+    python tokenizer_fixtures.py GPT4MM COUNT [KIND...]      compares the command line with them on COUNT random texts each
 """
 
 import io
@@ -135,6 +135,29 @@ def fairseq_nfkc_files(folder):
     fairseq_files(folder, "nmt_nfkc")
 
 
+def saved(make, folder):
+    """As transformers saves a tokenizer that it has read."""
+    with tempfile.TemporaryDirectory() as place:
+        make(pathlib.Path(place))
+        AutoTokenizer.from_pretrained(place).save_pretrained(folder)
+
+
+def saved_roberta_files(folder):
+    saved(roberta_prefix_files, folder)
+
+
+def saved_gpt2_files(folder):
+    saved(gpt2_files, folder)
+
+
+def saved_bert_files(folder):
+    saved(bert_cased_files, folder)
+
+
+def saved_fairseq_files(folder):
+    saved(fairseq_files, folder)
+
+
 # MARK: tokenizer.json
 
 def gpt2_json():
@@ -236,7 +259,7 @@ def words_json():
 FILES = {name[:-6].replace("_", "-"): make for name, make in list(globals().items()) if name.endswith("_files")}
 JSON = {name.replace("_", "-"): make for name, make in list(globals().items()) if name.endswith("_json")}
 # SentencePiece's own table takes 240 KB, and a dictionary of Japanese words more.
-COMPARED_ONLY = {"fairseq-nfkc", "bert-japanese-mecab"}
+COMPARED_ONLY = {"fairseq-nfkc", "bert-japanese-mecab", "saved-gpt2", "saved-bert", "saved-fairseq"}
 
 
 def make(name, folder):

@@ -12,7 +12,8 @@ private struct TokenizerFixture {
   static let names = [
     "bert", "bert-cased", "bert-japanese", "bert-json", "fairseq", "gpt2", "gpt2-json", "llama-json",
     "prefix-json",
-    "roberta", "roberta-json", "roberta-prefix", "suffix-json", "unigram-first-json", "unigram-json",
+    "roberta", "roberta-json", "roberta-prefix", "saved-roberta", "suffix-json", "unigram-first-json",
+    "unigram-json",
     "words-json",
   ]
 
