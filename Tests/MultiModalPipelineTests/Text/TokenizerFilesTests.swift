@@ -70,6 +70,15 @@ final class TemporaryTokenizerFolder {
       #"{"model": {"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1}}"#,
       "unk_id is 1, but the vocabulary has 1 entries"
     ),
+    (
+      #"""
+      {"normalizer": {"type": "Sequence", "normalizers": [
+        {"type": "Replace", "pattern": {"String": "a"}, "content": "\#(String(repeating: "a", count: 300))"},
+        {"type": "Replace", "pattern": {"String": "a"}, "content": "\#(String(repeating: "a", count: 300))"}]}, \#(words)}
+      """#,
+      "folder/tokenizer.json: \"normalizer\" must be one that makes a text at most 65536 times longer, but may make it "
+        + "90000.0 times longer"
+    ),
     (#"{"version": "1.0"}"#, "folder/tokenizer.json describes no model"),
     ("{", "folder/tokenizer.json is not valid JSON: it ends too early"),
   ]) func whatIsNotKnownIsRefusedByName(json: String, expected: String) {

@@ -15,6 +15,8 @@ struct AddedTokens: Sendable {
   }
 
   private(set) var tokens: [Int: Token] = [:]
+  /// The highest id and one.
+  private(set) var count = 0
   private var ids = Trie()
   private var special = Trie()
   private var plain = Trie()
@@ -38,9 +40,10 @@ struct AddedTokens: Sendable {
     }
     let content = token.content.unicodeScalars
     let id =
-      id(token.content) ?? vocabulary.id(content) ?? max(vocabulary.entries, (tokens.keys.max() ?? -1) + 1)
+      id(token.content) ?? vocabulary.id(content) ?? max(vocabulary.entries, count)
     if let before = tokens[id], before == token { return }
     tokens[id] = token
+    count = max(count, id + 1)
     ids.insert(content, id)
     if token.isSpecial { special.insert(content, id) }
     if token.isNormalized {

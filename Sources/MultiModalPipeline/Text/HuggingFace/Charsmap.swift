@@ -6,6 +6,7 @@ struct Charsmap: Sendable {
   private let units: [UInt32]
   /// Texts that each end with a zero.
   private let texts: [UInt8]
+  let longestText: Int
 
   /// A grapheme shorter than this is looked up as a whole.
   private static let longestGrapheme = 6
@@ -23,9 +24,7 @@ struct Charsmap: Sendable {
     }
     units = stride(from: 4, to: 4 + size, by: 4).map(unit)
     texts = Array(bytes[(4 + size)...])
-    guard texts.split(separator: 0).allSatisfy({ $0.count <= Vocabulary.longestPiece }) else {
-      throw TokenizerError("precompiled_charsmap has a text of more than \(Vocabulary.longestPiece) bytes")
-    }
+    longestText = texts.split(separator: 0).map(\.count).max() ?? 0
   }
 
   func callAsFunction(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {

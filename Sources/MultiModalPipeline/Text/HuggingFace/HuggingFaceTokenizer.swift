@@ -26,7 +26,7 @@ struct HuggingFaceTokenizer: Tokenizer {
   init(_ parts: Parts, files: TokenizerFiles) {
     self.parts = parts
     self.files = files
-    vocabularySize = max(parts.model.vocabulary.count, (parts.added.tokens.keys.max() ?? -1) + 1)
+    vocabularySize = max(parts.model.vocabulary.count, parts.added.count)
     func id(_ content: String?) -> Int? {
       content.flatMap { parts.added.id($0) ?? parts.model.vocabulary.id($0) }
     }

@@ -32,6 +32,21 @@ indirect enum Normalizer: Sendable {
     var lowercases = true
   }
 
+  /// How many times longer a text may become.
+  var growth: Double {
+    switch self {
+    case .sequence(let normalizers): normalizers.reduce(1) { $0 * $1.growth }
+    case .unicode, .bert: Self.longestDecomposition
+    case .lowercase: 2
+    case .replace(let pattern, let content): pattern.growth(to: content)
+    case .precompiled(let charsmap): max(1, Double(charsmap.longestText))
+    case .stripAccents, .prepend, .strip, .clean: 1
+    }
+  }
+
+  /// Of U+FDFA.
+  private static let longestDecomposition = 18.0
+
   func callAsFunction(_ text: [Unicode.Scalar]) -> [Unicode.Scalar] {
     switch self {
     case .sequence(let normalizers): return normalizers.reduce(text) { $1($0) }
@@ -121,6 +136,14 @@ enum Pattern: Sendable {
   case spaces(Int)
   /// White space.
   case whitespace
+
+  /// How many times longer a text may become in which something else is put for it.
+  func growth(to content: [Unicode.Scalar]) -> Double {
+    switch self {
+    case .text(let text): max(1, Double(content.count) / Double(max(text.count, 1)))
+    case .spaces, .whitespace: max(1, Double(content.count))
+    }
+  }
 
   /// Where it is found, from the left, without overlaps.
   func matches(in text: [Unicode.Scalar]) -> [Range<Int>] {

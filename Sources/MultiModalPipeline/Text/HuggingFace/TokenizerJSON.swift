@@ -8,6 +8,7 @@ enum TokenizerJSON {
     -> HuggingFaceTokenizer.Parts
   {
     let normalizer = try settings.adjusted(json.object("normalizer").map(normalizer))
+    try check(growth: normalizer?.growth ?? 1, of: "normalizer", json)
     guard let modelJSON = try json.object("model") else {
       throw TokenizerError("\(json.place) describes no model")
     }
@@ -15,6 +16,10 @@ enum TokenizerJSON {
     var added = AddedTokens(normalizer: normalizer)
     for token in try json.objects("added_tokens") { try added.add(addedToken(token), to: model.vocabulary) }
     let decoding = try json.object("decoder").map { try Self.decoding($0) } ?? [JoiningDecoding()]
+    try check(
+      growth: decoding.compactMap { $0 as? ReplaceDecoding }
+        .reduce(1) { $0 * $1.pattern.growth(to: $1.content) },
+      of: "decoder", json)
     var parts = HuggingFaceTokenizer.Parts(
       added: added, preTokenizer: try settings.adjusted(json.object("pre_tokenizer").map(preTokenizer)),
       model: model, decoding: decoding)
@@ -22,6 +27,14 @@ enum TokenizerJSON {
     try settings.complete(&parts)
     if try settings.cleansUp(model) { parts.decoding.append(CleanUp()) }
     return parts
+  }
+
+  /// A file must not make a text so long that it takes all memory.
+  private static func check(growth: Double, of part: String, _ json: JSONDescription) throws {
+    guard growth <= 65536 else {
+      throw json.wrong(
+        part, "one that makes a text at most 65536 times longer, but may make it \(growth) times longer")
+    }
   }
 
   static func addedToken(_ json: JSONDescription) throws -> AddedTokens.Token {
@@ -67,7 +80,9 @@ enum TokenizerJSON {
   private static func pattern(_ json: JSONDescription) throws -> Pattern {
     guard let pattern = try json.object("pattern") else { throw json.wrong("pattern", "given") }
     if let text = try pattern.string("String") {
-      guard !text.isEmpty else { throw pattern.wrong("String", "a text that is not empty") }
+      guard (1...Vocabulary.longestPiece).contains(text.utf8.count) else {
+        throw pattern.wrong("String", "a text of 1 to \(Vocabulary.longestPiece) bytes")
+      }
       return .text(Array(text.unicodeScalars))
     }
     let expression = try pattern.required("Regex")
