@@ -25,17 +25,17 @@ public struct GenerationSettings: Sendable, Equatable {
   ///   - fields: of `generation_config.json` or, without one, of `config.json`
   ///   - tokenizer: says how texts begin and end where the fields do not
   /// - Throws: `ModelError` where nothing says how a text begins, or for a field that is no such thing.
-  public init(_ fields: [String: JSONValue], tokenizer: any Tokenizer) throws {
+  public init(_ fields: [String: JSONValue], tokenizer: (any Tokenizer)?) throws {
     let reader = Fields(fields: fields)
     guard
       let start = try reader.tokens("decoder_start_token_id")?.first ?? reader.tokens("bos_token_id")?.first
-        ?? tokenizer.bos
+        ?? tokenizer?.bos
     else {
       throw ModelError(
         "nothing says which token begins a text: give decoder_start_token_id in generation_config.json")
     }
-    let end = try reader.tokens("eos_token_id") ?? tokenizer.eos.map { [$0] } ?? []
-    let padding = try reader.tokens("pad_token_id")?.first ?? tokenizer.pad ?? end.first ?? start
+    let end = try reader.tokens("eos_token_id") ?? tokenizer?.eos.map { [$0] } ?? []
+    let padding = try reader.tokens("pad_token_id")?.first ?? tokenizer?.pad ?? end.first ?? start
     self.init(start: start, end: end, padding: padding, options: try reader.options())
   }
 

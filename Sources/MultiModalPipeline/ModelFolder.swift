@@ -153,7 +153,7 @@ public struct ModelFolder: Sendable {
   }
 
   /// How texts begin and end and what is asked for by default: what `generation_config.json` says or, without it, `config.json`.
-  private func generation(_ configuration: any ImageToTextConfiguration, _ tokenizer: any Tokenizer) throws
+  func generation(_ configuration: any ImageToTextConfiguration, _ tokenizer: (any Tokenizer)?) throws
     -> GenerationSettings
   {
     let file = file(Self.generationName)

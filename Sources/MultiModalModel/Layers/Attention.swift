@@ -24,12 +24,13 @@ public final class Attention {
   ///   - query: [dim] to [heads · width]; keys and values may come from another width
   ///   - out: [heads · width] to [dim]
   ///   - qkNorm: L2-normalise queries and keys and multiply their products by 10 instead of 1/√width
+  ///   - scale: what their products are multiplied by instead
   ///   - flash: use a fused kernel
   ///   - dropout: of the attention weights, while training
   ///   - residualDropout: of what `out` gives, while training
   public init(
     query: Linear, key: Linear, value: Linear, out: Linear, heads: Int, qkNorm: Bool = false,
-    flash: Bool = true, dropout: Double = 0, residualDropout: Double = 0
+    scale: Double? = nil, flash: Bool = true, dropout: Double = 0, residualDropout: Double = 0
   ) {
     (toQuery, toKey, toValue, toOut) = (query, key, value, out)
     toAll = JoinedLinear([query, key, value])
@@ -38,7 +39,7 @@ public final class Attention {
     usesFusedKernel = flash
     self.dropout = dropout
     self.residualDropout = residualDropout
-    scale = qkNorm ? 10 : 1 / Double(width).squareRoot()
+    self.scale = scale ?? (qkNorm ? 10 : 1 / Double(width).squareRoot())
   }
 
   /// Attention of every position to every position of `context`, or of `x` itself.

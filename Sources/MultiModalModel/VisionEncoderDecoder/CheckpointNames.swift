@@ -4,8 +4,15 @@ import Torch
 /// GPT-2's joined and transposed matrices, tied heads, and buffers that are computed.
 struct CheckpointNames {
   private let configuration: TextDecoderConfiguration
+  private let encoder: VisionTransformer.Configuration
 
-  init(_ configuration: TextDecoderConfiguration) { self.configuration = configuration }
+  init(_ configuration: VisionEncoderDecoder.Configuration) {
+    self.configuration = configuration.decoder
+    encoder = configuration.encoder
+  }
+
+  /// A convolution's, [width, channels, height, width], which is ours flat.
+  private static let patches = "encoder.embeddings.patch_embeddings.projection.weight"
 
   /// - Throws: `ModelError` for a tensor of a shape that cannot be.
   func parameters(of checkpoint: [String: Tensor]) throws -> [String: Tensor] {
@@ -13,6 +20,10 @@ struct CheckpointNames {
     for (name, tensor) in checkpoint {
       let name = Self.current(name)
       if isLeftOut(name) { continue }
+      if name == Self.patches, tensor.rank == 4 {
+        result[name] = try tensor.reshape([tensor.shape[0], -1])
+        continue
+      }
       if configuration.kind == .gpt2, let parts = try Self.splitConv1D(name, tensor) {
         for (name, part) in parts { result[name] = part }
       } else {
@@ -28,17 +39,21 @@ struct CheckpointNames {
 
   /// As both versions of transformers read it.
   func checkpoint(of parameters: [(String, Tensor)]) throws -> [(String, Tensor)] {
+    let parameters = try parameters.map { name, tensor in
+      guard name == Self.patches else { return (name, tensor) }
+      let shape = [encoder.width, encoder.channels, encoder.patchHeight, encoder.patchWidth]
+      return (name, try tensor.reshape(shape))
+    }
     switch configuration.kind {
-    case .trocr: parameters
-    case .gpt2: try Self.joinedConv1D(parameters)
+    case .trocr: return parameters
+    case .gpt2: return try Self.joinedConv1D(parameters)
     case .bert, .roberta:
-      configuration.hasTiedHead
-        ? parameters
-        : parameters.flatMap { name, tensor in
-          let heads = ["decoder.cls.predictions", "decoder.lm_head"]
-          let second = heads.first { name == "\($0).bias" }.map { [("\($0).decoder.bias", tensor)] }
-          return [(name, tensor)] + (second ?? [])
-        }
+      guard !configuration.hasTiedHead else { return parameters }
+      // Version 5 reads the last layer's own bias, version 4 the head's.
+      return parameters.flatMap { name, tensor in
+        let head = ["decoder.cls.predictions", "decoder.lm_head"].first { name == "\($0).bias" }
+        return [(name, tensor)] + (head.map { [("\($0).decoder.bias", tensor)] } ?? [])
+      }
     }
   }
 

@@ -35,6 +35,9 @@ struct TextDecoderConfiguration: Equatable, Sendable {
   let tokenTypes: Int
   /// Of the encoder's output as cross-attention takes it.
   let contextWidth: Int
+  /// Whether attention's products are divided by the root of the heads' width, and by the layer's number from 1.
+  private(set) var scalesAttention = true
+  private(set) var scalesByLayer = false
   let hasTiedHead: Bool
   let embeddingDropout: Double
   let dropout: Double
@@ -100,9 +103,8 @@ struct TextDecoderConfiguration: Equatable, Sendable {
       attentionDropout = try fields.double("attn_pdrop", 0.1, in: 0...0.99)
       activationDropout = 0
       embeddingDropout = try fields.double("embd_pdrop", 0.1, in: 0...0.99)
-      let scales = "transformers itself computes such models in two ways"
-      try fields.expect("scale_attn_weights", .bool(true), because: scales)
-      try fields.expect("scale_attn_by_inverse_layer_idx", .bool(false), because: scales)
+      scalesAttention = try fields.bool("scale_attn_weights", true)
+      scalesByLayer = try fields.bool("scale_attn_by_inverse_layer_idx", false)
       _ = try fields.bool("reorder_and_upcast_attn", false)
     case .bert, .roberta:
       vocabulary = try fields.int("vocab_size", kind == .bert ? 30522 : 50265, in: 1...10_000_000)

@@ -91,12 +91,13 @@ private struct DecoderBuilder {
       return TransformerDecoder.Layer(
         selfNorm: try block(layer / "ln_1", .before),
         selfAttention: try attention(
-          layer / "attn", names: ("q", "k", "v"), out: layer / "attn" / "c_proj", contextWidth: width),
+          layer / "attn", names: ("q", "k", "v"), out: layer / "attn" / "c_proj", contextWidth: width,
+          scale: scale(index)),
         cross: (
           try block(layer / "ln_cross_attn", .before),
           try attention(
             layer / "crossattention", names: ("q", "k", "v"), out: layer / "crossattention" / "c_proj",
-            contextWidth: configuration.contextWidth)
+            contextWidth: configuration.contextWidth, scale: scale(index))
         ),
         feedForwardNorm: try block(layer / "ln_2", .before),
         feedForward: try feedForward(in: layer / "mlp" / "c_fc", out: layer / "mlp" / "c_proj"))
@@ -107,6 +108,12 @@ private struct DecoderBuilder {
         layers: layers, finalNorm: norm(own / "ln_f"), longest: configuration.longestText),
       TextHead(output: try output(path / "lm_head", tied: tokens, bias: nil))
     )
+  }
+
+  /// As transformers computes it but for version 4 with its fused attention, which ignores both settings.
+  private func scale(_ layer: Int) -> Double {
+    let own = configuration.scalesAttention ? 1 / Double(width / configuration.heads).squareRoot() : 1
+    return configuration.scalesByLayer ? own / Double(layer + 1) : own
   }
 
   // MARK: BERT (Devlin et al., 2019) and RoBERTa (Liu et al., 2019): post-norm
@@ -173,14 +180,14 @@ private struct DecoderBuilder {
 
   private func attention(
     _ path: ParameterPath, names: (query: String, key: String, value: String), out: ParameterPath,
-    contextWidth: Int
+    contextWidth: Int, scale: Double? = nil
   ) throws -> Attention {
     Attention(
       query: try Linear(path / names.query, inputs: width, outputs: width),
       key: try Linear(path / names.key, inputs: contextWidth, outputs: width),
       value: try Linear(path / names.value, inputs: contextWidth, outputs: width),
       out: try Linear(out, inputs: width, outputs: width), heads: configuration.heads,
-      dropout: configuration.attentionDropout, residualDropout: configuration.dropout)
+      scale: scale, dropout: configuration.attentionDropout, residualDropout: configuration.dropout)
   }
 
   private func feedForward(in first: ParameterPath, out second: ParameterPath) throws -> FeedForward {

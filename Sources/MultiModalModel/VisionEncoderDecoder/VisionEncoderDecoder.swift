@@ -51,10 +51,10 @@ public final class VisionEncoderDecoder: ImageToTextModel {
   }
 
   public func parameterTensors(of checkpoint: [String: Tensor]) throws -> [String: Tensor] {
-    try CheckpointNames(configuration.decoder).parameters(of: checkpoint)
+    try CheckpointNames(configuration).parameters(of: checkpoint)
   }
 
   public func checkpointTensors(of parameters: [(String, Tensor)]) throws -> [(String, Tensor)] {
-    try CheckpointNames(configuration.decoder).checkpoint(of: parameters)
+    try CheckpointNames(configuration).checkpoint(of: parameters)
   }
 }
