@@ -5,8 +5,9 @@ import Foundation
 public protocol SentenceError: LocalizedError, CustomStringConvertible, Equatable, Sendable {}
 
 extension SentenceError {
-  /// The sentence, for those who show errors by Foundation.
-  public var errorDescription: String? { description }
+  /// The sentence, for those who show errors by Foundation: one line, without control characters, of bounded length
+  /// whatever names in it come from files.
+  public var errorDescription: String? { description.sentence() }
 }
 
 /// What went wrong in an operator or a tensor function.
@@ -36,5 +37,11 @@ extension TorchError {
 func check(_ error: CTError?, _ name: String? = nil, _ arguments: @autoclosure () -> [String] = []) throws {
   guard let error else { return }
   defer { ct_free(error) }
-  throw TorchError(String(cString: error), operatorName: name, arguments: arguments())
+  throw TorchError(firstSentence(String(cString: error)), operatorName: name, arguments: arguments())
+}
+
+/// LibTorch adds lists of all its backends and hints to its own developers.
+private func firstSentence(_ text: String) -> String {
+  let line = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? text
+  return line.components(separatedBy: ". This could be because")[0]
 }

@@ -1,4 +1,4 @@
-/// A strict reader of JSON documents from untrusted files: UTF-8, no duplicate keys, bounded depth.
+/// A strict reader of JSON documents from untrusted files: UTF-8, no duplicate keys, bounded depth and size.
 package struct JSONScanner {
   package enum Value: Sendable {
     case object([(key: String, value: Value)])
@@ -29,15 +29,35 @@ package struct JSONScanner {
   private let bytes: UnsafeRawBufferPointer
   private var position = 0
   private static let maxDepth = 16
+  private var count = 0
+  /// A description of 100,000 tensors has some 700,000 values; each takes up to 100 bytes here.
+  private static let maxValues = 2_000_000
 
   private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
+  /// - Throws: `Failure` with line and column.
   package static func parse(_ bytes: UnsafeRawBufferPointer) throws -> Value {
+    guard !bytes.starts(with: [0xFF, 0xFE]), !bytes.starts(with: [0xFE, 0xFF]) else {
+      throw Failure(reason: "it is UTF-16: save it as UTF-8")
+    }
     var scanner = JSONScanner(bytes)
-    let value = try scanner.value(depth: 0)
-    scanner.skipSpace()
-    guard scanner.position == bytes.count else { throw Failure(reason: "there is text after its end") }
-    return value
+    // Editors on Windows begin a file with a byte order mark.
+    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { scanner.position = 3 }
+    do {
+      let value = try scanner.value(depth: 0)
+      scanner.skipSpace()
+      guard scanner.position == bytes.count else { throw Failure(reason: "there is text after its end") }
+      return value
+    } catch let failure as Failure {
+      throw Failure(reason: "\(failure.reason) (\(scanner.place))")
+    }
+  }
+
+  private var place: String {
+    let before = bytes[..<min(position, bytes.count)]
+    let newline = UInt8(ascii: "\n")
+    let start = before.lastIndex(of: newline).map { $0 + 1 } ?? 0
+    return "line \(before.count { $0 == newline } + 1), byte \(before.count - start + 1) of it"
   }
 
   private mutating func skipSpace() {
@@ -57,13 +77,15 @@ package struct JSONScanner {
 
   private mutating func expect(_ byte: UInt8) throws {
     guard try next() == byte else {
-      throw Failure(reason: "\"\(Unicode.Scalar(byte))\" is missing at byte \(position)")
+      throw Failure(reason: "\"\(Unicode.Scalar(byte))\" is missing")
     }
     position += 1
   }
 
   private mutating func value(depth: Int) throws -> Value {
     guard depth < Self.maxDepth else { throw Failure(reason: "it is nested too deeply") }
+    count += 1
+    guard count <= Self.maxValues else { throw Failure(reason: "it has more than \(Self.maxValues) values") }
     switch try next() {
     case UInt8(ascii: "{"):
       var fields: [(key: String, value: Value)] = []
@@ -72,7 +94,7 @@ package struct JSONScanner {
         _ = try scanner.next()
         let key = try scanner.string()
         guard seen.insert(Name(text: key)).inserted else {
-          throw Failure(reason: "the name \"\(key)\" occurs twice")
+          throw Failure(reason: "the name \"\(key.prefix(80))\" occurs twice")
         }
         try scanner.expect(UInt8(ascii: ":"))
         fields.append((key, try scanner.value(depth: depth + 1)))
@@ -137,7 +159,10 @@ package struct JSONScanner {
       if let integer = Int(text) { return .integer(integer) }
       if let number = Double(text) { return .number(number) }
     }
-    throw Failure(reason: "\"\(text.prefix(40))\" at byte \(start) is no value")
+    position = start
+    throw Failure(
+      reason: ["NaN", "Infinity", "-Infinity", "nan", "inf", "-inf"].contains(text)
+        ? "\(text) is no number in JSON" : "\"\(text.prefix(40))\" is no value")
   }
 
   private static func endsScalar(_ byte: UInt8) -> Bool {
@@ -209,14 +234,16 @@ package struct JSONScanner {
       {
         position += 2
         let low = try hexadecimal()
-        guard (0xDC00..<0xE000).contains(low) else { throw Failure(reason: "a text in it is not Unicode") }
+        guard (0xDC00..<0xE000).contains(low) else { throw Failure(reason: Self.loneSurrogate) }
         unit = 0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00)
       }
-      guard let scalar = Unicode.Scalar(unit) else { throw Failure(reason: "a text in it is not Unicode") }
+      guard let scalar = Unicode.Scalar(unit) else { throw Failure(reason: Self.loneSurrogate) }
       return Array(String(Character(scalar)).utf8)
     default: throw Failure(reason: "a text in it has an unknown escape")
     }
   }
+
+  private static let loneSurrogate = "a text in it has half of a character (a lone surrogate)"
 
   private mutating func hexadecimal() throws -> UInt32 {
     guard position + 4 <= bytes.count,

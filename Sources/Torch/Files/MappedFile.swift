@@ -7,14 +7,15 @@ final class MappedFile: @unchecked Sendable {
   let count: Int
 
   init(_ url: URL) throws {
-    let descriptor = open(url.path, O_RDONLY)
+    // A pipe would be waited for in vain where nobody writes to it.
+    let descriptor = open(url.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw FileError("\(url.path) cannot be opened: \(String(cString: strerror(errno)))")
     }
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      throw FileError("\(url.path) is not a regular file")
+      throw FileError("\(url.path) is no regular file, whose bytes can be read in any order: give one")
     }
     guard status.st_size > 0 else { throw FileError("\(url.path) is empty") }
     count = Int(status.st_size)
