@@ -34,12 +34,7 @@ public struct ModelFolder: Sendable {
 
   /// What a `config.json` says, of any family.
   public static func configuration(contentsOf url: URL) throws -> any ImageToTextConfiguration {
-    let data: Data
-    do {
-      data = try Data(contentsOf: url)
-    } catch {
-      throw ModelError("\(url.path) cannot be read: \(error.localizedDescription)")
-    }
+    let data = try InputFile.json(url)
     do {
       return try JSONDecoder().decode(ModelConfiguration.self, from: data).family
     } catch let error as ModelError {

@@ -100,10 +100,11 @@ public enum AdapterFolder {
 
   private static func settings(of url: URL) throws -> Settings {
     let file = url.appendingPathComponent(configurationName)
-    guard let data = try? Data(contentsOf: file) else {
+    guard access(file.path, F_OK) == 0 else {
       throw TrainingError(
-        "\(file.path) cannot be read: give the folder \"adapter\" that a run with lora leaves")
+        "\(file.path) is not there: give the folder \"adapter\" that a run with lora leaves")
     }
+    let data = try InputFile.json(file)
     guard let settings = try? JSONDecoder().decode(Settings.self, from: data) else {
       throw TrainingError("\(file.path) must have r, lora_alpha and, as a list, target_modules")
     }

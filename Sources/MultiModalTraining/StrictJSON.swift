@@ -1,5 +1,6 @@
 import Foundation
 import MultiModalPipeline
+import Torch
 
 /// Reads settings from JSON: what is missing keeps its default, what is unknown is refused, because a misspelt
 /// setting that is silently ignored trains another model.
@@ -12,7 +13,8 @@ enum StrictJSON {
     do {
       given = try JSONSerialization.jsonObject(with: data)
     } catch {
-      throw TrainingError("\(file) is not valid JSON: \(error.localizedDescription)")
+      throw TrainingError(
+        "\(file) is not valid JSON: \(InputFile.complaint(aboutJSON: data) ?? "it cannot be read")")
     }
     let known = try JSONSerialization.jsonObject(with: JSONEncoder().encode(defaults))
     let merged = try merge(given, into: known, at: "", strictFields, file)

@@ -161,10 +161,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
   /// - Throws: `TrainingError` or the part's own error, for a setting that is unknown or out of range.
   public init(contentsOf url: URL) throws {
-    guard let data = try? Data(contentsOf: url) else {
-      throw TrainingError(
-        "\(url.path) cannot be read: give a training configuration, such as a recipe's config.json")
-    }
+    let data = try InputFile.json(url)
     do {
       self = try StrictJSON.decode(
         data, over: TrainingConfiguration(), strictFields: ["model", "image", "augmentation"], file: url.path)

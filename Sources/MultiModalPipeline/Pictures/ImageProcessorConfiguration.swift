@@ -90,13 +90,13 @@ extension ImageProcessor {
     /// - Throws: `PictureError` that names the file and the field.
     public init(contentsOf url: URL) throws {
       do {
-        self = try JSONDecoder().decode(File.self, from: Data(contentsOf: url)).configuration
+        self = try JSONDecoder().decode(File.self, from: InputFile.json(url)).configuration
       } catch let error as PictureError {
         throw PictureError(error.reason, "\(url.path): \(error.description)")
       } catch let error as DecodingError {
         throw PictureError(.invalidArgument, "\(url.path): \(error.sentence)")
       } catch {
-        throw PictureError(.unreadable, "cannot read \(url.path): \(error.localizedDescription)")
+        throw PictureError(.unreadable, error.localizedDescription)
       }
     }
 

@@ -67,7 +67,7 @@ struct ImageProcessorConfigurationTests {
       (#"{"rescale_factor": 0}"#, "rescale_factor must be finite and above 0, got 0.0"),
       (#"{"max_pixels": 0}"#, "max_pixels must be above 0, got 0"),
       (#"{"resize_mod": "pad"}"#, "unknown field resize_mod; known are"),
-      (#"{"size""#, "it is not valid JSON"),
+      (#"{"size""#, "is not valid JSON: it ends too early (line 1, byte 8 of it)"),
     ])
   func mistakes(json: String, sentence: String) {
     let error = #expect(throws: PictureError.self) { try load(json) }
