@@ -141,6 +141,19 @@ import Torch
     }
   }
 
+  /// Sets beside the weights, as protocols 2 and 4 write them.
+  @Test func setsMayLieBesideTheWeights() throws {
+    let new: [UInt8] = [0x8F, 0x28, 0x4B, 1, 0x4B, 2, 0x90]
+    let frozen: [UInt8] = [0x28, 0x4B, 1, 0x91]
+    let old = Array("c__builtin__\nset\n".utf8) + [0x5D, 0x4B, 1, 0x61, 0x85, UInt8(ascii: "R")]
+    for set in [new, frozen, old] {
+      try withFile(dictionary([("seen", set), ("a", view())])) { url in
+        let names = try PyTorchCheckpoint.read(url).keys.sorted()
+        #expect(names == ["a"])
+      }
+    }
+  }
+
   /// A pickle of one list that holds itself, and of lists within lists.
   @Test func containersThatHoldThemselvesAreReleased() throws {
     let cycle: [UInt8] = [0x5D, 0x71, 0, 0x68, 0, 0x61]

@@ -26,6 +26,7 @@ extension ParameterStore {
   /// Puts tensors in the place of parameters of the same names, without a copy where dtype and device fit. A quantised
   /// weight is an int8 tensor beside one of its name with `_scale` behind it and, in 4 bits, one with `_zero`.
   /// - Parameters:
+  ///   - tensors: by the parameters' names, which may all have the prefix of a wrapper before them, such as `module.`
   ///   - strict: refuse weights that do not fit exactly; else load what fits
   ///   - keepsDType: leave tensors in the dtype they have, for a model that is prepared for inference next
   /// - Throws: `TorchError` that lists every missing, unexpected and misshapen tensor, or once the model was prepared for
@@ -34,7 +35,7 @@ extension ParameterStore {
     -> LoadReport
   {
     try checkUnprepared()
-    var tensors = tensors
+    var tensors = withoutWrapper(tensors)
     let quantized = try Self.takeQuantizedWeights(from: &tensors)
     var report = LoadReport()
     for parameter in parameters {
@@ -65,6 +66,21 @@ extension ParameterStore {
       }
     }
     return report
+  }
+
+  /// What PyTorch's wrappers put before every name: DataParallel, `torch.compile`, and a module that keeps the model in a field.
+  private static let wrappers = ["module.", "_orig_mod.", "model."]
+
+  /// Tensors under the model's names, where a wrapper was saved instead of the model.
+  private func withoutWrapper(_ tensors: [String: Tensor]) -> [String: Tensor] {
+    var tensors = tensors
+    while let prefix = Self.wrappers.first(where: { prefix in
+      !tensors.isEmpty && tensors.keys.allSatisfy { $0.hasPrefix(prefix) }
+    }), !parameters.contains(where: { $0.name.hasPrefix(prefix) }) {
+      tensors = Dictionary(
+        uniqueKeysWithValues: tensors.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
+    }
+    return tensors
   }
 
   private static let scaleSuffix = "_scale"

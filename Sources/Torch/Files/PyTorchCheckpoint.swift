@@ -28,8 +28,11 @@ public enum PyTorchCheckpoint {
 
   private static func readZip(_ file: MappedFile, key: String?) throws -> [String: Tensor] {
     let archive = try ZipArchive(file.bytes)
-    guard let data = archive.entries.first(where: { $0.key.hasSuffix("/data.pkl") }) else {
-      throw ZipArchive.Failure(reason: "it has no entry data.pkl")
+    let pickles = archive.entries.filter { $0.key.hasSuffix("/data.pkl") }
+    guard let data = pickles.first else { throw ZipArchive.Failure(reason: "it has no entry data.pkl") }
+    guard pickles.count == 1 else {
+      throw ZipArchive.Failure(
+        reason: "it has \(pickles.count) entries data.pkl, so which one holds the weights is not known")
     }
     let folder = data.key.dropLast("data.pkl".count)
     if let order = archive.entries["\(folder)byteorder"], !file.bytes[order].elementsEqual("little".utf8) {

@@ -13,12 +13,18 @@ public enum Safetensors {
     (.int32, "I32"),
     (.int16, "I16"), (.int8, "I8"), (.uint8, "U8"), (.bool, "BOOL"),
   ]
+  /// What the format has and is not computed with, with the bits of an element.
+  private static let foreign: [String: Int] = [
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E5M2FNUZ": 8,
+    "F8_E4M3FNUZ": 8, "U16": 16, "U32": 32, "U64": 64, "C64": 64,
+  ]
   private static let metadataKey = "__metadata__"
-  private static let maxHeader = 100_000_000
+  /// Some 200 bytes a tensor are usual.
+  private static let maxHeader = 32 << 20
 
   private struct Entry {
     let name: String
-    let dtype: DType
+    let dtypeName: String
     let shape: [Int]
     let range: Range<Int>
   }
@@ -33,9 +39,14 @@ public enum Safetensors {
     var tensors: [String: Tensor] = [:]
     tensors.reserveCapacity(entries.count)
     for entry in entries {
+      guard let dtype = dtype(entry.dtypeName) else {
+        throw FileError(
+          "\(url.path): tensor \"\(entry.name)\" has the dtype \(entry.dtypeName), which is not computed with: known are "
+            + names.map(\.1).joined(separator: ", "))
+      }
       do {
         tensors[entry.name] = try file.tensor(
-          at: start + entry.range.lowerBound, shape: entry.shape, dtype: entry.dtype, isAlone: true)
+          at: start + entry.range.lowerBound, shape: entry.shape, dtype: dtype, isAlone: true)
       } catch let error as TorchError {
         throw FileError(
           "\(url.path) is not a sound safetensors file: tensor \"\(entry.name)\": \(error.message)")
@@ -43,6 +54,20 @@ public enum Safetensors {
     }
     return Contents(tensors: tensors, metadata: metadata)
   }
+
+  /// What a file holds, of every dtype of the format.
+  static func list(_ url: URL) throws -> (tensors: [WeightFile.Description], metadata: [String: String]) {
+    let (entries, metadata, _) = try header(of: MappedFile(url))
+    return (
+      entries.map {
+        WeightFile.Description(
+          name: $0.name, dtype: dtype($0.dtypeName)?.description ?? $0.dtypeName, shape: $0.shape,
+          byteCount: $0.range.count)
+      }, metadata
+    )
+  }
+
+  private static func dtype(_ name: String) -> DType? { names.first { $0.1 == name }?.0 }
 
   private static func header(of file: MappedFile) throws -> (
     entries: [Entry], metadata: [String: String], start: Int
@@ -69,6 +94,7 @@ public enum Safetensors {
     var metadata: [String: String] = [:]
     var entries: [Entry] = []
     for (name, value) in fields {
+      if name == metadataKey, case .null = value { continue }
       guard case .object(let description) = value else {
         throw damaged("\"\(name)\" is not described by an object")
       }
@@ -105,13 +131,11 @@ public enum Safetensors {
     -> Entry
   {
     let fields = Dictionary(description.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
-    guard fields.count == 3, case .string(let dtypeName)? = fields["dtype"],
-      case .array(let sizes)? = fields["shape"],
+    guard case .string(let dtypeName)? = fields["dtype"], case .array(let sizes)? = fields["shape"],
       case .array(let offsets)? = fields["data_offsets"]
-    else { throw JSONScanner.Failure(reason: "must have dtype, shape and data_offsets, and nothing else") }
-    guard let dtype = names.first(where: { $0.1 == dtypeName })?.0 else {
-      throw JSONScanner.Failure(
-        reason: "has the dtype \(dtypeName): known are \(names.map(\.1).joined(separator: ", "))")
+    else { throw JSONScanner.Failure(reason: "must have dtype, shape and data_offsets") }
+    guard let bits = dtype(dtypeName).map({ 8 * $0.size }) ?? foreign[dtypeName] else {
+      throw JSONScanner.Failure(reason: "has the dtype \(dtypeName), which the format does not have")
     }
     func integers(_ values: [JSONScanner.Value], _ what: String) throws -> [Int] {
       try values.map {
@@ -126,15 +150,16 @@ public enum Safetensors {
     guard bounds.count == 2, bounds[0] <= bounds[1] else {
       throw JSONScanner.Failure(reason: "has data_offsets \(bounds), which are no range")
     }
-    guard let size = elementCount(of: [dtype.size] + shape) else {
+    guard let size = elementCount(of: [bits] + shape).map({ $0 / 8 + ($0 % 8).signum() }) else {
       throw JSONScanner.Failure(reason: "has the impossible shape \(shape)")
     }
     guard size == bounds[1] - bounds[0] else {
       throw JSONScanner.Failure(
-        reason: "of \(dtype) \(shape) needs \(size) bytes, but its data_offsets give \(bounds[1] - bounds[0])"
+        reason:
+          "of \(dtypeName) \(shape) needs \(size) bytes, but its data_offsets give \(bounds[1] - bounds[0])"
       )
     }
-    return Entry(name: name, dtype: dtype, shape: shape, range: bounds[0]..<bounds[1])
+    return Entry(name: name, dtypeName: dtypeName, shape: shape, range: bounds[0]..<bounds[1])
   }
 
   // MARK: Writing

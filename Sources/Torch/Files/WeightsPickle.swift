@@ -40,6 +40,10 @@ final class WeightsPickle {
     "torch BoolStorage": .bool,
   ]
   private static let dictionary = "collections OrderedDict"
+  /// Sets are read as lists: no weights lie in them.
+  private static let sets: Set<String> = [
+    "builtins set", "builtins frozenset", "__builtin__ set", "__builtin__ frozenset",
+  ]
   private static let rebuildTensor = "torch._utils _rebuild_tensor_v2"
   private static let rebuildParameter = "torch._utils _rebuild_parameter"
   private static let size = "torch Size"
@@ -117,7 +121,8 @@ final class WeightsPickle {
     case UInt8(ascii: "U"): stack.append(.string(try reader.text(Int(try reader.integer(UInt8.self)))))
     case UInt8(ascii: "T"): stack.append(.string(try reader.text(Int(try reader.integer(Int32.self)))))
     case UInt8(ascii: ")"): stack.append(.tuple([], depth: 0))
-    case UInt8(ascii: "]"): stack.append(.list(newList()))
+    case UInt8(ascii: "]"), 0x8F: try stack.append(.list(newList()))  // EMPTY_LIST, EMPTY_SET
+    case 0x91: try stack.append(.list(newList(popToMark())))  // FROZENSET
     case UInt8(ascii: "}"): stack.append(.dictionary(newDictionary()))
     case UInt8(ascii: "t"): try stack.append(tuple(popToMark()))
     case 0x85: try stack.append(tuple([pop()]))
@@ -126,7 +131,7 @@ final class WeightsPickle {
       for _ in 0..<(Int(code) - 0x84) { items.insert(try pop(), at: 0) }
       stack.append(try tuple(items))
     case UInt8(ascii: "a"): try append([pop()])
-    case UInt8(ascii: "e"): try append(popToMark())
+    case UInt8(ascii: "e"), 0x90: try append(popToMark())  // APPENDS, ADDITEMS
     case UInt8(ascii: "s"):
       let value = try pop()
       try set([pop(), value])
@@ -157,8 +162,10 @@ final class WeightsPickle {
     return nil
   }
 
-  private func newList() -> List {
+  private func newList(_ items: [Value] = []) throws -> List {
+    try takeRoom(items.count)
     let list = List()
+    list.items = items
     lists.append(list)
     return list
   }
@@ -239,7 +246,7 @@ final class WeightsPickle {
 
   private func global(_ name: String) throws {
     guard
-      Self.storages[name] != nil || Self.dtypes.contains(name)
+      Self.storages[name] != nil || Self.dtypes.contains(name) || Self.sets.contains(name)
         || [Self.dictionary, Self.rebuildTensor, Self.rebuildParameter, Self.size, Self.device].contains(name)
     else {
       throw Failure(
@@ -293,6 +300,7 @@ final class WeightsPickle {
       return .tensor(view)
     case Self.size: return arguments.first ?? .tuple([], depth: 0)
     case Self.device: return .other
+    case _ where Self.sets.contains(name): return try arguments.first ?? .list(newList())
     default: throw Failure(reason: "its pickle calls \"\(name)\", which is not a function")
     }
   }

@@ -7,41 +7,38 @@ extension Command {
     name: "inspect", summary: "Show what weights hold: parameters, dtypes, memory, a tree of names.",
     arguments: "DIR|FILE",
     options: [Shared.json, Option("depth", "N", default: "3", "how many levels of the tree to show")],
-    details: "Reads model folders, safetensors files and shard indexes, and PyTorch's .pt and .bin files.",
+    details:
+      "Reads model folders, safetensors files, PyTorch's files and indexes of shards, whatever their names.",
     examples: ["gpt4mm inspect Models/emoji"]
   ) { arguments in
     guard let path = arguments.positional.first, arguments.positional.count == 1 else {
       throw UsageError("'inspect' needs one model folder or weights file")
     }
-    let contents = try WeightFile.read(url(path))
-    let tensors = contents.tensors.sorted { $0.key < $1.key }
+    let (tensors, metadata) = try WeightFile.list(url(path))
     let depth = try arguments.int("depth") ?? 3
     guard depth >= 1 else { throw UsageError("--depth must be at least 1, got \(depth)") }
     if arguments.flag("json") {
-      let entries = try tensors.map {
-        Entry(name: $0.key, dtype: "\(try $0.value.dtype)", shape: $0.value.shape)
-      }
-      Terminal.print(try Shared.encode(Report(metadata: contents.metadata, tensors: entries), pretty: true))
+      let entries = tensors.map { Entry(name: $0.name, dtype: $0.dtype, shape: $0.shape) }
+      Terminal.print(try Shared.encode(Report(metadata: metadata, tensors: entries), pretty: true))
       return
     }
     var tree = Tree()
     var dtypes: [String: (count: Int, bytes: Int)] = [:]
-    for (name, tensor) in tensors {
-      let dtype = try tensor.dtype
-      let size = (count: tensor.count, bytes: tensor.count * dtype.size)
-      // Names come from files that may be hostile: no control characters for the terminal, no bottomless tree.
-      let path = printable(name).split(separator: ".", maxSplits: 31, omittingEmptySubsequences: false)
-      tree.add(path.map(String.init)[...], size, leaf: "\(dtype) \(tensor.shape)")
-      dtypes["\(dtype)", default: (0, 0)].count += size.count
-      dtypes["\(dtype)", default: (0, 0)].bytes += size.bytes
+    for tensor in tensors {
+      let size = (count: tensor.count, bytes: tensor.byteCount)
+      // Names come from files that may be hostile: no bottomless tree.
+      let path = tensor.name.printable.split(separator: ".", maxSplits: 31, omittingEmptySubsequences: false)
+      tree.add(path.map(String.init)[...], size, leaf: "\(tensor.dtype) \(tensor.shape)")
+      dtypes[tensor.dtype, default: (0, 0)].count += size.count
+      dtypes[tensor.dtype, default: (0, 0)].bytes += size.bytes
     }
     Terminal.print(
       "\(path): \(tensors.count) tensors, \(grouped(tree.count)) elements, \(megabytes(tree.bytes))")
     for (dtype, size) in dtypes.sorted(by: { $0.key < $1.key }) {
       Terminal.print("  \(dtype): \(grouped(size.count)) elements, \(megabytes(size.bytes))")
     }
-    for (key, value) in contents.metadata.sorted(by: { $0.key < $1.key }) {
-      Terminal.print("  \(printable(key)): \(printable(value))")
+    for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
+      Terminal.print("  \(key.printable): \(value.printable)")
     }
     for line in tree.lines(depth: depth) { Terminal.print(line) }
   }
@@ -90,12 +87,6 @@ private func grouped(_ number: Int) -> String {
   return digits.enumerated().map { index, digit in
     index > 0 && (digits.count - index) % 3 == 0 ? ",\(digit)" : "\(digit)"
   }.joined()
-}
-
-private func printable(_ text: String) -> String {
-  String(
-    String.UnicodeScalarView(
-      text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
 }
 
 private func megabytes(_ bytes: Int) -> String { String(format: "%.2f MB", Double(bytes) / 1e6) }
