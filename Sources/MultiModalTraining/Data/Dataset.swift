@@ -1,5 +1,6 @@
 import Foundation
 import MultiModalPipeline
+import Torch
 
 /// A picture with a text that belongs to it.
 public struct Sample: Sendable, Equatable {
@@ -22,11 +23,18 @@ public struct StoredPicture: Sendable, Hashable {
   public let file: URL
   /// Nil for the whole file.
   public let range: Range<Int>?
+  /// Nil where all bytes are stored.
+  private let sparse: SparseMap?
 
   public init(name: String, file: URL, range: Range<Int>? = nil) {
+    self.init(name: name, file: file, range: range, sparse: nil)
+  }
+
+  init(name: String, file: URL, range: Range<Int>?, sparse: SparseMap?) {
     self.name = name
     self.file = file
     self.range = range
+    self.sparse = sparse
   }
 
   /// File and name, for people.
@@ -35,14 +43,23 @@ public struct StoredPicture: Sendable, Hashable {
   /// - Throws: `PictureError` for what is missing, damaged or no picture.
   func decoded(longestSide: Int?, limits: PictureLimits) throws -> Picture {
     guard let range else { return try Picture(contentsOf: file, longestSide: longestSide, limits: limits) }
-    let bytes: Data
+    var bytes: Data
     do {
-      let handle = try FileHandle(forReadingFrom: file)
+      let handle = try InputFile.handle(file)
       defer { try? handle.close() }
       try handle.seek(toOffset: UInt64(range.lowerBound))
       bytes = try handle.read(upToCount: min(range.count, max(0, limits.maxBytes) + 1)) ?? Data()
     } catch {
       throw PictureError(.unreadable, "cannot read picture \(place): \(error.localizedDescription)")
+    }
+    if let sparse {
+      // A few bytes could claim terabytes of holes.
+      guard sparse.size <= limits.maxBytes else {
+        throw PictureError(
+          .tooLarge,
+          "cannot read picture \(place): it has more than \(limits.maxBytes) bytes, the limit (max_bytes)")
+      }
+      bytes = sparse.expanded(bytes)
     }
     return try Picture(bytes: bytes, name: place, longestSide: longestSide, limits: limits)
   }
@@ -77,28 +94,75 @@ public enum Datasets {
   /// - Parameter url: a folder with `metadata.jsonl`, a folder with `.tar` files, one `.tar` file, or a list file (`.tsv`)
   /// - Throws: `TrainingError` that says what can be given.
   public static func open(_ url: URL) throws -> any Dataset {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) else {
+    guard FileManager.default.fileExists(atPath: url.path) else {
       throw TrainingError("\(url.path) does not exist: give \(choices)")
     }
-    if isFolder.boolValue {
-      let tars = ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? [])
-        .filter { $0.hasSuffix(".tar") && !$0.hasPrefix(".") }.sorted()
-      let hasMetadata = FileManager.default.fileExists(
-        atPath: url.appendingPathComponent(ImageFolder.metadataName).path)
-      guard tars.isEmpty || !hasMetadata else {
+    if isFolder(url) {
+      if let parts = try parts(of: url) {
+        throw TrainingError(
+          "\(url.path) holds a dataset to train on and perhaps others: give one of them, such as \(parts.training.path)"
+        )
+      }
+      let tars = try tars(in: url)
+      guard tars.isEmpty || !hasMetadata(url) else {
         throw TrainingError(
           "\(url.path) holds a \(ImageFolder.metadataName) and .tar files: keep the two in folders of their own"
         )
       }
-      return tars.isEmpty
-        ? try ImageFolder(url) : WebDataset(url, shards: tars.map(url.appendingPathComponent))
+      return tars.isEmpty ? try ImageFolder(url) : WebDataset(url, shards: tars)
     }
     switch url.pathExtension.lowercased() {
     case "tar": return WebDataset(url, shards: [url])
     case "tsv": return ListFile(url)
     default: throw TrainingError("\(url.path) is no dataset: give \(choices)")
     }
+  }
+
+  /// The datasets of a folder that holds one named `train` and perhaps another named `validation`; nil for a folder that is
+  /// a dataset itself.
+  static func parts(of folder: URL) throws -> (training: URL, validation: URL?)? {
+    func part(_ name: String) -> URL? {
+      ["", ".tsv", ".tar"].map { folder.appendingPathComponent(name + $0) }
+        .first { FileManager.default.fileExists(atPath: $0.path) }
+    }
+    guard isFolder(folder), let training = part("train") else { return nil }
+    let others = try tars(in: folder).filter {
+      !["train", "validation"].contains($0.deletingPathExtension().lastPathComponent)
+    }
+    guard hasMetadata(folder) || !others.isEmpty else { return (training, part("validation")) }
+    // A folder `train` without texts of its own holds pictures of the dataset around it.
+    guard try isFolder(training) && !hasMetadata(training) && tars(in: training).isEmpty else {
+      throw TrainingError(
+        "\(folder.path) is a dataset and holds another one, \(training.lastPathComponent): give the one that is meant, or "
+          + "keep them apart")
+    }
+    return nil
+  }
+
+  private static func isFolder(_ url: URL) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) && isFolder.boolValue
+  }
+
+  private static func hasMetadata(_ folder: URL) -> Bool {
+    FileManager.default.fileExists(atPath: folder.appendingPathComponent(ImageFolder.metadataName).path)
+  }
+
+  private static let compressed = [".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4"]
+
+  /// The shards in a folder.
+  /// - Throws: `TrainingError` for one that is compressed, unless the folder is a dataset without it.
+  private static func tars(in folder: URL) throws -> [URL] {
+    let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? [])
+      .filter { !$0.hasPrefix(".") }.sorted()
+    if !hasMetadata(folder),
+      let packed = names.first(where: { name in compressed.contains { name.lowercased().hasSuffix($0) } })
+    {
+      throw TrainingError(
+        "\(folder.appendingPathComponent(packed).path) is compressed: unpack it to a .tar, because samples are read from "
+          + "anywhere in it")
+    }
+    return names.filter { $0.lowercased().hasSuffix(".tar") }.map(folder.appendingPathComponent)
   }
 
   private static let choices =

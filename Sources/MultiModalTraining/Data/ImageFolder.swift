@@ -1,4 +1,5 @@
 import Foundation
+import Torch
 
 /// A folder of pictures with a `metadata.jsonl` beside them, one JSON object a line: `file_name` (relative to the
 /// folder), `text`, and optionally `prompt`. This is the imagefolder convention of Hugging Face's `datasets`.
@@ -64,7 +65,8 @@ struct TextRecord {
   /// - Parameter otherText: the text where the object has none
   init(_ json: Data, place: String, otherText: String? = nil) throws {
     guard let object = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
-      throw TrainingError("\(place) is not a JSON object in braces")
+      let complaint = InputFile.complaint(aboutJSON: json).map { ": \($0)" } ?? ""
+      throw TrainingError("\(place) is not a JSON object in braces\(complaint)")
     }
     func value<Value>(_ key: String, _ type: Value.Type, _ kind: String) throws -> Value? {
       guard let value = object[key], !(value is NSNull) else { return nil }

@@ -1,4 +1,5 @@
 import Foundation
+import Torch
 
 /// A file's lines one after the other, without their ends, in little memory.
 final class LineReader {
@@ -14,10 +15,8 @@ final class LineReader {
 
   init(_ url: URL) throws {
     self.url = url
-    do {
-      handle = try FileHandle(forReadingFrom: url)
-    } catch {
-      throw TrainingError("\(url.path) cannot be read: \(error.localizedDescription)")
+    do { handle = try InputFile.handle(url) } catch let error as FileError {
+      throw TrainingError(error.description)
     }
   }
 
@@ -53,6 +52,8 @@ final class LineReader {
 
   private func line(_ bytes: Data) -> Data {
     number += 1
+    // Editors on Windows begin a file with a byte order mark.
+    let bytes = number == 1 && bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes
     return Data(bytes.last == UInt8(ascii: "\r") ? bytes.dropLast() : bytes)
   }
 }

@@ -3,7 +3,8 @@ import Foundation
 /// Tar files of pictures and their texts, after the WebDataset convention: files of one sample follow each other and have
 /// the same name up to the first dot of its last part. `cat.jpg` (or .jpeg, .png, .webp) is the picture, `cat.txt` its
 /// text, or `cat.json` an object with `text` and perhaps `prompt`, as in a line of an image folder's metadata. Other files
-/// are passed over.
+/// of a sample are passed over, and so are those that belong to none: hidden ones, those without an extension, and notes
+/// on the set (`__index__`), as the webdataset library does.
 public struct WebDataset: Dataset {
   public let url: URL
   public let shards: [URL]
@@ -24,13 +25,14 @@ public struct WebDataset: Dataset {
     return {
       while pending.isEmpty {
         let entry = try archive.next()
-        if let finished = group, entry.map({ Self.name($0.path).key != finished.key }) ?? true {
+        let name = entry.map { Self.name($0.path) }
+        // What belongs to no sample may stand between the files of one.
+        if entry != nil, name?.key.isEmpty ?? true { continue }
+        if let finished = group, name?.key != finished.key {
           pending = try finished.samples(archive).reversed()
           group = nil
         }
-        guard let entry else { break }
-        let name = Self.name(entry.path)
-        guard !name.key.isEmpty else { continue }
+        guard let entry, let name else { break }
         var current = group ?? Group(key: name.key)
         try current.add(entry, name.suffix, archive)
         group = current
@@ -39,9 +41,11 @@ public struct WebDataset: Dataset {
     }
   }
 
-  /// `images/0001.cls.txt` is the file `cls.txt` of the sample `images/0001`. Hidden files belong to none.
+  /// `images/0001.cls.txt` is the file `cls.txt` of the sample `images/0001`; the key of what belongs to no sample is empty.
   private static func name(_ path: String) -> (key: String, suffix: String) {
-    let base = path.split(separator: "/").last ?? ""
+    let parts = path.split(separator: "/")
+    let base = parts.last ?? ""
+    if let top = parts.first, top.count > 3, top.hasPrefix("__"), top.hasSuffix("__") { return ("", "") }
     guard let dot = base.firstIndex(of: "."), dot != base.startIndex else { return ("", "") }
     let key = path.dropLast(base.distance(from: dot, to: base.endIndex))
     return (String(key), base[base.index(after: dot)...].lowercased())
@@ -53,6 +57,8 @@ public struct WebDataset: Dataset {
     private var picture: (entry: TarReader.Entry, suffix: String)?
     private var text: TarReader.Entry?
     private var json: TarReader.Entry?
+    /// A picture by its last extension alone.
+    private var misnamed: String?
 
     init(key: String) { self.key = key }
 
@@ -71,19 +77,27 @@ public struct WebDataset: Dataset {
       case let suffix where WebDataset.pictureExtensions.contains(suffix):
         guard picture == nil else { throw twice("pictures") }
         picture = (entry, suffix)
+      case let suffix where WebDataset.pictureExtensions.contains { suffix.hasSuffix(".\($0)") }:
+        misnamed = misnamed ?? entry.path
       default: break
       }
     }
 
     func samples(_ archive: TarReader) throws -> [Sample] {
       guard let picture else {
+        if let misnamed {
+          throw TrainingError(
+            "\(misnamed) in \(archive.url.path) is the picture of no sample, because a sample's name ends at the first dot: "
+              + "use other characters before the extension")
+        }
         guard text != nil || json != nil else { return [] }
         throw TrainingError(
           "\(archive.url.path) has a text but no picture named \(key): the two must follow each other")
       }
       func place(_ suffix: String) -> String { "\(key).\(suffix) in \(archive.url.path)" }
       let stored = StoredPicture(
-        name: "\(key).\(picture.suffix)", file: archive.url, range: picture.entry.range)
+        name: "\(key).\(picture.suffix)", file: archive.url, range: picture.entry.range,
+        sparse: picture.entry.sparse)
       let plain = try text.map { entry in
         guard let string = String(data: try archive.read(entry, atMost: longestText), encoding: .utf8) else {
           throw TrainingError("\(place("txt")) is not UTF-8")

@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalPipeline
 import Testing
 
 @testable import MultiModalTraining
@@ -49,6 +50,88 @@ import Testing
     #expect(other.validation?.url.lastPathComponent == "two.tsv")
     #expect(
       refusal { try TrainingData(folder.file("one"), validation: folder.file("none")) }.contains("not exist"))
+  }
+
+  /// What trains and what evaluates take the same for a dataset, or refuse it in the same words.
+  @Test func oneRuleSaysWhatADatasetIs() throws {
+    let folder = try TemporaryFolder()
+    let line = #"{"file_name": "a.png", "text": "a"}"#
+    try folder.write(line, "parts/train/metadata.jsonl")
+    try folder.write(line, "parts/validation/metadata.jsonl")
+    try folder.write("", "tars/train.tar")
+    try folder.write("", "tars/validation.tar")
+    try folder.write(line, "around/metadata.jsonl")
+    try folder.write("", "around/train/a.png")
+    for (name, other) in [
+      ("both", "train/metadata.jsonl"), ("second", "train.tsv"), ("third", "train/a.tar"),
+    ] {
+      try folder.write(line, "\(name)/metadata.jsonl")
+      try folder.write(line, "\(name)/\(other)")
+    }
+    for name in ["parts", "tars"] {
+      #expect(try TrainingData(folder.file(name)).validation != nil)
+      #expect(refusal { try Datasets.open(folder.file(name)) }.contains("give one of them, such as"))
+    }
+    #expect(try TrainingData(folder.file("around")).training is ImageFolder)
+    #expect(try Datasets.open(folder.file("around")) is ImageFolder)
+    for name in ["both", "second", "third"] {
+      let (one, other) = (
+        refusal { try TrainingData(folder.file(name)) }, refusal { try Datasets.open(folder.file(name)) }
+      )
+      #expect(one.contains("is a dataset and holds another one, train"), "\(one)")
+      #expect(one == other)
+    }
+  }
+
+  @Test func shardsOfEveryNameAreFoundOrNamed() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("", "shards/B.TAR")
+    try folder.write("", "shards/a.tar")
+    #expect(try Datasets.open(folder.file("shards")).shards.map(\.lastPathComponent) == ["B.TAR", "a.tar"])
+    for name in ["c.tar.gz", "d.TGZ", "e.tar.zst"] {
+      try folder.write("", "packed/\(name)")
+      #expect(
+        refusal { try Datasets.open(folder.file("packed")) }.contains("\(name) is compressed: unpack it"))
+      try FileManager.default.removeItem(at: folder.file("packed/\(name)"))
+      // What was downloaded lies beside what was unpacked.
+      try folder.write("", "images/\(name)")
+    }
+    try folder.write(#"{"file_name": "a.png", "text": "a"}"#, "images/metadata.jsonl")
+    #expect(try Datasets.open(folder.file("images")) is ImageFolder)
+  }
+
+  @Test func pipesInPlaceOfFilesAreRefused() throws {
+    let folder = try TemporaryFolder()
+    for name in ["a.tsv", "a.tar", "images/metadata.jsonl"] {
+      try folder.write("", "images/.keep")
+      #expect(mkfifo(folder.file(name).path, 0o600) == 0)
+      let dataset = name.hasPrefix("images") ? folder.file("images") : folder.file(name)
+      #expect(refusal { try Datasets.open(dataset).all() }.contains("is no regular file"))
+    }
+    #expect(mkfifo(folder.file("p.png").path, 0o600) == 0)
+    for range in [nil, 0..<4] {
+      #expect(throws: PictureError.self) {
+        try StoredPicture(name: "p", file: folder.file("p.png"), range: range).decoded(
+          longestSide: nil, limits: .init())
+      }
+    }
+  }
+
+  @Test func aByteOrderMarkIsNoPartOfALine() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("\u{FEFF}a.png\ta", "a.tsv")
+    #expect(try Datasets.open(folder.file("a.tsv")).all().map(\.picture.name) == ["a.png"])
+    try folder.write("\u{FEFF}{\"file_name\": \"a.png\", \"text\": \"b\"}\n", "i/metadata.jsonl")
+    #expect(try Datasets.open(folder.file("i")).all().map(\.text) == ["b"])
+  }
+
+  @Test func whatIsWrongInALineIsSaid() throws {
+    let folder = try TemporaryFolder()
+    for (value, message) in [(#""\ud83d""#, "lone surrogate"), ("NaN", "NaN is no number in JSON")] {
+      try folder.write(#"{"file_name": "a.png", "text": \#(value)}"#, "metadata.jsonl")
+      let sentence = refusal { try Datasets.open(folder.url).all() }
+      #expect(sentence.contains("line 1") && sentence.contains(message), "\(sentence)")
+    }
   }
 
   @Test func aFingerprintTellsWhatChanges() {

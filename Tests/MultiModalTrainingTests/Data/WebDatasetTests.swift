@@ -109,6 +109,84 @@ enum TarMaker {
     }
   }
 
+  /// Files with holes, as GNU tar stores them in each of its formats.
+  @Test(arguments: ["gnu", "0.0", "0.1", "1.0"])
+  func filesWithHolesAreReadWhole(version: String) throws {
+    let folder = try TemporaryFolder()
+    let whole = Data((0..<9000).map { UInt8($0 % 251) })
+    var holes = Data(count: 3 << 20)
+    // More pieces than a header has places for.
+    for place in stride(from: 0, to: holes.count, by: 1 << 17) {
+      holes.replaceSubrange(place..<place + 9000, with: whole)
+    }
+    let end = Data(count: 1 << 20)
+    let files = [
+      ("a/whole.txt", whole), ("a/holes.txt", holes), ("a/end.txt", end), ("a/more.txt", Data("x".utf8)),
+    ]
+    for (name, bytes) in files {
+      try folder.write("", name)
+      let handle = try FileHandle(forWritingTo: folder.file(name))
+      try handle.truncate(atOffset: UInt64(bytes.count))
+      for start in stride(from: 0, to: bytes.count, by: 4096) {
+        let part = bytes[start..<min(bytes.count, start + 4096)]
+        guard part.contains(where: { $0 != 0 }) else { continue }
+        try handle.seek(toOffset: UInt64(start))
+        try handle.write(contentsOf: part)
+      }
+      try handle.close()
+    }
+    let tar = Process()
+    tar.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    let format = version == "gnu" ? ["--format=gnu"] : ["--format=pax", "--sparse-version=\(version)"]
+    tar.arguments =
+      ["tar", "--sparse"] + format + ["-cf", folder.file("a.tar").path, "-C", folder.url.path]
+      + files.map(\.0)
+    try tar.run()
+    tar.waitUntilExit()
+    try #require(tar.terminationStatus == 0)
+    let reader = try TarReader(folder.file("a.tar"))
+    var sparse = 0
+    for (name, bytes) in files {
+      let entry = try #require(try reader.next())
+      #expect(entry.path == name)
+      let read = try reader.read(entry, atMost: 4 << 20)
+      #expect(read == bytes, "\(name)")
+      if entry.sparse != nil {
+        sparse += 1
+        #expect(refusal { try reader.read(entry, atMost: 1000) }.contains("has more than 1000 bytes"))
+      }
+    }
+    #expect(try reader.next() == nil)
+    #expect(sparse >= 2)
+  }
+
+  @Test func mapsOfHolesThatLieAreRefused() throws {
+    func pax(_ records: [(String, String)], _ bytes: String = "hello") -> Data {
+      TarMaker.entry("pax", Data(records.map { TarMaker.record($0.0, $0.1) }.joined().utf8), type: "x")
+        + TarMaker.entry("a", Data(bytes.utf8))
+    }
+    let sound = [("GNU.sparse.size", "10"), ("GNU.sparse.name", "b"), ("GNU.sparse.map", "1,2,5,3")]
+    let found = try entries(pax(sound))
+    #expect(found.map(\.path) == ["b"])
+    #expect(
+      found.first?.bytes == Data([0]) + Data("he".utf8) + Data(count: 2) + Data("llo".utf8) + Data(count: 2))
+    for (size, map) in [
+      ("10", "1,2,5,2"), ("10", "5,3,1,2"), ("7", "1,2,5,3"), ("10", "1,2,5"),
+      ("10", "0,9223372036854775807"),
+      ("10", "9223372036854775807,5"), ("10", "0,5,3,0,2,0,9,-1"), ("-1", "0,5"),
+      ("99999999999999999999", "0,5"),
+    ] {
+      let sentence = refusal { try entries(pax([("GNU.sparse.size", size), ("GNU.sparse.map", map)])) }
+      #expect(sentence.contains("is a damaged tar file"), "\(map): \(sentence)")
+    }
+    for front in ["", "9", "1\n0", "99999999\n1\n", "1\n0\n600\n", "-1\n"] {
+      let records = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.realsize", "1000")]
+      #expect(refusal { try entries(pax(records, front)) }.contains("is a damaged tar file"), "\(front)")
+    }
+    let huge = [("GNU.sparse.size", "1000000000000"), ("GNU.sparse.map", "0,5")]
+    #expect(refusal { try entries(pax(huge)) }.contains("has more than"))
+  }
+
   @Test func sizesInBinaryAndInPaxHeadersAreRead() throws {
     let bytes = Data("hello".utf8)
     let binary = TarMaker.header("a", size: 0) {
@@ -222,6 +300,28 @@ enum TarMaker {
       try found[1].picture.decoded(longestSide: nil, limits: limits)
     }
     #expect(error?.description.contains("b.png in") == true)
+  }
+
+  /// Sets as macOS and others write them: what belongs to no sample stands between the files of one.
+  @Test func filesOfNoSampleMayStandAnywhere() throws {
+    let hidden = ("._a.jpg", "mac")
+    let found = try samples([
+      ("README", "?"), ("./._a.jpg", "mac"), ("./a.jpg", "1"), ("./._a.txt", "mac"), ("noextension", "?"),
+      ("./a.txt", "one"),
+      ("x/b.jpg", "2"), ("x/._b.txt", "mac"), ("x/.DS_Store", "mac"), ("__MACOSX/x/._b.txt", "mac"),
+      ("__index__", "?"),
+      ("__meta__/b.json", "?"), hidden, ("x/b.txt", "two"),
+    ])
+    #expect(found.map(\.picture.name) == ["./a.jpg", "x/b.jpg"])
+    #expect(found.map(\.text) == ["one", "two"])
+  }
+
+  @Test func aNameWhoseDotsMakeNoSampleIsNamed() throws {
+    let sentence = refusal {
+      try samples([("v1.0.0000.jpg", "1"), ("v1.0.0000.txt", "a"), ("v1.0.0001.jpg", "1")])
+    }
+    #expect(
+      sentence.contains("v1.0.0000.jpg in") && sentence.contains("ends at the first dot"), "\(sentence)")
   }
 
   private static let wrong: [(files: [(String, String)], message: String)] = [
