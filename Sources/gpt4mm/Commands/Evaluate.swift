@@ -21,6 +21,8 @@ extension Command {
     request.options.numBeams = try arguments.int("beams") ?? 1
     try Shared.check(request.options)
     let precision = try Shared.precision(arguments)
+    let output = arguments.string("output").map(url)
+    if let output { try AtomicFile.check(output) }
     let dataset = try Datasets.open(url(arguments.required("data")))
     let device = try Shared.machine(arguments)
     let captioner = try Captioner(
@@ -30,9 +32,10 @@ extension Command {
       bar.update(done, of: count, details: "captioned")
     }
     bar.pause()
-    if let path = arguments.string("output") {
+    // The figures are printed whatever becomes of the file.
+    let written = Result {
       let lines = try evaluation.results.map { try Shared.encode($0) + "\n" }.joined()
-      try AtomicFile.write(Data(lines.utf8), to: url(path))
+      if let output { try AtomicFile.write(Data(lines.utf8), to: output) }
     }
     let metrics = evaluation.metrics
     var loss: Double?
@@ -52,6 +55,7 @@ extension Command {
           100 * metrics.exactMatch, 100 * metrics.tokenF1, 100 * metrics.rougeL, 100 * metrics.bleu4,
           metrics.cider, 100 * metrics.characterErrorRate, 100 * metrics.wordErrorRate)
           + (loss.map { String(format: ", loss %.4f", $0) } ?? ""))
+    try written.get()
   }
 
   /// The metrics, and the loss where it was asked for, beside each other.

@@ -22,7 +22,8 @@ extension Command {
   ) { arguments in
     let folder = try ModelFolder(url(arguments.required("model")))
     let input = try arguments.required("input")
-    let output = try arguments.required("output")
+    let output = try url(arguments.required("output"))
+    try AtomicFile.check(output)
     let compatibility = arguments.string("compatibility")
     let device = try Shared.machine(arguments)
     let tensors = try Safetensors.read(url(input)).tensors
@@ -45,6 +46,6 @@ extension Command {
       try model.forward(
         img: tensor("img"), text: tensor("text"), mask: tensors["mask"].map { try $0.to(device: device) })
     }
-    try Safetensors.write([("logits", logits)], to: url(output))
+    try Safetensors.write([("logits", logits)], to: output)
   }
 }

@@ -33,6 +33,9 @@ extension Command {
     }
   }
 
+  /// It is held in memory several times.
+  private static let longestInput = 4 << 30
+
   private static let trainTokenizer = Command(
     name: "train", summary: "Make a vocabulary from text files, one sentence a line.",
     options: [
@@ -49,15 +52,14 @@ extension Command {
     let inputs = arguments.strings("input")
     guard !inputs.isEmpty else { throw UsageError("'train' needs --input FILE") }
     let output = try arguments.required("output")
+    try AtomicFile.check(url(output))
     let configuration = SentencePieceTokenizer.TrainingConfiguration(
       vocabularySize: try arguments.int("vocabulary-size") ?? 2000,
       type: try arguments.choice("type") ?? .unigram,
       characterCoverage: try arguments.double("character-coverage") ?? 1)
     let sentences = try inputs.flatMap { path -> [String] in
-      guard let data = FileManager.default.contents(atPath: path) else {
-        throw TokenizerError("\(path) cannot be read")
-      }
-      guard let text = String(data: data, encoding: .utf8) else {
+      let data = try InputFile.read(url(path), atMost: longestInput)
+      guard let text = String(validating: data, as: UTF8.self) else {
         throw TokenizerError("\(path) is not UTF-8")
       }
       return text.split(whereSeparator: \.isNewline).map(String.init)
