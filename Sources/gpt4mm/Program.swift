@@ -8,14 +8,19 @@ import Torch
 /// The work failed and said why.
 struct Failed: Error {}
 
-/// Ends the running command on Ctrl-C or SIGTERM: at once, or, where the command saves its work, by cancelling its task
+/// Ends the running command on Ctrl-C, SIGTERM or when the terminal goes (SIGHUP): at once, or, where the command saves its work, by cancelling its task
 /// the first time.
 final class Interruption: Sendable {
   private let task = Mutex<Task<Void, any Error>?>(nil)
 
   init() {
-    for number in [SIGINT, SIGTERM] {
-      signal(number, SIG_IGN)
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      // Who ignores SIGHUP, such as nohup, means that the work goes on.
+      let before = signal(number, SIG_IGN)
+      guard number != SIGHUP || unsafeBitCast(before, to: Int.self) != unsafeBitCast(SIG_IGN, to: Int.self)
+      else {
+        continue
+      }
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       // The source keeps itself alive by its handler, as long as the process.
       source.setEventHandler { [self] in
@@ -49,8 +54,9 @@ enum Program {
     ])
 
   /// - Returns: the exit code
-  static func run(_ words: [String], interruption: Interruption) async -> Int32 {
+  static func run(interruption: Interruption) async -> Int32 {
     do {
+      let words = try Words.given()
       var command = root
       var path = root.name
       var rest = words[...]
@@ -97,6 +103,6 @@ enum Program {
 
   /// One sentence.
   private static func message(of error: any Error) -> String {
-    error.localizedDescription.split(whereSeparator: \.isNewline).joined(separator: " ")
+    error.localizedDescription.sentence()
   }
 }

@@ -79,7 +79,7 @@ import Testing
     #expect(!names(folder, "broken").contains { $0.hasSuffix(".partial") })
   }
 
-  @Test(arguments: [SIGTERM, SIGINT])
+  @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
   func aRunThatIsToldToStopSavesAndGoesOn(signal: Int32) throws {
     let folder = try data(checkpointEvery: 100_000)
     let whole = try GPT4MM.finish(train(folder, "whole", resume: false))
@@ -100,7 +100,9 @@ import Testing
     let rest = errors.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     #expect(process.terminationStatus == 130)
-    #expect(String(decoding: rest, as: UTF8.self).hasSuffix("gpt4mm: interrupted\n"))
+    #expect(
+      String(decoding: rest, as: UTF8.self).hasSuffix(
+        "with --resume: --out \(folder.path("broken"))\ngpt4mm: interrupted\n"))
     let files = names(folder, "broken")
     let checkpoint = try #require(files.first { $0.hasPrefix("checkpoint-") })
     #expect(!files.contains { $0.hasSuffix(".partial") })
@@ -111,6 +113,27 @@ import Testing
     let resumed = try GPT4MM.finish(train(folder, "broken", resume: true))
     #expect(resumed.code == 0, "\(resumed.errors)")
     #expect(try weights(folder, "broken") == weights(folder, "whole"))
+  }
+
+  /// Nobody reads what it says, or its terminal is gone: the work goes on.
+  @Test(arguments: ["2> /dev/full", "2> >(head -c 10 > /dev/null)", "2>&-"])
+  func aRunWhoseNotesAreLostGoesOn(errors: String) throws {
+    let folder = try data(checkpointEvery: 100_000)
+    let process = train(folder, "run", resume: false)
+    let words = [GPT4MM.executable.path] + (process.arguments ?? [])
+    process.executableURL = URL(fileURLWithPath: "/bin/bash")
+    process.arguments = ["-c", #"exec "$@" \#(errors)"#, "bash"] + words
+    #expect(try GPT4MM.finish(process).code == 0)
+    #expect(names(folder, "run").contains("model.safetensors"))
+  }
+
+  @Test func nohupKeepsARunWhenTheTerminalGoes() throws {
+    let folder = try data(checkpointEvery: 100_000)
+    let process = train(folder, "run", resume: false)
+    let words = [GPT4MM.executable.path] + (process.arguments ?? [])
+    process.executableURL = URL(fileURLWithPath: "/bin/bash")
+    process.arguments = ["-c", #"trap "" HUP; "$@" & sleep 1; kill -HUP $!; wait $!"#, "bash"] + words
+    #expect(try GPT4MM.finish(process).code == 0)
   }
 
   @Test func withoutSpaceARunEndsWithAnErrorAndItsLastCheckpointIsWhole() throws {

@@ -15,11 +15,9 @@ struct RunLog {
   /// Opens a log for appending. Lines of later steps, which a resumed run takes again, go, and so do those that cannot be
   /// read, such as one that was torn when the run was killed.
   init(_ url: URL, keepingStepsUpTo step: Int) throws {
-    // A link stays one, and what is no file, such as a terminal, is only appended to.
-    let url = url.resolvingSymlinksInPath()
-    if let attributes = try? FileManager.default.attributesOfItem(atPath: url.path),
-      attributes[.type] as? FileAttributeType == .typeRegular
-    {
+    // What is no file, such as a terminal, is only appended to.
+    var status = stat()
+    if stat(url.path, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
       let before = try Data(contentsOf: url)
       var after = Data(capacity: before.count)
       for line in before.split(separator: UInt8(ascii: "\n")) {
@@ -37,7 +35,8 @@ struct RunLog {
   mutating func append(_ fields: [String: Value]) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    try file.append(encoder.encode(fields) + Data("\n".utf8))
+    let line = String(decoding: try encoder.encode(fields), as: UTF8.self).jsonWithoutControls
+    try file.append(Data("\(line)\n".utf8))
   }
 
   /// The lines that can be read; none where there is no log.

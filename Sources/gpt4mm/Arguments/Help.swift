@@ -28,7 +28,7 @@ extension Command {
           [
             ("0", "done"), ("1", "the work failed: the reason is on standard error"),
             ("2", "the call is wrong"),
-            ("130", "interrupted (Ctrl-C or SIGTERM)"),
+            ("130", "interrupted (Ctrl-C, SIGTERM or SIGHUP)"),
             ("141", "the reader of standard output has gone"),
           ]))
     }

@@ -49,8 +49,10 @@ enum Shared {
     encoder.outputFormatting =
       pretty
       ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
-    return String(decoding: try encoder.encode(value), as: UTF8.self)
+    return String(decoding: try encoder.encode(value), as: UTF8.self).jsonWithoutControls
   }
 }
 
-func url(_ path: String) -> URL { URL(fileURLWithPath: path) }
+func url(_ path: String) -> URL {
+  URL(fileURLWithPath: path.hasPrefix("/") ? path : (Words.currentFolder ?? "") + path)
+}

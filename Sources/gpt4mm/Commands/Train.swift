@@ -51,6 +51,12 @@ extension Command {
     ) { if display.isFirst { display.note("\($0) samples read") } }
     do {
       _ = try await trainer.train { display.show($0) }
+    } catch let error as CancellationError {
+      display.end()
+      if display.isFirst {
+        display.note("to go on from the last step, call it again with --resume: --out \(out.path)")
+      }
+      throw error
     } catch let error as TorchError where group != nil {
       throw TrainingError("\(error); with --resume they go on from the newest checkpoint")
     }

@@ -20,12 +20,12 @@ struct ProgressBar {
     let line = Self.line(
       done: done, count: count, first: first, seconds: (now - began) / .seconds(1), details: details)
     let columns = Terminal.errorColumns ?? .max
-    Terminal.writeNote(isTerminal ? "\r\u{1B}[2K\(line.prefix(columns - 1))" : "\(line)\n")
+    if isTerminal { Terminal.redraw(String(line.prefix(columns - 1))) } else { Terminal.note(line) }
   }
 
   /// Leaves the line, so that what is printed next stands on its own.
   mutating func pause() {
-    if isTerminal, drawn != nil { Terminal.writeNote("\r\u{1B}[2K") }
+    if isTerminal, drawn != nil { Terminal.redraw("") }
     drawn = nil
   }
 

@@ -1,14 +1,33 @@
 import Foundation
+import Torch
 
 /// Where the program speaks: results on standard output, everything else on standard error.
 enum Terminal {
-  static func write(_ text: String) { put(text, to: FileHandle.standardOutput) }
+  /// Waits for a reader that is slow.
+  static func write(_ text: String) {
+    let failure = put(text, to: STDOUT_FILENO, patience: -1)
+    // A reader that has gone (`| head`) ends the program quietly.
+    if failure == EPIPE { _exit(141) }
+    guard failure != 0 else { return }
+    note(
+      failure == EBADF
+        ? "gpt4mm: standard output is closed" : "gpt4mm: standard output cannot be written: is the disk full?"
+    )
+    _exit(1)
+  }
 
   static func print(_ line: String) { write(line + "\n") }
 
-  static func note(_ line: String) { put(line + "\n", to: FileHandle.standardError) }
+  /// One that cannot be written is dropped, because work that goes on is worth more.
+  static func note(_ line: String) { _ = put(line + "\n", to: STDERR_FILENO, patience: 1000) }
 
-  static func writeNote(_ text: String) { put(text, to: FileHandle.standardError) }
+  /// A line that replaces the one before it on a terminal.
+  static func redraw(_ line: String) {
+    _ = "\r\u{1B}[2K".utf8CString.withUnsafeBytes {
+      Descriptor.write(UnsafeRawBufferPointer(rebasing: $0.dropLast()), to: STDERR_FILENO, patience: 1000)
+    }
+    _ = put(line, to: STDERR_FILENO, patience: 1000)
+  }
 
   /// The terminal's width; nil where there is none.
   static var errorColumns: Int? {
@@ -21,23 +40,19 @@ enum Terminal {
 
   static var errorIsTerminal: Bool { isatty(FileHandle.standardError.fileDescriptor) == 1 }
 
-  private static func put(_ text: String, to handle: FileHandle) {
-    let bytes = Array(text.utf8)
-    var done = 0
-    while done < bytes.count {
-      let written = bytes[done...].withUnsafeBytes {
-        Foundation.write(handle.fileDescriptor, $0.baseAddress, $0.count)
-      }
-      if written > 0 {
-        done += written
-      } else if errno != EINTR {
-        // A reader that has gone (`| head`) ends the program quietly; standard error has nobody else to tell.
-        if errno == EPIPE { _exit(141) }
-        if handle == FileHandle.standardOutput {
-          note("gpt4mm: standard output cannot be written: is the disk full?")
-        }
-        _exit(1)
-      }
+  /// Opens what was closed when the program began, so that no file takes its place: results then say that standard
+  /// output is closed, and notes are dropped.
+  static func openStandardStreams() {
+    for (stream, mode) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_WRONLY)]
+    where fcntl(stream, F_GETFD) < 0 {
+      // The smallest free number is the stream's.
+      _ = open("/dev/null", mode)
     }
+  }
+
+  /// Texts, and names of files and of what is in them, reach the terminal without control characters.
+  private static func put(_ text: String, to stream: Int32, patience: Int32) -> Int32 {
+    var text = Words.shown(text).printable(keeping: ["\n", "\t"])
+    return text.withUTF8 { Descriptor.write(UnsafeRawBufferPointer($0), to: stream, patience: patience) }
   }
 }
