@@ -69,7 +69,13 @@ struct EncodedPicture {
         "cannot read picture \(name): it is \(claim ?? "no picture of a known format"); supported are "
           + PictureFormat.supportedNames)
     }
-    self.bytes = bytes
+    guard !PictureMetadata.hasTooManyEntries(bytes, format) else {
+      throw PictureError(
+        .tooLarge,
+        "cannot read picture \(name): its EXIF data have more than \(PictureMetadata.maxExifEntries) entries, or lead in "
+          + "a circle")
+    }
+    self.bytes = format == .png ? PictureMetadata.withoutTexts(png: bytes) : bytes
     self.name = name
     self.format = format
     self.limits = limits

@@ -50,6 +50,66 @@ struct HostilePictureTests {
     #expect(error?.description.contains("100000 x 100000 pixels") == true)
   }
 
+  private func chunk(_ name: String, _ body: [UInt8]) -> [UInt8] {
+    func word(_ value: UInt32) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+    var crc: UInt32 = 0xFFFF_FFFF
+    for byte in Array(name.utf8) + body {
+      crc ^= UInt32(byte)
+      for _ in 0..<8 { crc = crc >> 1 ^ (crc & 1 == 1 ? 0xEDB8_8320 : 0) }
+    }
+    return word(UInt32(body.count)) + Array(name.utf8) + body + word(~crc)
+  }
+
+  /// A PNG with more behind its header.
+  private func png(with chunks: [UInt8]) throws -> Data {
+    let plain = try Fixture.bytes("rgb.png")
+    return plain.prefix(33) + chunks + plain.dropFirst(33)
+  }
+
+  @Test func textsInAPNGAreNotUnpacked() throws {
+    // A thousand times 4 MB of one letter, in stored blocks that repeat; here as its beginning, which is damaged.
+    let texts = (0..<50).flatMap {
+      chunk("zTXt", Array("k\($0)".utf8) + [0, 0, 0x78, 0xDA] + [UInt8](repeating: 0, count: 4))
+    }
+    let plain = try processor(bytes: Fixture.bytes("rgb.png"), name: "test")
+    let other = try processor(bytes: png(with: texts + chunk("iTXt", [1]) + chunk("tEXt", [2])), name: "test")
+    #expect(plain.values == other.values)
+    #expect(PictureMetadata.withoutTexts(png: try png(with: texts)) == (try Fixture.bytes("rgb.png")))
+    let profile = try png(with: chunk("iCCP", [UInt8](repeating: 7, count: 300 << 10)))
+    #expect(PictureMetadata.withoutTexts(png: profile) == (try Fixture.bytes("rgb.png")))
+    for cut in [8, 20, 40, 60] { _ = PictureMetadata.withoutTexts(png: try png(with: texts).prefix(cut)) }
+  }
+
+  /// Entries that all lead back to where they stand.
+  private func circle(_ count: Int, big: Bool) -> [UInt8] {
+    func bytes(_ value: some FixedWidthInteger) -> [UInt8] {
+      withUnsafeBytes(of: big ? value.bigEndian : value.littleEndian) { Array($0) }
+    }
+    let entry = bytes(UInt16(0x8769)) + bytes(UInt16(4)) + bytes(UInt32(1)) + bytes(UInt32(8))
+    let head = Array((big ? "MM" : "II").utf8) + bytes(UInt16(42)) + bytes(UInt32(8)) + bytes(UInt16(count))
+    return head + Array(repeatElement(entry, count: count).joined()) + bytes(UInt32(0))
+  }
+
+  @Test(arguments: [false, true]) func exifThatLeadsInACircleIsRefusedAtOnce(big: Bool) throws {
+    let exif = circle(3000, big: big)
+    let jpeg = try Fixture.bytes("orientation-1.jpg")
+    let segment = Array("Exif\0\0".utf8) + exif
+    let length: [UInt8] = [0xFF, 0xE1, UInt8((segment.count + 2) >> 8), UInt8((segment.count + 2) & 255)]
+    let clock = ContinuousClock()
+    let time = try clock.measure {
+      for file in [
+        try png(with: chunk("eXIf", exif)),
+        Data(jpeg.prefix(2)) + Data(length + segment) + Data(jpeg.dropFirst(2)),
+      ] as [Data] {
+        let error = refusal(file)
+        #expect(
+          error?.reason == .tooLarge && error?.description.contains("EXIF data have more than 2000") == true)
+      }
+      #expect(refusal(try png(with: chunk("eXIf", circle(1, big: big))))?.reason == .tooLarge)
+    }
+    #expect(time < .seconds(1))
+  }
+
   @Test func limitsAreHeededForFilesAndBytes() throws {
     var configuration = ImageProcessor.Configuration.raw(height: 16, width: 16)
     configuration.maxPixels = 48 * 32 - 1
