@@ -65,7 +65,7 @@ extension SentencePieceTokenizer {
       return csp_train(arguments, pointers, storage.map(\.count), storage.count, &model, &size)
     }
     if let error {
-      let message = String(cString: error)
+      let reason = libraryReason(error).map { ": \($0)" } ?? ""
       csp_free(error)
       let characters = Set(texts.flatMap(\.unicodeScalars)).count
       if configuration.vocabularySize < smallestVocabulary + characters {
@@ -74,7 +74,8 @@ extension SentencePieceTokenizer {
             + "\(smallestVocabulary + characters), got \(configuration.vocabularySize); or lower the character coverage"
         )
       }
-      throw TokenizerError("no vocabulary of \(configuration.vocabularySize) entries can be made: \(message)")
+      throw TokenizerError(
+        "no vocabulary of \(configuration.vocabularySize) entries can be made of this text\(reason)")
     }
     defer { csp_free(model) }
     return try SentencePieceTokenizer(modelData: Data(UnsafeRawBufferPointer(start: model, count: size)))

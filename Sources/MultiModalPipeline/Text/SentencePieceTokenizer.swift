@@ -4,7 +4,13 @@ import Foundation
 func check(_ error: CSPError?, _ context: String) throws {
   guard let error else { return }
   defer { csp_free(error) }
-  throw TokenizerError("\(context): \(String(cString: error))")
+  throw TokenizerError(libraryReason(error).map { "\(context): \($0)" } ?? context)
+}
+
+/// SentencePiece's own words; nil where they name places in its sources.
+func libraryReason(_ error: CSPError) -> String? {
+  let reason = String(cString: error)
+  return reason.contains(".cc(") || reason.contains(".h(") ? nil : reason
 }
 
 /// Text to token ids and back, by a SentencePiece model (Kudo & Richardson, 2018).
@@ -28,16 +34,13 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
 
   /// - Throws: `TokenizerError` for a file that is missing, damaged, or lacks one of the ids for begin, end and padding.
   public convenience init(contentsOf url: URL) throws {
-    let data: Data
-    do {
-      data = try Data(contentsOf: url)
-    } catch {
-      throw TokenizerError("\(url.path) cannot be read: \(error.localizedDescription)")
-    }
-    try self.init(modelData: data, name: url.path)
+    try self.init(modelData: TokenizerFiles.read(url), name: url.path)
   }
 
   public init(modelData: Data, name: String = "the tokenizer model") throws {
+    do { try SentencePieceModel.check(modelData) } catch let damage as SentencePieceModel.Damage {
+      throw TokenizerError("\(name) is no SentencePiece model: \(damage.reason)")
+    }
     var loaded: OpaquePointer?
     try check(
       modelData.withUnsafeBytes { csp_load($0.baseAddress, $0.count, &loaded) },

@@ -24,14 +24,21 @@ public struct TokenizerFiles: Sendable, Codable, Equatable {
     for name in Self.names {
       let url = folder.appendingPathComponent(name)
       guard FileManager.default.fileExists(atPath: url.path) else { continue }
-      do {
-        contents[name] = try Data(contentsOf: url)
-      } catch {
-        throw TokenizerError("\(url.path) cannot be read: \(error.localizedDescription)")
-      }
+      contents[name] = try Self.read(url)
     }
     guard !contents.isEmpty else { throw Self.missing(folder.path) }
     self.contents = contents
+  }
+
+  /// Vocabularies of a million entries have some 20 MB.
+  private static let longest = 256 << 20
+
+  static func read(_ url: URL) throws -> Data {
+    do {
+      return try InputFile.read(url, atMost: longest)
+    } catch let error as FileError {
+      throw TokenizerError(error.description)
+    }
   }
 
   private static func missing(_ place: String) -> TokenizerError {
