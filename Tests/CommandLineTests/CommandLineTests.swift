@@ -46,7 +46,12 @@ import Torch
     try folder.write("{\"image_size\": 30}", "config.json")
     try folder.write(
       #"{"num_tokens": 5, "encoder_depth": 1, "decoder_depth": 1, "max_seq_len": 4}"#, "small.json")
+    try folder.write(#"{"encoder_depth": 1000, "encoder_dim": 65536, "encoder_heads": 1024}"#, "huge.json")
     let failing: [([String], String)] = [
+      (
+        ["init", "--config", folder.path("huge.json"), "--out", folder.path("m")],
+        "billion parameters (206181 GB), more than this machine's memory holds"
+      ),
       (["caption", "--model", "/nonexistent", "x.png"], "there is no model folder at /nonexistent"),
       (["inspect", "/nonexistent"], "there is no file /nonexistent"),
       (
