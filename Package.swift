@@ -44,6 +44,7 @@ let package = Package(
     .testTarget(name: "MultiModalPipelineTests", dependencies: ["MultiModalPipeline"]),
     .testTarget(name: "MultiModalTrainingTests", dependencies: ["MultiModalTraining"]),
     .testTarget(name: "CommandLineTests", dependencies: ["gpt4mm"]),
+    .testTarget(name: "FuzzTests", dependencies: ["MultiModalTraining"], path: "Tests/Fuzz"),
   ],
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx20
