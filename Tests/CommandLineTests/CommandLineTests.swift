@@ -50,7 +50,7 @@ import Torch
     let failing: [([String], String)] = [
       (
         ["init", "--config", folder.path("huge.json"), "--out", folder.path("m")],
-        "billion parameters (206181 GB), more than this machine's memory holds"
+        "GB), more than this machine's memory holds: make it smaller"
       ),
       (["caption", "--model", "/nonexistent", "x.png"], "there is no model folder at /nonexistent"),
       (["inspect", "/nonexistent"], "there is no file /nonexistent"),

@@ -61,6 +61,27 @@ import Testing
     .deletingLastPathComponent()
     .deletingLastPathComponent()
 
+  @Test func aPictureFromAPipeThatDoesNotWaitIsWaitedFor() throws {
+    let script = """
+      python3 - "$0" <<'END'
+      import fcntl, os, subprocess, sys, time
+      read, write = os.pipe()
+      fcntl.fcntl(read, fcntl.F_SETFL, os.O_NONBLOCK)
+      process = subprocess.Popen([sys.argv[1], "caption", "--quiet", "-"], stdin=read)
+      os.close(read)
+      picture = open("Examples/pictures/picture-1.jpg", "rb").read()
+      time.sleep(2)
+      os.write(write, picture[:1000])
+      time.sleep(0.2)
+      os.write(write, picture[1000:])
+      os.close(write)
+      sys.exit(process.wait())
+      END
+      """
+    let result = try shell(script, in: Self.root)
+    #expect(result.code == 0 && result.output.hasPrefix("-: "), "\(result.errors)")
+  }
+
   @Test func pipesAndStandardInputServeAsFiles() throws {
     let folder = try TemporaryFolder()
     try folder.write(Self.small, "config.json")

@@ -14,6 +14,19 @@ package enum InputFile {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw unreadable(url) }
     guard status.st_mode & S_IFMT != S_IFDIR else { throw FileError("\(url.path) is a folder: give a file") }
+    let data = try read(descriptor, name: url.path, atMost: limit)
+    guard !data.isEmpty || status.st_mode & S_IFMT != S_IFIFO else {
+      throw FileError("\(url.path) is a pipe that nobody writes to")
+    }
+    guard data.count <= limit else {
+      throw FileError("\(url.path) has more than \(limit) bytes, too many for what is expected there")
+    }
+    return data
+  }
+
+  /// Reads what is open to its end, waiting for whoever writes it.
+  /// - Returns: somewhat more than `limit` bytes where there are more
+  package static func read(_ descriptor: Int32, name: String, atMost limit: Int) throws -> Data {
     var data = Data()
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     while data.count <= limit {
@@ -23,16 +36,11 @@ package enum InputFile {
         poll(&wanted, 1, -1)
         continue
       }
-      guard count >= 0 else { throw unreadable(url) }
-      guard count > 0 else {
-        guard !data.isEmpty || status.st_mode & S_IFMT != S_IFIFO else {
-          throw FileError("\(url.path) is a pipe that nobody writes to")
-        }
-        return data
-      }
+      guard count >= 0 else { throw FileError("\(name) cannot be read: \(String(cString: strerror(errno)))") }
+      guard count > 0 else { break }
       data += chunk[..<count]
     }
-    throw FileError("\(url.path) has more than \(limit) bytes, too many for what is expected there")
+    return data
   }
 
   /// A file to read from anywhere in it.

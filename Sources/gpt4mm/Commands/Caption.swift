@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import Torch
 
 extension Command {
   static let caption = Command(
@@ -46,7 +47,7 @@ extension Command {
       do {
         try await write(path, captioner, request, json: arguments.flag("json"))
       } catch let error as PictureError where arguments.positional.count > 1 {
-        Terminal.note("gpt4mm: \(error)")
+        Terminal.note("gpt4mm: \(error.localizedDescription)")
         failure = error
       }
     }
@@ -139,18 +140,10 @@ extension Command {
 }
 
 extension FileHandle {
-  /// At most one byte more than `limit`, so that a reader sees that there is more.
+  /// More than `limit` bytes where there are more, so that a reader sees it.
   func readData(upTo limit: Int) throws -> Data {
-    var data = Data()
-    do {
-      while data.count <= limit, let more = try read(upToCount: min(1 << 20, limit + 1 - data.count)),
-        !more.isEmpty
-      {
-        data += more
-      }
-    } catch {
+    do { return try InputFile.read(fileDescriptor, name: "standard input", atMost: limit) } catch {
       throw PictureError(.unreadable, "cannot read a picture from standard input: it is closed or no file")
     }
-    return data
   }
 }
