@@ -102,7 +102,7 @@ public enum AdapterFolder {
     let file = url.appendingPathComponent(configurationName)
     guard access(file.path, F_OK) == 0 else {
       throw TrainingError(
-        "\(file.path) is not there: give the folder \"adapter\" that a run with lora leaves")
+        "\(file.path) cannot be read: give the folder \"adapter\" that a run with lora leaves")
     }
     let data = try InputFile.json(file)
     guard let settings = try? JSONDecoder().decode(Settings.self, from: data) else {

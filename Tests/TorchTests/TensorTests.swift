@@ -3,6 +3,14 @@ import Testing
 import Torch
 
 @Suite struct TensorTests {
+  /// LibTorch's own answer is a list of its backends, 60 lines long.
+  @Test func aDeviceThatIsNotThereIsOneSentence() throws {
+    guard Device.count(of: .cuda) == 0 else { return }
+    let error = #expect(throws: TorchError.self) { try Tensor.zeros([2], device: .cuda) }
+    let sentence = error?.description ?? ""
+    #expect(!sentence.contains("\n") && sentence.count < 300, "\(sentence)")
+  }
+
   private func roundTrip<Element: TensorElement & Equatable>(_ values: [Element]) throws {
     let tensor = try Tensor(values)
     #expect(try tensor.dtype == Element.dtype)

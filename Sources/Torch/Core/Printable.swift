@@ -13,8 +13,7 @@ extension String {
 
   /// One line of at most `limit` characters: the end of a longer one, which says what to do, stays, and its middle goes.
   package func sentence(limit: Int = 600) -> String {
-    // Most of a hostile text is not looked at.
-    let isLong = utf8.count > 4 * limit && count > limit
+    let isLong = utf8.count > limit && count > limit
     let text = isLong ? "\(prefix(limit * 2 / 3)) ... \(suffix(limit / 3))" : self
     return text.split(whereSeparator: \.isNewline).joined(separator: " ").printable
   }

@@ -1,5 +1,6 @@
 import Foundation
 import MultiModalTraining
+import Torch
 
 /// Shows on the terminal how a run goes.
 struct TrainingDisplay {
@@ -38,8 +39,8 @@ struct TrainingDisplay {
     case .skipped(let step, let samples):
       note(
         "step \(step) was left out, because its loss or gradients are not finite: \(samples.joined(separator: ", "))"
-      )
-    case .damaged(let pictures): for picture in pictures { note("left out: \(picture)") }
+          .sentence())
+    case .damaged(let pictures): for picture in pictures { note("left out: \(picture)".sentence()) }
     case .validated(let step, let loss, let metrics, let isBest):
       let texts =
         metrics.map {
