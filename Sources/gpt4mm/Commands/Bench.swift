@@ -96,6 +96,7 @@ extension Command {
     let work = try choice(arguments.required("work"), "work", Work.self)
     var setting = try setting(arguments)
     setting.precision = try choice(arguments.required("precision"), "precision", Precision.self)
+    if let output = arguments.string("output") { try AtomicFile.check(url(output)) }
     let inputs = try arguments.string("input").map { try Safetensors.read(url($0)).tensors } ?? [:]
     let workload = try Workload(
       work, setting, folder: ModelFolder(url(arguments.required("model"))), inputs: inputs, device: device)
