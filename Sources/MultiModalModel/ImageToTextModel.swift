@@ -14,6 +14,9 @@ public protocol ImageToTextConfiguration: Codable, Equatable, Sendable {
   var pictureSize: (height: Int, width: Int) { get }
   /// Of a picture: red, green and blue, or grey alone.
   var channels: Int { get }
+  /// About how many parameters the model has; as a number with a point, because some configurations ask for more than an
+  /// integer holds.
+  var approximateParameters: Double { get }
   /// The same with another value of a field of `config.json`.
   /// - Throws: `ModelError` for a field or value that the family does not have.
   func replacing(_ field: String, with value: String) throws -> Self

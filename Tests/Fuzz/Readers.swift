@@ -74,7 +74,7 @@ enum Readers {
   // MARK: Settings
 
   private static func settings() throws -> [FuzzTests.Reader] {
-    let model = try JSONEncoder().encode(Configuration())
+    let model = try JSONEncoder().encode(GPT4MultiModal.Configuration())
     let processor = try JSONEncoder().encode(ImageProcessor.Configuration())
     let training = Data(
       #"""
@@ -167,16 +167,16 @@ enum Readers {
 
   private static func tokenizer() throws -> FuzzTests.Reader {
     let text = ["a cat and a dog", "the hat on the mat"]
-    let seeds = try [Tokenizer.TrainingConfiguration.ModelType.unigram, .bpe].map {
-      try Tokenizer.train(on: text, configuration: .init(vocabularySize: 290, type: $0)).modelData
+    let seeds = try [SentencePieceTokenizer.TrainingConfiguration.ModelType.unigram, .bpe].map {
+      try SentencePieceTokenizer.train(on: text, configuration: .init(vocabularySize: 290, type: $0))
+        .modelData
     }
     return .init(
       name: "tokenizer", file: "tokenizer.model", seeds: seeds,
       words: ["<0x41>", "<unk>", "\u{2581}", "nmt_nfkc"]
     ) { url in
-      let tokenizer = try Tokenizer(contentsOf: url)
-      _ = try tokenizer.decode(
-        tokenizer.encode("a cat \u{FF21}\u{2581} \u{1F600}", addBOS: true, addEOS: true))
+      let tokenizer = try SentencePieceTokenizer(contentsOf: url)
+      _ = try tokenizer.decode(tokenizer.encodeTarget("a cat \u{FF21}\u{2581} \u{1F600}"))
       for id in stride(from: 0, to: tokenizer.vocabularySize, by: 50) { _ = try tokenizer.piece(id) }
     }
   }

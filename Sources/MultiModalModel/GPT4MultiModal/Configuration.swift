@@ -123,6 +123,12 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
   public var pictureSize: (height: Int, width: Int) { (imageSize, imageSize) }
   public var channels: Int { ViTransformerWrapper.channels }
 
+  public var approximateParameters: Double {
+    let decoder = Double(decoderDepth * (crossAttend ? 16 : 12)) * Double(decoderDim) * Double(decoderDim)
+    let encoder = 12 * Double(encoderDepth) * Double(encoderDim) * Double(encoderDim)
+    return encoder + decoder + 2 * Double(numTokens) * Double(decoderDim)
+  }
+
   public func replacing(_ field: String, with value: String) throws -> Self {
     guard field == "compatibility", let compatibility = Compatibility(rawValue: value) else {
       throw ModelError(

@@ -59,6 +59,15 @@ extension VisionEncoderDecoder.Configuration {
     return decoder.kind.generationFields.merging(said) { $1 }
   }
 
+  public var approximateParameters: Double {
+    func layers(_ depth: Int, _ width: Int, _ inner: Int, attentions: Int) -> Double {
+      Double(depth) * Double(width) * (4 * Double(attentions * width) + 2 * Double(inner))
+    }
+    let tables = Double(decoder.vocabulary) * Double(decoder.width) * (decoder.hasTiedHead ? 1 : 2)
+    return layers(encoder.depth, encoder.width, encoder.innerWidth, attentions: 1)
+      + layers(decoder.depth, decoder.width, decoder.innerWidth, attentions: 2) + tables
+  }
+
   public func replacing(_ field: String, with value: String) throws -> Self {
     throw ModelError("\(field) is no choice of models of the type \(Self.modelType ?? "")")
   }

@@ -24,13 +24,8 @@ extension Command {
   }
 
   /// Says how much is to be drawn where that takes long, and refuses what does not fit.
-  private static func check(_ configuration: Configuration) throws {
-    let decoder = configuration.decoderDepth * (configuration.crossAttend ? 16 : 12)
-    // As a number with a point: some configurations ask for more than an integer holds.
-    let count =
-      12 * Double(configuration.encoderDepth) * pow(Double(configuration.encoderDim), 2)
-      + Double(decoder) * pow(Double(configuration.decoderDim), 2)
-      + 2 * Double(configuration.numTokens) * Double(configuration.decoderDim)
+  private static func check(_ configuration: any ImageToTextConfiguration) throws {
+    let count = configuration.approximateParameters
     let size = String(format: "about %.1f billion parameters (%.0f GB)", count / 1e9, 4 * count / 1e9)
     guard 4 * count < Double(ProcessInfo.processInfo.physicalMemory) else {
       throw ModelError("the model would have \(size), more than this machine's memory holds: make it smaller")

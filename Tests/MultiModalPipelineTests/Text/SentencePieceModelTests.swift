@@ -33,7 +33,7 @@ import Torch
 
   private func sentence(_ data: Data) -> String {
     do {
-      let tokenizer = try Tokenizer(modelData: data)
+      let tokenizer = try SentencePieceTokenizer(modelData: data)
       _ = try tokenizer.encode("a cat \u{FF21} \u{3A9} \u{1F600}")
       return "none"
     } catch { return "\(error)" }
@@ -42,7 +42,8 @@ import Torch
   @Test func theRulesOfTheFieldAreSound() throws {
     let model = try Self.normalizing.get()
     #expect(sentence(model) == "none")
-    #expect(try Tokenizer(modelData: model).encode("\u{FF43}at") == Tokenizer(modelData: model).encode("cat"))
+    let tokenizer = try SentencePieceTokenizer(modelData: model)
+    #expect(try tokenizer.encode("\u{FF43}at") == tokenizer.encode("cat"))
   }
 
   /// What Darts-clone's search reads, played on every text of a small alphabet, agrees with the check.
@@ -87,7 +88,8 @@ import Torch
   }
 
   @Test func rulesThatPointOutsideAreRefused() throws {
-    let plain = Array(try Tokenizer.train(on: ["a cat"], configuration: .init(vocabularySize: 270)).modelData)
+    let plain = Array(
+      try SentencePieceTokenizer.train(on: ["a cat"], configuration: .init(vocabularySize: 270)).modelData)
     func words(_ numbers: [UInt32]) -> [UInt8] {
       numbers.flatMap { n in withUnsafeBytes(of: n.littleEndian) { Array($0) } }
     }
@@ -116,7 +118,8 @@ import Torch
   }
 
   @Test func piecesThatTheLibraryDoesNotExpectAreRefused() throws {
-    let plain = Array(try Tokenizer.train(on: ["a cat"], configuration: .init(vocabularySize: 270)).modelData)
+    let plain = Array(
+      try SentencePieceTokenizer.train(on: ["a cat"], configuration: .init(vocabularySize: 270)).modelData)
     func symbol(_ text: String) -> [UInt8] { field(1, field(1, Array(text.utf8)) + [0x18, 4]) }
     let nested = (1...100).flatMap { symbol(String(repeating: "q", count: $0)) }
     #expect(sentence(Data(plain + nested)).contains("more than 32 of its symbols begin alike"))
