@@ -21,7 +21,7 @@ final class TextEmbedding {
 
   init(
     tokens: Embedding, positions: Positions?, types: Parameter? = nil, norm: LayerNorm? = nil,
-    tokenScale: Double = 1, positionScale: Double = 1, dropout: Double = 0
+    tokenScale: Double = 1, positionScale: Double = 1, unplaced: Int? = nil, dropout: Double = 0
   ) {
     self.tokens = tokens
     self.positions = positions
@@ -29,8 +29,12 @@ final class TextEmbedding {
     self.norm = norm
     self.tokenScale = tokenScale
     self.positionScale = positionScale
+    self.unplaced = unplaced
     self.dropout = dropout
   }
+
+  /// Which token has the row before the first place's wherever it stands, as padding has in RoBERTa; the others count it.
+  private let unplaced: Int?
 
   /// Where tokens are put.
   enum Places {
@@ -57,6 +61,15 @@ final class TextEmbedding {
   private func vectors(of places: Places, like text: Tensor) throws -> Tensor? {
     guard let positions else { return nil }
     let (table, offset) = positions.parts
+    if let unplaced {
+      let rows: Tensor =
+        switch places {
+        case .counted: try .arange(offset, offset + text.shape[1], device: text.device).unsqueeze(0)
+        case .given(let places): try places + offset
+        case .listed(let places): try Tensor(places.map { $0 + offset }).to(device: text.device)
+        }
+      return try rows.maskedFill(text.eq(Double(unplaced)), Double(offset - 1)).embedding(table)
+    }
     switch places {
     case .counted: return try table.narrow(0, start: offset, length: text.shape[1])
     case .given(let places): return try (places + offset).embedding(table)

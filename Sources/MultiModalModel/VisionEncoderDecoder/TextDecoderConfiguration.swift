@@ -44,6 +44,9 @@ struct TextDecoderConfiguration: Equatable, Sendable {
   let attentionDropout: Double
   let activationDropout: Double
 
+  /// Padding, where its place in a text has a row of its own.
+  var unplacedToken: Int? { kind == .roberta || positions == .sinusoidal ? firstPosition - 1 : nil }
+
   /// The most tokens of a text.
   var longestText: Int { positionRows - firstPosition }
 

@@ -205,6 +205,7 @@ private struct DecoderBuilder {
     TextEmbedding(
       tokens: tokens, positions: positions, types: types, norm: norm,
       tokenScale: configuration.scalesEmbedding ? Double(width).squareRoot() : 1,
+      unplaced: configuration.unplacedToken,
       dropout: configuration.embeddingDropout)
   }
 
