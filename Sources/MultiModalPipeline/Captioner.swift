@@ -45,11 +45,10 @@ public actor Captioner {
   public struct Input: Sendable {
     /// As `processor` makes it.
     public var picture: ProcessedImage
-    /// What is asked for it.
-    public var request: Request
+    /// What is asked for it; `defaultRequest` when nil.
+    public var request: Request?
 
-    /// - Parameter request: a greedy text as long as the model can hold when not given
-    public init(_ picture: ProcessedImage, _ request: Request = Request()) {
+    public init(_ picture: ProcessedImage, _ request: Request? = nil) {
       self.picture = picture
       self.request = request
     }
@@ -85,6 +84,9 @@ public actor Captioner {
 
   private typealias Listener = AsyncThrowingStream<DecodingBatch.Progress, any Error>.Continuation
 
+  /// What is asked for where nobody says otherwise: what the model's folder says, else a greedy text as long as the model can hold.
+  public nonisolated var defaultRequest: Request { Request(options: generation.options) }
+
   public nonisolated var unownedExecutor: UnownedSerialExecutor {
     ComputeThread.shared.asUnownedSerialExecutor()
   }
@@ -113,7 +115,7 @@ public actor Captioner {
   }
 
   /// - Returns: for each picture `numReturnSequences` texts
-  public nonisolated func caption(_ pictures: [ProcessedImage], _ request: Request = Request()) async throws
+  public nonisolated func caption(_ pictures: [ProcessedImage], _ request: Request? = nil) async throws
     -> [[Caption]]
   {
     try await caption(pictures.map { Input($0, request) })
@@ -136,7 +138,7 @@ public actor Captioner {
   }
 
   /// The text of one picture as it is generated. A stream that ends without a last piece was cancelled.
-  public nonisolated func stream(_ picture: ProcessedImage, _ request: Request = Request())
+  public nonisolated func stream(_ picture: ProcessedImage, _ request: Request? = nil)
     -> AsyncThrowingStream<Piece, any Error>
   {
     let progress = progress(of: Input(picture, request), isStreamed: true)
@@ -160,18 +162,17 @@ public actor Captioner {
   private nonisolated func progress(of input: Input, isStreamed: Bool = false)
     -> AsyncThrowingStream<DecodingBatch.Progress, any Error>
   {
-    AsyncThrowingStream { listener in
+    let request = input.request ?? defaultRequest
+    return AsyncThrowingStream { listener in
       let joining = Task {
         do {
-          guard
-            !isStreamed
-              || (input.request.options.numReturnSequences == 1 && input.request.options.numBeams == 1)
+          guard !isStreamed || (request.options.numReturnSequences == 1 && request.options.numBeams == 1)
           else {
             throw ModelError(
               "num_return_sequences and num_beams must be 1 to stream, got "
-                + "\(input.request.options.numReturnSequences) and \(input.request.options.numBeams)")
+                + "\(request.options.numReturnSequences) and \(request.options.numBeams)")
           }
-          let id = try await join(input, listener)
+          let id = try await join(input.picture, request, listener)
           listener.onTermination = { _ in Task { await self.leave(id) } }
           // Whoever listened may have gone before that.
           if Task.isCancelled { await leave(id) }
@@ -183,16 +184,18 @@ public actor Captioner {
     }
   }
 
-  private func join(_ input: Input, _ listener: Listener) throws -> DecodingBatch.ID {
+  private func join(_ picture: ProcessedImage, _ request: Request, _ listener: Listener) throws
+    -> DecodingBatch.ID
+  {
     try Task.checkCancellation()
-    let prompt = try [generation.start] + tokenizer.encode(input.request.prompt ?? "")
-    var options = input.request.options
+    let prompt = try [generation.start] + tokenizer.encode(request.prompt ?? "")
+    var options = request.options
     options.stopTokens += generation.end.filter { !options.stopTokens.contains($0) }
-    let picture = try Tensor(input.picture).to(device: model.parameters.device)
-    let context = try withoutGradients { try model.encode(picture) }
+    let pixels = try Tensor(picture).to(device: model.parameters.device)
+    let context = try withoutGradients { try model.encode(pixels) }
     let id = try batch.join(
       context: context, prompt: prompt, options: options,
-      condition: TextAssembler(tokenizer, stopStrings: input.request.stopStrings))
+      condition: TextAssembler(tokenizer, stopStrings: request.stopStrings))
     listeners[id] = listener
     if !isRunning {
       isRunning = true

@@ -39,6 +39,44 @@ public struct GenerationSettings: Sendable, Equatable {
     self.init(start: start, end: end, padding: padding, options: try reader.options())
   }
 
+  /// The same by the names of transformers' `GenerationConfig`; what is as it is by default is left out.
+  public var fields: [String: JSONValue] {
+    var fields: [String: JSONValue] = [
+      "decoder_start_token_id": .int(start), "pad_token_id": .int(padding),
+      "eos_token_id": end.count == 1 ? .int(end[0]) : .array(end.map(JSONValue.int)),
+    ]
+    let plain = GenerationOptions()
+    func write<Value: Equatable>(
+      _ name: String, _ path: KeyPath<GenerationOptions, Value>, _ json: (Value) -> JSONValue
+    ) {
+      if options[keyPath: path] != plain[keyPath: path] { fields[name] = json(options[keyPath: path]) }
+    }
+    func optional(_ value: Int?) -> JSONValue { value.map(JSONValue.int) ?? .null }
+    func tokens(_ values: [Int]) -> JSONValue { .array(values.map(JSONValue.int)) }
+    write("max_new_tokens", \.maxNewTokens, optional)
+    write("max_length", \.maxLength, optional)
+    write("min_new_tokens", \.minNewTokens, JSONValue.int)
+    write("min_length", \.minLength, JSONValue.int)
+    write("num_beams", \.numBeams, JSONValue.int)
+    write("num_return_sequences", \.numReturnSequences, JSONValue.int)
+    write("length_penalty", \.lengthPenalty, JSONValue.double)
+    write("repetition_penalty", \.repetitionPenalty, JSONValue.double)
+    write("no_repeat_ngram_size", \.noRepeatNGramSize, JSONValue.int)
+    write("suppress_tokens", \.suppressTokens, tokens)
+    write("begin_suppress_tokens", \.beginSuppressTokens, tokens)
+    write("forced_bos_token_id", \.forcedBOSToken, optional)
+    write("forced_eos_token_id", \.forcedEOSToken, optional)
+    write("early_stopping", \.earlyStopping) { $0 == .always ? .bool(true) : .string("never") }
+    if options.temperature > 0 {
+      fields["do_sample"] = .bool(true)
+      fields["temperature"] = .double(options.temperature)
+      fields["top_k"] = .int(options.topK ?? 0)
+      write("top_p", \.topP, JSONValue.double)
+      write("min_p", \.minP, JSONValue.double)
+    }
+    return fields
+  }
+
   private struct Fields {
     let fields: [String: JSONValue]
 
@@ -108,7 +146,8 @@ public struct GenerationSettings: Sendable, Equatable {
       if try bool("do_sample") ?? false {
         guard options.numBeams == 1 else { throw error("num_beams", "1 where do_sample is true") }
         options.temperature = try double("temperature") ?? 1
-        options.topK = try int("top_k").map { $0 > 0 ? $0 : nil } ?? 50
+        let topK = try int("top_k") ?? 50
+        options.topK = topK > 0 ? topK : nil
         options.topP = try double("top_p") ?? 1
         options.minP = try double("min_p") ?? 0
       }

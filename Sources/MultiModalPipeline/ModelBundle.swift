@@ -24,6 +24,12 @@ public struct ModelBundle {
         "the tokenizer has \(tokenizer.vocabularySize) tokens, but the model's \(limits.vocabularyName) is "
           + "\(limits.vocabulary): it must not have more")
     }
+    let channels = processor.configuration.huggingFace?.channels ?? 3
+    guard channels == model.configuration.channels else {
+      throw ModelError(
+        "the processor makes pictures of \(channels) channels, but the model takes \(model.configuration.channels)"
+      )
+    }
     guard let size = processor.configuration.outputSize else { return }
     do {
       try model.configuration.validateImage(height: size.height, width: size.width)

@@ -9,6 +9,8 @@ public struct ModelFolder: Sendable {
   public static let configurationName = "config.json"
   public static let weightsName = "model.safetensors"
   public static let processorName = "preprocessor_config.json"
+  /// Where newer versions of transformers write the same.
+  static let newProcessorName = "processor_config.json"
   public static let generationName = "generation_config.json"
 
   public let url: URL
@@ -102,9 +104,12 @@ public struct ModelFolder: Sendable {
     }
     func part(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name).path) }
     let readme = part("README.md") ? try? String(contentsOf: file("README.md"), encoding: .utf8) : nil
+    let model = try model()
+    let tokenizer = TokenizerFiles.lie(in: url) ? try tokenizer() : nil
+    let hasProcessor = [Self.processorName, Self.newProcessorName].contains(where: part)
     try Self.write(
-      model(), tokenizer: TokenizerFiles.lie(in: url) ? tokenizer() : nil,
-      processor: part(Self.processorName) ? processor() : nil, to: other, precision: precision,
+      model, tokenizer: tokenizer, processor: hasProcessor ? processor() : nil,
+      generation: tokenizer.map { try generation(model.configuration, $0) }, to: other, precision: precision,
       readme: readme.map {
         $0 + "\nIts weights were quantised for \(precision.rawValue) by `gpt4mm quantize`.\n"
       })
@@ -147,19 +152,31 @@ public struct ModelFolder: Sendable {
     try ImageProcessor(configuration: .init(folder: url))
   }
 
+  /// How the folder's texts begin and end, where its tokenizer alone does not say it.
+  package func bundledGeneration() throws -> [String: JSONValue]? {
+    let tokenizer = try tokenizer()
+    let settings = try generation(configuration(), tokenizer)
+    let plain = try? GenerationSettings([:], tokenizer: tokenizer)
+    return settings == plain ? nil : settings.fields
+  }
+
   /// How texts begin and end and what is asked for by default: what `generation_config.json` says or, without it, `config.json`.
-  func generation(_ configuration: any ImageToTextConfiguration, _ tokenizer: (any Tokenizer)?) throws
+  package func generation(_ configuration: any ImageToTextConfiguration, _ tokenizer: (any Tokenizer)?) throws
     -> GenerationSettings
   {
     let file = file(Self.generationName)
     guard FileManager.default.fileExists(atPath: file.path) else {
       return try GenerationSettings(configuration.generationFields, tokenizer: tokenizer)
     }
-    guard let fields = try? JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: file))
-    else {
+    let data = try InputFile.json(file)
+    guard let fields = try? JSONDecoder().decode([String: JSONValue].self, from: data) else {
       throw ModelError("\(file.path) is not a JSON object with settings for generating")
     }
-    return try GenerationSettings(fields, tokenizer: tokenizer)
+    do {
+      return try GenerationSettings(fields, tokenizer: tokenizer)
+    } catch {
+      throw ModelError("\(file.path): \(error)")
+    }
   }
 
   /// Writes a model folder, each file complete or not at all.
@@ -168,7 +185,7 @@ public struct ModelFolder: Sendable {
   ///   - precision: instead, quantises the weights for it; such a folder is for inference alone
   public static func write(
     _ model: any ImageToTextModel, tokenizer: (any Tokenizer)? = nil, processor: ImageProcessor? = nil,
-    to url: URL,
+    generation: GenerationSettings? = nil, to url: URL,
     dtype: DType = .float32, precision: Precision? = nil, readme: String? = nil
   ) throws {
     let tensors =
@@ -185,6 +202,10 @@ public struct ModelFolder: Sendable {
       encoder.encode(ModelConfiguration(model.configuration)), to: folder(configurationName))
     try processor?.configuration.write(to: folder(processorName))
     try tokenizer?.files.write(to: url)
+    // Where the tokenizer alone would not say the same.
+    if let generation, try generation != tokenizer.map({ try GenerationSettings([:], tokenizer: $0) }) {
+      try AtomicFile.write(encoder.encode(generation.fields), to: folder(generationName))
+    }
     if let readme { try AtomicFile.write(Data(readme.utf8), to: folder("README.md")) }
   }
 }

@@ -66,10 +66,11 @@ public enum AdapterFolder {
     guard other.resolvingSymlinksInPath().path != base.url.resolvingSymlinksInPath().path else {
       throw TrainingError("\(other.path) is the model's own folder: choose another to write")
     }
-    let model = try base.model()
-    try merge(url, into: model.parameters)
+    let bundle = try base.bundle(base.model())
+    try merge(url, into: bundle.model.parameters)
     try ModelFolder.write(
-      model, tokenizer: base.tokenizer(), processor: base.processor(), to: other,
+      bundle.model, tokenizer: bundle.tokenizer, processor: bundle.processor, generation: bundle.generation,
+      to: other,
       readme:
         "# A model that writes texts for pictures\n\nAdapters added to another model by `gpt4mm merge`.\n")
   }

@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 import MultiModalPipeline
 import Torch
 
@@ -25,6 +26,9 @@ struct Checkpoint {
     /// Seconds spent training, over all sessions.
     var seconds = 0.0
     var configuration: TrainingConfiguration
+    /// How texts begin and end, by the names of transformers' `GenerationConfig`; nil where the model's configuration and the
+    /// tokenizer say it.
+    var generation: [String: JSONValue]?
     /// Of the training samples' names and texts.
     var dataFingerprint: String?
   }

@@ -20,7 +20,7 @@ public struct Evaluation: Sendable {
   /// - Parameter report: gets the pictures done and in all
   /// - Throws: `TrainingError` for a dataset without samples, or the error of a part that cannot be used.
   public static func run(
-    _ captioner: Captioner, on dataset: any Dataset, request: Captioner.Request = .init(),
+    _ captioner: Captioner, on dataset: any Dataset, request: Captioner.Request? = nil,
     batchSize: Int = 16,
     report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) async throws -> Evaluation {
@@ -30,7 +30,7 @@ public struct Evaluation: Sendable {
     let count = groups.values.map(\.count).reduce(0, +)
     try check(dataset, count: count, batchSize: batchSize)
     for (prompt, jobs) in groups.sorted(by: { $0.key ?? "" < $1.key ?? "" }) {
-      var request = request
+      var request = request ?? captioner.defaultRequest
       request.prompt = prompt
       for start in stride(from: 0, to: jobs.count, by: batchSize) {
         let batch = jobs[start..<min(start + batchSize, jobs.count)]

@@ -85,7 +85,7 @@ struct BatchLoader: Sendable {
     var usable: [Example] = []
     var damaged: [String] = []
     var pixels: [Float] = []
-    var size = (height: 0, width: 0)
+    var size = (channels: 0, height: 0, width: 0)
     for example in part {
       do {
         let picture = try example.sample.picture.decoded(
@@ -94,7 +94,7 @@ struct BatchLoader: Sendable {
         let image =
           try augmentation.map { try processor($0(picture, using: &generator)) } ?? processor(picture)
         pixels += image.values
-        size = (image.height, image.width)
+        size = (image.channels, image.height, image.width)
         usable.append(example)
       } catch let error as PictureError {
         damaged.append("\(error)")
@@ -104,7 +104,7 @@ struct BatchLoader: Sendable {
       usable.isEmpty
       ? nil
       : try collate(
-        usable, images: Tensor(pixels, shape: [usable.count, 3, size.height, size.width]))
+        usable, images: Tensor(pixels, shape: [usable.count, size.channels, size.height, size.width]))
     return LoadedBatch(batch: batch, samples: usable.map(\.sample), damaged: damaged)
   }
 

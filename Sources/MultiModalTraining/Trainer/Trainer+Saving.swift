@@ -56,7 +56,8 @@ extension Trainer {
       state.bestStep == nil
       ? "" : String(format: " and reached a validation loss of %.4f", state.bestValidationLoss)
     try ModelFolder.write(
-      model, tokenizer: bundle.tokenizer, processor: bundle.processor, to: run, dtype: settings.weights.dtype,
+      model, tokenizer: bundle.tokenizer, processor: bundle.processor, generation: bundle.generation, to: run,
+      dtype: settings.weights.dtype,
       readme: """
         # A model that writes texts for pictures
 

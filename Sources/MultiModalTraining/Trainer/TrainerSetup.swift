@@ -39,6 +39,7 @@ struct TrainerSetup {
         start.tokenizer = try TokenizerFiles(contentsOf: latest)
       } else if let base {
         try Self.take(ModelFolder(base), into: &start.state.configuration)
+        start.state.generation = try ModelFolder(base).bundledGeneration()
         start.tokenizer = try TokenizerFiles(contentsOf: base)
       }
       return start
@@ -149,7 +150,8 @@ struct TrainerSetup {
     }
     let tokenizer = try (group.map { try $0.shared(vocabulary()) } ?? vocabulary()).tokenizer(run.path)
     state.configuration.model.family.vocabularySize = tokenizer.vocabularySize
-    let generation = try GenerationSettings([:], tokenizer: tokenizer)
+    let generation = try GenerationSettings(
+      state.generation ?? configuration.model.family.generationFields, tokenizer: tokenizer)
     let encoder = ExampleEncoder(
       tokenizer: tokenizer, generation: generation, configuration: configuration.model.family)
     // The texts of a run that goes on were seen to fit.

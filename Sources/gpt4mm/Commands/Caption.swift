@@ -9,39 +9,43 @@ extension Command {
     options: [
       Option("model", "DIR", default: "Models/emoji", "the model folder"),
       Option("prompt", "TEXT", "what each text begins with"),
-      Option("max-new-tokens", "N", "the most tokens to write (default: what the model can hold)"),
-      Option("min-new-tokens", "N", default: "0", "tokens before the text may end"),
-      Option("temperature", "X", default: "0", "0 takes the likeliest token; above, tokens are drawn"),
+      Option("max-new-tokens", "N", "the most tokens to write (default: what the model says, or can hold)"),
+      Option("min-new-tokens", "N", "tokens before the text may end"),
+      Option("temperature", "X", "0 takes the likeliest token; above, tokens are drawn"),
       Option("top-k", "N", "draw among the N likeliest tokens"),
-      Option("top-p", "X", default: "1", "draw among the likeliest tokens of this joint probability"),
-      Option("min-p", "X", default: "0", "draw among tokens this fraction as likely as the likeliest"),
-      Option("repetition-penalty", "X", default: "1", "above 1 makes repeated tokens less likely"),
-      Option("presence-penalty", "X", default: "0", "subtracted once from tokens already written"),
+      Option("top-p", "X", "draw among the likeliest tokens of this joint probability"),
+      Option("min-p", "X", "draw among tokens this fraction as likely as the likeliest"),
+      Option("repetition-penalty", "X", "above 1 makes repeated tokens less likely"),
+      Option("presence-penalty", "X", "subtracted once from tokens already written"),
       Option(
-        "frequency-penalty", "X", default: "0", "subtracted from tokens for each time they were written"),
-      Option("no-repeat-ngram-size", "N", default: "0", "no N tokens in a row are written twice"),
-      Option("beams", "N", default: "1", "search with N beams"),
-      Option("length-penalty", "X", default: "1", "beams are ranked by log-probability / length ^ X"),
-      Option("samples", "N", default: "1", "texts per picture: draws, or the best beams"),
+        "frequency-penalty", "X", "subtracted from tokens for each time they were written"),
+      Option("no-repeat-ngram-size", "N", "no N tokens in a row are written twice"),
+      Option("beams", "N", "search with N beams"),
+      Option("length-penalty", "X", "beams are ranked by log-probability / length ^ X"),
+      Option("samples", "N", "texts per picture: draws, or the best beams"),
       Option("stop", "TEXT", "end a text before this string; may be given several times"),
       Option("sliding-window", "drop the older half of a text that outgrows the model instead of refusing"),
       Option("seed", "N", default: "0", "the same seed draws the same texts"),
       Shared.precision, Shared.device, Shared.threads, Shared.json,
       Option("quiet", "print no time taken"),
     ],
-    details: "Reads JPEG, PNG, WebP, GIF, TIFF, HEIC and AVIF; '-' reads a picture from standard input.",
+    details:
+      "What is not given is as the model's folder says in generation_config.json, or plain: the likeliest token, no penalty, one "
+      + "text. Reads JPEG, PNG, WebP, GIF, TIFF, HEIC and AVIF; '-' reads a picture from standard input.",
     examples: [
       "gpt4mm caption cat.jpg", "gpt4mm caption --temperature 0.8 --samples 3 --seed 1 cat.jpg",
       "gpt4mm caption --json - < cat.jpg",
     ]
   ) { arguments in
     guard !arguments.positional.isEmpty else { throw UsageError("'caption' needs at least one picture") }
-    let request = try captionRequest(arguments)
+    // A wrong call is said before the model is read.
+    _ = try captionRequest(arguments, Captioner.Request())
     let device = try Shared.machine(arguments)
     let began = ContinuousClock.now
     let captioner = try Captioner(
       contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
     let loaded = ContinuousClock.now
+    let request = try captionRequest(arguments, captioner.defaultRequest)
     var failure: (any Error)?
     for path in arguments.positional {
       do {
@@ -61,24 +65,39 @@ extension Command {
     if failure != nil { throw Failed() }
   }
 
-  private static func captionRequest(_ arguments: Arguments) throws -> Captioner.Request {
-    var request = Captioner.Request(
-      prompt: arguments.string("prompt"), stopStrings: arguments.strings("stop"))
-    request.options.maxNewTokens = try arguments.int("max-new-tokens")
-    request.options.minNewTokens = try arguments.int("min-new-tokens") ?? 0
-    request.options.temperature = try arguments.double("temperature") ?? 0
-    request.options.topK = try arguments.int("top-k")
-    request.options.topP = try arguments.double("top-p") ?? 1
-    request.options.minP = try arguments.double("min-p") ?? 0
-    request.options.repetitionPenalty = try arguments.double("repetition-penalty") ?? 1
-    request.options.presencePenalty = try arguments.double("presence-penalty") ?? 0
-    request.options.frequencyPenalty = try arguments.double("frequency-penalty") ?? 0
-    request.options.noRepeatNGramSize = try arguments.int("no-repeat-ngram-size") ?? 0
-    request.options.numBeams = try arguments.int("beams") ?? 1
-    request.options.lengthPenalty = try arguments.double("length-penalty") ?? 1
-    request.options.numReturnSequences = try arguments.int("samples") ?? 1
-    request.options.seed = try arguments.unsigned("seed") ?? 0
-    request.options.overflow = arguments.flag("sliding-window") ? .slidingWindow : .error
+  /// - Parameter request: the model's own, of which what is given replaces parts
+  private static func captionRequest(_ arguments: Arguments, _ request: Captioner.Request) throws
+    -> Captioner.Request
+  {
+    var request = request
+    request.prompt = arguments.string("prompt")
+    request.stopStrings = arguments.strings("stop")
+    func take<Value>(_ path: WritableKeyPath<GenerationOptions, Value>, _ given: Value?) {
+      if let given { request.options[keyPath: path] = given }
+    }
+    if let given = try arguments.int("max-new-tokens") { request.options.maxNewTokens = given }
+    if let given = try arguments.int("top-k") { request.options.topK = given }
+    take(\.minNewTokens, try arguments.int("min-new-tokens"))
+    take(\.temperature, try arguments.double("temperature"))
+    take(\.topP, try arguments.double("top-p"))
+    take(\.minP, try arguments.double("min-p"))
+    take(\.repetitionPenalty, try arguments.double("repetition-penalty"))
+    take(\.presencePenalty, try arguments.double("presence-penalty"))
+    take(\.frequencyPenalty, try arguments.double("frequency-penalty"))
+    take(\.noRepeatNGramSize, try arguments.int("no-repeat-ngram-size"))
+    take(\.numBeams, try arguments.int("beams"))
+    take(\.lengthPenalty, try arguments.double("length-penalty"))
+    take(\.numReturnSequences, try arguments.int("samples"))
+    take(\.seed, try arguments.unsigned("seed"))
+    if arguments.flag("sliding-window") { request.options.overflow = .slidingWindow }
+    // Beams are not drawn; a temperature that is asked for means drawing, whatever the model does by itself.
+    if arguments.string("temperature") != nil, arguments.string("beams") == nil {
+      request.options.numBeams = 1
+    }
+    if arguments.string("beams") != nil, arguments.string("temperature") == nil, request.options.numBeams > 1
+    {
+      request.options.temperature = 0
+    }
     try Shared.check(request.options)
     return request
   }

@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 import MultiModalPipeline
 import MultiModalTraining
 import Torch
@@ -11,15 +12,16 @@ extension Command {
       Option(
         "data", "DIR",
         "a folder with pictures and a metadata.jsonl, .tar shards, or a list of pictures and texts (.tsv)"),
-      Option("beams", "N", default: "1", "search with N beams"),
+      Option("beams", "N", "search with N beams (default: what the model says, or 1)"),
       Option("output", "FILE", "write each picture's true texts and generated text as JSON lines"),
       Option("loss", "also the mean cross-entropy per token of the folder's texts"),
       Shared.precision, Shared.device, Shared.threads, Shared.json,
     ], examples: ["gpt4mm evaluate --model Models/emoji --data runs/emoji-data/test-views"]
   ) { arguments in
-    var request = Captioner.Request()
-    request.options.numBeams = try arguments.int("beams") ?? 1
-    try Shared.check(request.options)
+    let beams = try arguments.int("beams")
+    var asked = GenerationOptions()
+    asked.numBeams = beams ?? 1
+    try Shared.check(asked)
     let precision = try Shared.precision(arguments)
     let output = arguments.string("output").map(url)
     if let output { try AtomicFile.check(output) }
@@ -27,6 +29,8 @@ extension Command {
     let device = try Shared.machine(arguments)
     let captioner = try Captioner(
       contentsOf: url(arguments.required("model")), precision: precision, device: device)
+    var request = captioner.defaultRequest
+    if let beams { request.options.numBeams = beams }
     var bar = ProgressBar()
     let evaluation = try await Evaluation.run(captioner, on: dataset, request: request) { done, count in
       bar.update(done, of: count, details: "captioned")
