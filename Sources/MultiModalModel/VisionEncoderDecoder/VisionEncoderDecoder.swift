@@ -5,7 +5,7 @@ import Torch
 public final class VisionEncoderDecoder: ImageToTextModel {
   public let configuration: Configuration
   public let parameters: ParameterStore
-  private let encoder: VisionTransformer
+  let encoder: VisionTransformer
   /// Between an encoder and a decoder of different widths.
   private let projection: Linear?
   public let decoder: Transformer

@@ -80,7 +80,7 @@ final class TemporaryTokenizerFolder {
         + "90000.0 times longer"
     ),
     (#"{"version": "1.0"}"#, "folder/tokenizer.json describes no model"),
-    ("{", "folder/tokenizer.json is not valid JSON: it ends too early"),
+    ("{", "folder/tokenizer.json is not valid JSON: it ends too early (line 1, byte 2 of it)"),
   ]) func whatIsNotKnownIsRefusedByName(json: String, expected: String) {
     #expect(message(["tokenizer.json": json]) == expected)
   }
