@@ -48,6 +48,7 @@ public actor Captioner {
     /// What is asked for it; `defaultRequest` when nil.
     public var request: Request?
 
+    /// - Parameter request: `defaultRequest` when nil
     public init(_ picture: ProcessedImage, _ request: Request? = nil) {
       self.picture = picture
       self.request = request
@@ -74,8 +75,10 @@ public actor Captioner {
     public let tokensPerSecond: Double?
   }
 
+  /// What texts are encoded and decoded by.
   public nonisolated let tokenizer: any Tokenizer
   public nonisolated let processor: ImageProcessor
+  /// How texts begin and end.
   public nonisolated let generation: GenerationSettings
   private let model: any ImageToTextModel
   private let batch: DecodingBatch

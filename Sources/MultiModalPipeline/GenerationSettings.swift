@@ -12,6 +12,7 @@ public struct GenerationSettings: Sendable, Equatable {
   /// What a text is asked for by default; its stop tokens are `end`.
   public var options: GenerationOptions
 
+  /// - Parameter options: whose stop tokens become `end`
   public init(start: Int, end: [Int], padding: Int, options: GenerationOptions = GenerationOptions()) {
     self.start = start
     self.end = end

@@ -3,9 +3,13 @@ import MultiModalModel
 /// A model with all that stands between it and pictures and texts: what captioning, training, evaluating and serving take,
 /// whatever its family.
 public struct ModelBundle {
+  /// The model, prepared for inference or to be trained.
   public let model: any ImageToTextModel
+  /// Text to tokens and back.
   public let tokenizer: any Tokenizer
+  /// Picture files to what the model takes.
   public let processor: ImageProcessor
+  /// How texts begin and end, and what is asked for by default.
   public let generation: GenerationSettings
 
   /// - Parameter generation: those of the tokenizer when nil

@@ -15,6 +15,7 @@ public struct ModelConfiguration: Codable, Equatable, Sendable {
   /// The documented class with its defaults.
   public init() { family = GPT4MultiModal.Configuration() }
 
+  /// A family's own configuration.
   public init(_ family: any ImageToTextConfiguration) { self.family = family }
 
   private enum CodingKeys: String, CodingKey { case modelType = "model_type" }

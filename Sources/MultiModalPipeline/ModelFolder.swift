@@ -11,6 +11,7 @@ public struct ModelFolder: Sendable {
   public static let processorName = "preprocessor_config.json"
   /// Where newer versions of transformers write the same.
   static let newProcessorName = "processor_config.json"
+  /// Where a folder says how its texts are generated.
   public static let generationName = "generation_config.json"
 
   public let url: URL
@@ -146,6 +147,7 @@ public struct ModelFolder: Sendable {
     }
   }
 
+  /// - Throws: `TokenizerError` for a folder without one, or of a kind that is not known.
   public func tokenizer() throws -> any Tokenizer { try TokenizerFiles(contentsOf: url).tokenizer(url.path) }
 
   public func processor() throws -> ImageProcessor {

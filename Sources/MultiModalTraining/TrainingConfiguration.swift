@@ -6,6 +6,7 @@ import Torch
 /// Everything that a training run is told: `config.json` of a recipe. Missing settings keep these defaults, unknown
 /// ones are refused.
 public struct TrainingConfiguration: Codable, Sendable, Equatable {
+  /// Of any family; its vocabulary is that of the tokenizer.
   public var model = ModelConfiguration()
   /// Without a size of its own, pictures have the model's.
   public var image = ImageProcessor.Configuration()
@@ -19,6 +20,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// How a vocabulary is made from the training texts where no tokenizer is given.
   public struct Vocabulary: Codable, Sendable, Equatable {
     public var vocabularySize = 2000
+    /// SentencePiece's algorithm.
     public var type = SentencePieceTokenizer.TrainingConfiguration.ModelType.unigram
 
     enum CodingKeys: String, CodingKey {

@@ -15,6 +15,7 @@ public struct TrainingStep {
     }
   }
 
+  /// What learns.
   public let model: any ImageToTextModel
   public let optimizer: AdamW
   /// What it computes in: what was asked for, or float32 on a CPU that does not multiply bfloat16.

@@ -19,15 +19,21 @@ extension GPT4MultiModal {
     public var imageSize = 256
     /// Height and width of a patch, in pixels.
     public var patchSize = 32
+    /// Width of the encoder's embeddings.
     public var encoderDim = 512
+    /// Layers of the encoder.
     public var encoderDepth = 6
+    /// Attention heads of an encoder layer.
     public var encoderHeads = 8
     /// The size of the vocabulary.
     public var numTokens = 20000
     /// The longest text, in tokens.
     public var maxSeqLen = 1024
+    /// Width of the decoder's embeddings.
     public var decoderDim = 512
+    /// Layers of the decoder.
     public var decoderDepth = 6
+    /// Attention heads of a decoder layer.
     public var decoderHeads = 8
     /// How many of the decoder's heads have an ALiBi slope; the others see no distance.
     public var alibiNumHeads = 4
@@ -36,13 +42,16 @@ extension GPT4MultiModal {
     /// Lets the decoder attend to the encoder's output in blocks of their own; otherwise the encoder's output
     /// goes before the text in the decoder's own sequence.
     public var crossAttend = true
+    /// Lowers attention's logits by the distance of key and query.
     public var alibiPosBias = true
+    /// Turns queries and keys by their positions, scaled as xPos does.
     public var rotaryXpos = true
     /// Computes attention with LibTorch's fused kernel.
     public var attnFlash = true
     /// Attends by cosine similarity in the decoder: queries and keys are normalised, and multiplied by 10.
     public var qkNorm = true
 
+    /// Whose arithmetic the model follows.
     public var compatibility = Compatibility.documented
     /// Probability of zeroing an attention weight while training.
     public var attnDropout = 0.0
@@ -51,11 +60,13 @@ extension GPT4MultiModal {
     /// Probability of zeroing an element of the embeddings while training.
     public var embDropout = 0.0
 
+    /// The documented defaults.
     public init() {}
 
     /// Width of one attention head, whatever the model's width is.
     public static let headDim = 64
 
+    /// Patches of the largest square image.
     public var maxPatches: Int { (imageSize / patchSize) * (imageSize / patchSize) }
   }
 }
@@ -123,6 +134,7 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
   public var pictureSize: (height: Int, width: Int) { (imageSize, imageSize) }
   public var channels: Int { ViTransformerWrapper.channels }
 
+  /// Matrices and tables of tokens.
   public var approximateParameters: Double {
     let decoder = Double(decoderDepth * (crossAttend ? 16 : 12)) * Double(decoderDim) * Double(decoderDim)
     let encoder = 12 * Double(encoderDepth) * Double(encoderDim) * Double(encoderDim)

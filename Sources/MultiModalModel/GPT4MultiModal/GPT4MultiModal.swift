@@ -5,10 +5,13 @@ import Torch
 ///     let model = try GPT4MultiModal(imageSize: 256, patchSize: 32)
 ///     let logits = try model(img, text)  // [batch, length, numTokens]
 public final class GPT4MultiModal: ImageToTextModel {
+  /// What the model was built with.
   public let configuration: Configuration
   /// Every weight, by zetascale's names.
   public let parameters: ParameterStore
+  /// Pictures to embeddings.
   public let encoder: ViTransformerWrapper
+  /// Texts to logits.
   public let decoder: Transformer
   /// Between an encoder and a decoder of different widths.
   private let encoderToDecoder: Linear?

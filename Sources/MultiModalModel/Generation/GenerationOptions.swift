@@ -49,8 +49,9 @@ public struct GenerationOptions: Sendable, Equatable {
   public var noRepeatNGramSize = 0
   /// Added to the logits of these tokens.
   public var logitBias: [Int: Double] = [:]
-  /// Tokens that are never chosen, and those that are not chosen first.
+  /// Tokens that are never chosen.
   public var suppressTokens: [Int] = []
+  /// Tokens that are not chosen first.
   public var beginSuppressTokens: [Int] = []
   /// The first token of a text whose prompt is a single one.
   public var forcedBOSToken: Int?

@@ -37,8 +37,9 @@ public final class Transformer {
 
   private var device: Device { embedding.tokens.weight.value.device }
 
-  /// The weights that each token of a text is multiplied with, and those for each position of its picture.
+  /// The weights that each token of a text is multiplied with.
   public var tokenWeights: [Parameter] { layers.tokenWeights + head.weights }
+  /// The weights that each position of a text's picture is multiplied with.
   public var contextWeights: [Parameter] { layers.contextWeights }
   /// Heads times their width, over all layers: attention among n positions takes 4 n² times as many floating-point operations.
   public var attentionWidth: Int { layers.attentionWidth }

@@ -3,11 +3,14 @@ import Torch
 /// transformers' `VisionEncoderDecoderModel`: a vision transformer, and a decoder of TrOCR, GPT-2, BERT or RoBERTa that attends to
 /// it. Its parameters have the checkpoints' names, but where `CheckpointNames` says otherwise.
 public final class VisionEncoderDecoder: ImageToTextModel {
+  /// What `config.json` says.
   public let configuration: Configuration
+  /// Every weight.
   public let parameters: ParameterStore
   let encoder: VisionTransformer
   /// Between an encoder and a decoder of different widths.
   private let projection: Linear?
+  /// Texts to logits.
   public let decoder: Transformer
   public var isTraining = false
   public var checkpointsActivations = false {

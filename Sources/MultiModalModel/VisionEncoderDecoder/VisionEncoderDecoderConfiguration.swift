@@ -29,6 +29,7 @@ extension VisionEncoderDecoder {
 }
 
 extension VisionEncoderDecoder.Configuration {
+  /// transformers' name of the class.
   public static var modelType: String? { "vision-encoder-decoder" }
 
   public var vocabularySize: Int {
@@ -59,6 +60,7 @@ extension VisionEncoderDecoder.Configuration {
     return decoder.kind.generationFields.merging(said) { $1 }
   }
 
+  /// Matrices and tables of tokens.
   public var approximateParameters: Double {
     func layers(_ depth: Int, _ width: Int, _ inner: Int, attentions: Int) -> Double {
       Double(depth) * Double(width) * (4 * Double(attentions * width) + 2 * Double(inner))

@@ -37,6 +37,7 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
     try self.init(modelData: TokenizerFiles.read(url), name: url.path)
   }
 
+  /// - Throws: `TokenizerError` for bytes that are no model, or lack one of the ids for begin, end and padding.
   public init(modelData: Data, name: String = "the tokenizer model") throws {
     do { try SentencePieceModel.check(modelData) } catch let damage as SentencePieceModel.Damage {
       throw TokenizerError("\(name) is no SentencePiece model: \(damage.reason)")

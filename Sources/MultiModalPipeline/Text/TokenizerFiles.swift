@@ -15,6 +15,7 @@ public struct TokenizerFiles: Sendable, Codable, Equatable {
     TokenizerSettings.specialName, TokenizerSettings.addedName,
   ]
 
+  /// - Parameter contents: bytes by their names
   public init(contents: [String: Data]) { self.contents = contents }
 
   /// Reads those files of a model folder that belong to a tokenizer.

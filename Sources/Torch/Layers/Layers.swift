@@ -27,6 +27,7 @@ public final class Linear {
   public let bias: Parameter?
   private var packed: PackedLinear?
 
+  /// A layer with parameters of its own, `weight` and `bias`.
   public convenience init(_ path: ParameterPath, inputs: Int, outputs: Int, bias: Bool = true) throws {
     let weight = try path.parameter("weight", shape: [outputs, inputs], .linearWeight(fanIn: inputs))
     weight.isLinearWeight = true
@@ -42,7 +43,9 @@ public final class Linear {
     self.bias = bias
   }
 
+  /// The width of what comes in.
   public var inputs: Int { weight.shape[1] }
+  /// The width of what comes out.
   public var outputs: Int { weight.shape[0] }
 
   /// `activation(norm(x) Wᵀ + b) + residual`

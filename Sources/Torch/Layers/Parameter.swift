@@ -3,6 +3,7 @@ public final class Parameter {
   /// The path by which its layer was built, such as `decoder.to_logits.weight`.
   public let name: String
   public let isTrainable: Bool
+  /// What it is to its layer.
   public let role: Role
   public let shape: [Int]
   /// Empty once the parameter was packed for inference.
@@ -202,6 +203,7 @@ public struct ParameterPath {
 
   public static func / (path: ParameterPath, index: Int) -> ParameterPath { path / "\(index)" }
 
+  /// A new parameter under this path, drawn by its initializer.
   public func parameter(
     _ name: String, shape: [Int], _ initializer: Initializer, role: Parameter.Role = .weight
   ) throws -> Parameter {
