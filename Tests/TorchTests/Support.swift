@@ -28,3 +28,14 @@ struct SeededGenerator: RandomNumberGenerator {
     return state ^ (state >> 33)
   }
 }
+
+/// Drawn from a seed.
+func randn(_ shape: [Int], _ seed: UInt64) throws -> Tensor {
+  try .randn(shape, generator: Generator(seed: seed))
+}
+
+/// The largest between elements.
+func difference(_ a: Tensor, _ b: Tensor) throws -> Float {
+  guard a.shape == b.shape else { throw TorchError("shapes \(a.shape) and \(b.shape) differ") }
+  return try (a.to(dtype: .float32) - b.to(dtype: .float32)).abs().amax().item()
+}
