@@ -16,6 +16,9 @@ inline at::Tensor borrow(const CTTensor *tensor) {
   return at::Tensor(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(impl(tensor)));
 }
 
+/// A handle that counts as one of the live tensors until it is released.
+CTTensor *retain(at::Tensor tensor);
+
 inline c10::Device device_of(int32_t kind, int32_t index) {
   TORCH_CHECK(index >= -1 && index <= INT8_MAX, "there is no device number ", index);
   return c10::Device(static_cast<c10::DeviceType>(kind), static_cast<c10::DeviceIndex>(index));
