@@ -7,6 +7,8 @@ public protocol ImageToTextConfiguration: Codable, Equatable, Sendable {
   static var modelType: String? { get }
   /// How many tokens the head tells apart; a trainer sets it to what its tokenizer has.
   var vocabularySize: Int { get set }
+  /// Whether the head may tell apart more than the tokenizer has, as Hugging Face's checkpoints do.
+  var mayExceedTokenizer: Bool { get }
   /// The most tokens of a text, and what `config.json` calls that.
   var longestText: Int { get }
   var longestTextName: String { get }

@@ -27,7 +27,7 @@ public struct GenerationSettings: Sendable, Equatable {
   ///   - tokenizer: says how texts begin and end where the fields do not
   /// - Throws: `ModelError` where nothing says how a text begins, or for a field that is no such thing.
   public init(_ fields: [String: JSONValue], tokenizer: (any Tokenizer)?) throws {
-    let reader = Fields(fields: fields)
+    var reader = try ConfigurationFields(.object(fields))
     guard
       let start = try reader.tokens("decoder_start_token_id")?.first ?? reader.tokens("bos_token_id")?.first
         ?? tokenizer?.bos
@@ -77,100 +77,67 @@ public struct GenerationSettings: Sendable, Equatable {
     }
     return fields
   }
+}
 
-  private struct Fields {
-    let fields: [String: JSONValue]
+extension ConfigurationFields {
+  private static let counts = 0...1_000_000_000
 
-    private func error(_ name: String, _ must: String) -> ModelError {
-      ModelError("\(name), which says how texts are generated, must be \(must)")
+  /// One token or several.
+  fileprivate mutating func tokens(_ name: String) throws -> [Int]? {
+    guard let value = value(name) else { return nil }
+    let values: [JSONValue] = if case .array(let values) = value { values } else { [value] }
+    return try values.map {
+      guard case .int(let token) = $0, token >= 0 else { throw error(name, "a token id or a list of them") }
+      return token
     }
+  }
 
-    private func value(_ name: String) -> JSONValue? { fields[name].flatMap { $0 == .null ? nil : $0 } }
-
-    /// One token or several.
-    func tokens(_ name: String) throws -> [Int]? {
-      switch value(name) {
-      case nil: return nil
-      case .int(let token)? where token >= 0: return [token]
-      case .array(let values)?:
-        return try values.map {
-          guard case .int(let token) = $0, token >= 0 else { throw error(name, "token ids") }
-          return token
-        }
-      default: throw error(name, "a token id or a list of them")
-      }
+  fileprivate mutating func options() throws -> GenerationOptions {
+    var options = GenerationOptions()
+    options.maxNewTokens = try int("max_new_tokens", in: Self.counts)
+    // 20 is what files say that say nothing.
+    options.maxLength = try int("max_length", in: Self.counts).flatMap { $0 == 20 ? nil : $0 }
+    options.minNewTokens = try int("min_new_tokens", in: Self.counts) ?? 0
+    options.minLength = try int("min_length", in: Self.counts) ?? 0
+    options.numBeams = try int("num_beams", in: 1...64) ?? 1
+    options.numReturnSequences = try int("num_return_sequences", in: 1...256) ?? 1
+    options.lengthPenalty = try double("length_penalty", 1, in: -1e6...1e6)
+    options.repetitionPenalty = try double("repetition_penalty", 1, in: 1e-6...1e6)
+    options.noRepeatNGramSize = try int("no_repeat_ngram_size", in: Self.counts) ?? 0
+    options.suppressTokens = try tokens("suppress_tokens") ?? []
+    options.beginSuppressTokens = try tokens("begin_suppress_tokens") ?? []
+    options.forcedBOSToken = try tokens("forced_bos_token_id")?.first
+    options.forcedEOSToken = try tokens("forced_eos_token_id")?.first
+    switch value("early_stopping") {
+    case .bool(true)?: options.earlyStopping = .always
+    case nil, .bool(false)?: options.earlyStopping = .heuristic
+    case .string("never")?: options.earlyStopping = .never
+    default: throw error("early_stopping", "true, false or \"never\"")
     }
-
-    func int(_ name: String) throws -> Int? {
-      guard let value = value(name) else { return nil }
-      guard case .int(let number) = value else { throw error(name, "a whole number") }
-      return number
+    if try bool("do_sample", false) {
+      guard options.numBeams == 1 else { throw error("num_beams", "1 where do_sample is true") }
+      options.temperature = try double("temperature", 1, in: 0.001...1e6)
+      let topK = try int("top_k", in: Self.counts) ?? 50
+      options.topK = topK > 0 ? topK : nil
+      options.topP = try double("top_p", 1, in: 1e-6...1)
+      options.minP = try double("min_p", 0, in: 0...1)
     }
+    try expectPlainRest()
+    return options
+  }
 
-    func double(_ name: String) throws -> Double? {
-      switch value(name) {
-      case nil: return nil
-      case .int(let number)?: return Double(number)
-      case .double(let number)?: return number
-      default: throw error(name, "a number")
-      }
-    }
-
-    private func bool(_ name: String) throws -> Bool? {
-      guard let value = value(name) else { return nil }
-      guard case .bool(let flag) = value else { throw error(name, "true or false") }
-      return flag
-    }
-
-    func options() throws -> GenerationOptions {
-      var options = GenerationOptions()
-      options.maxNewTokens = try int("max_new_tokens")
-      // 20 is what files say that say nothing.
-      options.maxLength = try int("max_length").flatMap { $0 == 20 ? nil : $0 }
-      options.minNewTokens = try int("min_new_tokens") ?? 0
-      options.minLength = try int("min_length") ?? 0
-      options.numBeams = try int("num_beams") ?? 1
-      options.numReturnSequences = try int("num_return_sequences") ?? 1
-      options.lengthPenalty = try double("length_penalty") ?? 1
-      options.repetitionPenalty = try double("repetition_penalty") ?? 1
-      options.noRepeatNGramSize = try int("no_repeat_ngram_size") ?? 0
-      options.suppressTokens = try tokens("suppress_tokens") ?? []
-      options.beginSuppressTokens = try tokens("begin_suppress_tokens") ?? []
-      options.forcedBOSToken = try tokens("forced_bos_token_id")?.first
-      options.forcedEOSToken = try tokens("forced_eos_token_id")?.first
-      switch value("early_stopping") {
-      case .bool(true)?: options.earlyStopping = .always
-      case nil, .bool(false)?: options.earlyStopping = .heuristic
-      case .string("never")?: options.earlyStopping = .never
-      default: throw error("early_stopping", "true, false or \"never\"")
-      }
-      if try bool("do_sample") ?? false {
-        guard options.numBeams == 1 else { throw error("num_beams", "1 where do_sample is true") }
-        options.temperature = try double("temperature") ?? 1
-        let topK = try int("top_k") ?? 50
-        options.topK = topK > 0 ? topK : nil
-        options.topP = try double("top_p") ?? 1
-        options.minP = try double("min_p") ?? 0
-      }
-      try refuseUnsupported()
-      return options
-    }
-
-    /// What would change the texts and is not done here.
-    private func refuseUnsupported() throws {
-      let neutral: [String: [JSONValue]] = [
-        "num_beam_groups": [.int(1)], "diversity_penalty": [.int(0), .double(0)],
-        "encoder_no_repeat_ngram_size": [.int(0)], "bad_words_ids": [], "sequence_bias": [],
-        "exponential_decay_length_penalty": [], "constraints": [], "force_words_ids": [],
-        "penalty_alpha": [], "typical_p": [.int(1), .double(1)], "epsilon_cutoff": [.int(0), .double(0)],
-        "eta_cutoff": [.int(0), .double(0)], "guidance_scale": [.int(1), .double(1)],
-        "encoder_repetition_penalty": [.int(1), .double(1)], "renormalize_logits": [.bool(false)],
-      ]
-      for (name, allowed) in neutral.sorted(by: { $0.key < $1.key }) {
-        guard let value = value(name), !allowed.contains(value) else { continue }
-        throw ModelError(
-          "\(name) in the settings for generating is not supported: remove it, which may change the texts")
-      }
-    }
+  /// - Throws: `ModelError` for what would change the texts and is not done here.
+  private mutating func expectPlainRest() throws {
+    let absent = [
+      "bad_words_ids", "sequence_bias", "exponential_decay_length_penalty", "constraints", "force_words_ids",
+      "penalty_alpha",
+    ]
+    let zero = ["diversity_penalty", "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff"]
+    let one = ["num_beam_groups", "typical_p", "guidance_scale", "encoder_repetition_penalty"]
+    let reason = "remove it, which may change the texts"
+    for name in absent { try expect(name, because: reason) }
+    for name in zero { try expect(name, .int(0), .double(0), because: reason) }
+    for name in one { try expect(name, .int(1), .double(1), because: reason) }
+    try expect("renormalize_logits", .bool(false), because: reason)
   }
 }

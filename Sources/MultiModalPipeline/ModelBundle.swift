@@ -23,10 +23,11 @@ public struct ModelBundle {
     self.processor = processor
     self.generation = try generation ?? GenerationSettings([:], tokenizer: tokenizer)
     let limits = model.decoder.limits
-    guard tokenizer.vocabularySize <= limits.vocabulary else {
+    let (own, most) = (tokenizer.vocabularySize, limits.vocabulary)
+    guard own == most || own < most && model.configuration.mayExceedTokenizer else {
       throw ModelError(
-        "the tokenizer has \(tokenizer.vocabularySize) tokens, but the model's \(limits.vocabularyName) is "
-          + "\(limits.vocabulary): it must not have more")
+        "the tokenizer has \(own) tokens, but the model's \(limits.vocabularyName) is \(most): "
+          + (model.configuration.mayExceedTokenizer ? "it must not have more" : "they must be equal"))
     }
     let channels = processor.configuration.huggingFace?.channels ?? 3
     guard channels == model.configuration.channels else {

@@ -58,7 +58,14 @@ public struct ModelFolder: Sendable {
     dtype: DType = .float32
   ) throws -> any ImageToTextModel {
     let contents = try WeightFile.read(url)
-    let precision = try precision ?? Self.precision(of: contents, in: url)
+    return try model(
+      of: contents, precision ?? Self.precision(of: contents, in: url), configuration, device, dtype)
+  }
+
+  private func model(
+    of contents: Safetensors.Contents, _ precision: Precision?,
+    _ configuration: (any ImageToTextConfiguration)?, _ device: Device, _ dtype: DType
+  ) throws -> any ImageToTextModel {
     let model = try load(
       contents, .uninitialized, configuration, device, dtype, strict: true, keepsDType: precision != nil
     ).model
@@ -132,7 +139,9 @@ public struct ModelFolder: Sendable {
   /// - Parameter precision: what to compute in; what the folder's weights were quantised for, or float32, when nil
   /// - Throws: an error in the user's words when the folder lacks a part or its parts do not fit together.
   public func bundle(precision: Precision? = nil, device: Device = .cpu) throws -> ModelBundle {
-    try bundle(model(precision: precision ?? self.precision() ?? .float32, device: device))
+    let contents = try WeightFile.read(url)
+    let precision = try precision ?? Self.precision(of: contents, in: url) ?? .float32
+    return try bundle(model(of: contents, precision, nil, device, .float32))
   }
 
   /// The folder's other parts with a model, such as one that is trained further.

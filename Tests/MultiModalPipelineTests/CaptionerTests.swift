@@ -201,13 +201,14 @@ import Torch
     #expect(
       try message { try Data("{\"image_sise\": 3}".utf8).write(to: $0.appendingPathComponent("config.json")) }
         .contains("\"image_sise\" is no parameter of the model"))
-    #expect(
-      try message {
-        try SentencePieceTokenizer.train(
-          on: ["the quick brown fox jumps over it"], configuration: .init(vocabularySize: 290)
-        ).modelData
-          .write(to: $0.appendingPathComponent("tokenizer.model"))
-      }.contains("but the model's num_tokens is"))
+    // A tokenizer with more tokens than the model, and one with fewer.
+    for texts in [["the quick brown fox jumps over it"], ["a a"]] {
+      #expect(
+        try message {
+          try SentencePieceTokenizer.train(on: texts, configuration: .init(vocabularySize: 290)).modelData
+            .write(to: $0.appendingPathComponent("tokenizer.model"))
+        }.contains("but the model's num_tokens is"))
+    }
     #expect(
       try message {
         var image = ImageProcessor.Configuration()

@@ -85,7 +85,7 @@ import Torch
       try Data(#"{"decoder_start_token_id": 2, "penalty_alpha": 0.6}"#.utf8).write(
         to: $0.appendingPathComponent("generation_config.json"))
     }
-    #expect(wrong.contains("penalty_alpha in the settings for generating is not supported"))
+    #expect(wrong.contains("penalty_alpha has a value that is not supported"))
   }
 
   @Test(arguments: ["config.json", "model.safetensors", "generation_config.json"])

@@ -2,14 +2,14 @@ import Torch
 
 /// Reads the fields of an object in a configuration: absent and null ones have the default, and what nobody asked for is refused
 /// unless it is known to say nothing about what the model computes.
-struct ConfigurationFields {
+package struct ConfigurationFields {
   private let fields: [String: JSONValue]
   /// What messages call the object, such as `decoder.`; empty for the outermost.
   private let prefix: String
   private var asked: Set<String> = []
 
   /// - Throws: `ModelError` when the value is no object.
-  init(_ value: JSONValue?, prefix: String = "") throws {
+  package init(_ value: JSONValue?, prefix: String = "") throws {
     guard case .object(let fields)? = value else {
       throw ModelError(
         "\(prefix.isEmpty ? "config.json" : String(prefix.dropLast())) must be an object in braces")
@@ -18,22 +18,26 @@ struct ConfigurationFields {
     self.prefix = prefix
   }
 
-  mutating func value(_ name: String) -> JSONValue? {
+  package mutating func value(_ name: String) -> JSONValue? {
     asked.insert(name)
     guard let value = fields[name], value != .null else { return nil }
     return value
   }
 
-  private func error(_ name: String, _ must: String) -> ModelError {
+  package func error(_ name: String, _ must: String) -> ModelError {
     ModelError("\(prefix)\(name) must be \(must)")
   }
 
-  mutating func int(_ name: String, _ fallback: Int, in range: ClosedRange<Int>) throws -> Int {
-    guard let value = value(name) else { return fallback }
+  package mutating func int(_ name: String, in range: ClosedRange<Int>) throws -> Int? {
+    guard let value = value(name) else { return nil }
     guard case .int(let number) = value, range.contains(number) else {
       throw error(name, "a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     return number
+  }
+
+  mutating func int(_ name: String, _ fallback: Int, in range: ClosedRange<Int>) throws -> Int {
+    try int(name, in: range) ?? fallback
   }
 
   /// A whole number under the first of some names that is there.
@@ -55,13 +59,15 @@ struct ConfigurationFields {
     return (side, side)
   }
 
-  mutating func bool(_ name: String, _ fallback: Bool) throws -> Bool {
+  package mutating func bool(_ name: String, _ fallback: Bool) throws -> Bool {
     guard let value = value(name) else { return fallback }
     guard case .bool(let flag) = value else { throw error(name, "true or false") }
     return flag
   }
 
-  mutating func double(_ name: String, _ fallback: Double, in range: ClosedRange<Double>) throws -> Double {
+  package mutating func double(_ name: String, _ fallback: Double, in range: ClosedRange<Double>) throws
+    -> Double
+  {
     switch value(name) {
     case nil: return fallback
     case .int(let number)? where range.contains(Double(number)): return Double(number)
@@ -77,7 +83,7 @@ struct ConfigurationFields {
   }
 
   /// A field that would change what the model computes and may only have the value under which it does not.
-  mutating func expect(_ name: String, _ allowed: JSONValue..., because reason: String) throws {
+  package mutating func expect(_ name: String, _ allowed: JSONValue..., because reason: String) throws {
     guard let value = value(name), !allowed.contains(value) else { return }
     throw ModelError("\(prefix)\(name) has a value that is not supported: \(reason)")
   }

@@ -45,6 +45,7 @@ extension VisionEncoderDecoder.Configuration {
     }
   }
 
+  public var mayExceedTokenizer: Bool { true }
   public var longestText: Int { decoder.longestText }
   public var longestTextName: String { decoder.positionsName }
   public var pictureSize: (height: Int, width: Int) { (encoder.height, encoder.pictureWidth) }
