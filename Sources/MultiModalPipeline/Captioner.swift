@@ -191,7 +191,7 @@ public actor Captioner {
     -> DecodingBatch.ID
   {
     try Task.checkCancellation()
-    let prompt = try [generation.start] + tokenizer.encode(request.prompt ?? "")
+    let prompt = try generation.prompt(request.prompt, by: tokenizer)
     var options = request.options
     options.stopTokens += generation.end.filter { !options.stopTokens.contains($0) }
     let pixels = try Tensor(picture).to(device: model.parameters.device)

@@ -40,6 +40,11 @@ public struct GenerationSettings: Sendable, Equatable {
     self.init(start: start, end: end, padding: padding, options: try reader.options())
   }
 
+  /// What generation begins with: the start token and the prompt's.
+  public func prompt(_ text: String?, by tokenizer: any Tokenizer) throws -> [Int] {
+    try [start] + tokenizer.encode(text ?? "")
+  }
+
   /// The same by the names of transformers' `GenerationConfig`; what is as it is by default is left out.
   public var fields: [String: JSONValue] {
     var fields: [String: JSONValue] = [

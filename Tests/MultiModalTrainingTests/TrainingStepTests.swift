@@ -266,7 +266,7 @@ extension TrainingStepTests {
     var (total, count) = (0.0, 0)
     let data = try ImageFolder(folder.url)
     for sample in try data.all() {
-      let given = try tokenizer.encodePrompt(sample.prompt)
+      let given = try GenerationSettings([:], tokenizer: tokenizer).prompt(sample.prompt, by: tokenizer)
       let tokens = try given + tokenizer.encodeTarget(sample.text)
       let logits = try withoutGradients {
         try model.forward(

@@ -97,7 +97,7 @@ extension TextEmbedding.Positions {
 
 /// Hidden states to logits over the next token: `W h + b`, after `norm(activation(V h + c))` where there is a transform.
 final class TextHead {
-  /// Without a transform before the last layer in GPT4MultiModal, GPT-2 and TrOCR.
+  /// What masked language models such as BERT do before the last layer.
   struct Transform {
     let dense: Linear
     let activation: Activation

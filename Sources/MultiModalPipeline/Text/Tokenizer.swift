@@ -35,13 +35,6 @@ public protocol Tokenizer: Sendable {
   var files: TokenizerFiles { get }
 }
 
-extension Tokenizer {
-  /// BOS, where there is one, and the prompt's tokens: what generation begins with.
-  public func encodePrompt(_ prompt: String?) throws -> [Int] {
-    try (bos.map { [$0] } ?? []) + encode(prompt ?? "")
-  }
-}
-
 /// Decodes tokens one by one into text that never ends within a character; all pieces together equal the decoding of
 /// all tokens.
 public protocol StreamingDecoder: Sendable {

@@ -30,7 +30,7 @@ struct ExampleEncoder: Sendable {
 
   /// - Throws: `TrainingError` for a text that is too long.
   func callAsFunction(_ sample: Sample, index: Int = 0) throws -> Example {
-    let given = try [generation.start] + tokenizer.encode(sample.prompt ?? "")
+    let given = try generation.prompt(sample.prompt, by: tokenizer)
     var tokens = try given + tokenizer.encodeTarget(sample.text)
     if let end = generation.end.first,
       !generation.end.contains(tokens[tokens.count - 1]) || tokens.count == given.count

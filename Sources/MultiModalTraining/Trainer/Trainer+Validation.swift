@@ -88,7 +88,7 @@ extension Trainer {
       }
       guard !pictures.isEmpty, !Task.isCancelled else { continue }
       let prompts = try pictures.map {
-        try [bundle.generation.start] + bundle.tokenizer.encode(jobs[$0.job].prompt ?? "")
+        try bundle.generation.prompt(jobs[$0.job].prompt, by: bundle.tokenizer)
       }
       do {
         let generated = try withoutGradients {

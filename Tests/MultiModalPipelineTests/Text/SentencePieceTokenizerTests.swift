@@ -89,11 +89,12 @@ import Testing
   @Test func beginAndEndAreAddedWhenAskedAndNeverShown() throws {
     let tokenizer = try Self.tokenizer.get()
     #expect((tokenizer.pad, tokenizer.bos, tokenizer.eos) == (0, 1, 2))
-    let ids = try tokenizer.encodePrompt(nil) + tokenizer.encodeTarget("a cat")
+    let settings = try GenerationSettings([:], tokenizer: tokenizer)
+    let ids = try settings.prompt(nil, by: tokenizer) + tokenizer.encodeTarget("a cat")
     #expect(ids.first == 1 && ids.last == 2)
     #expect(try tokenizer.decode(ids + [0, 0]) == "a cat")
-    #expect(try tokenizer.encodePrompt(nil) == [1])
-    #expect(try tokenizer.encodePrompt("a ") == [1] + tokenizer.encode("a "))
+    #expect(try settings.prompt(nil, by: tokenizer) == [1])
+    #expect(try settings.prompt("a ", by: tokenizer) == [1] + tokenizer.encode("a "))
   }
 
   @Test func theSameTextMakesTheSameVocabulary() throws {
