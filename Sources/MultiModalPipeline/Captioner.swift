@@ -5,7 +5,7 @@ import Torch
 /// Pictures in, texts out: a model folder behind one call.
 ///
 ///     let captioner = try Captioner(contentsOf: URL(fileURLWithPath: "Models/emoji"))
-///     let captions = try await captioner.caption([captioner.processor(url)])
+///     let captions = try await captioner.caption([.init(contentsOf: url)])
 ///     print(captions[0][0].text)
 ///
 /// Everything that is asked for at the same time, by whatever tasks, runs in one batch: each text gets a token at every step,
@@ -43,14 +43,35 @@ public actor Captioner {
 
   /// A picture and what is asked for it.
   public struct Input: Sendable {
-    /// As `processor` makes it.
-    public var picture: ProcessedImage
+    /// What `processor` makes a processed picture of, if it is not one yet.
+    public enum Source: Sendable {
+      case processed(ProcessedImage)
+      /// The bytes of a file.
+      case bytes(Data)
+      case file(URL)
+    }
+
+    public var picture: Source
     /// What is asked for it; `defaultRequest` when nil.
     public var request: Request?
 
     /// - Parameter request: `defaultRequest` when nil
     public init(_ picture: ProcessedImage, _ request: Request? = nil) {
-      self.picture = picture
+      self.picture = .processed(picture)
+      self.request = request
+    }
+
+    /// - Parameters:
+    ///   - picture: the bytes of a file of any format that `processor` reads
+    ///   - request: `defaultRequest` when nil
+    public init(_ picture: Data, _ request: Request? = nil) {
+      self.picture = .bytes(picture)
+      self.request = request
+    }
+
+    /// - Parameter request: `defaultRequest` when nil
+    public init(contentsOf picture: URL, _ request: Request? = nil) {
+      self.picture = .file(picture)
       self.request = request
     }
   }
@@ -144,7 +165,12 @@ public actor Captioner {
   public nonisolated func stream(_ picture: ProcessedImage, _ request: Request? = nil)
     -> AsyncThrowingStream<Piece, any Error>
   {
-    let progress = progress(of: Input(picture, request), isStreamed: true)
+    stream(Input(picture, request))
+  }
+
+  /// The text of one picture as it is generated. A stream that ends without a last piece was cancelled.
+  public nonisolated func stream(_ input: Input) -> AsyncThrowingStream<Piece, any Error> {
+    let progress = progress(of: input, isStreamed: true)
     return AsyncThrowingStream { continuation in
       let task = Task {
         do {
@@ -175,7 +201,9 @@ public actor Captioner {
               "num_return_sequences and num_beams must be 1 to stream, got "
                 + "\(request.options.numReturnSequences) and \(request.options.numBeams)")
           }
-          let id = try await join(input.picture, request, listener)
+          try Task.checkCancellation()
+          let picture = try processor(input.picture)
+          let id = try await join(picture, request, listener)
           listener.onTermination = { _ in Task { await self.leave(id) } }
           // Whoever listened may have gone before that.
           if Task.isCancelled { await leave(id) }
@@ -268,6 +296,17 @@ extension Captioner.Caption {
       text: assembler?.text ?? "", tokens: finished.text.tokens,
       logProbabilities: finished.text.logProbabilities, finish: finished.text.finish,
       score: finished.text.score)
+  }
+}
+
+extension ImageProcessor {
+  /// Here, not on the compute thread, so that pictures are decoded beside the model's steps.
+  fileprivate func callAsFunction(_ source: Captioner.Input.Source) throws -> ProcessedImage {
+    switch source {
+    case .processed(let picture): picture
+    case .bytes(let bytes): try self(bytes: bytes)
+    case .file(let url): try self(url)
+    }
   }
 }
 

@@ -82,7 +82,7 @@ import Torch
           var text = ""
           var tokens: [Int] = []
           var ends: [GeneratedText.FinishReason] = []
-          for try await piece in captioner.stream(input.picture, input.request) {
+          for try await piece in captioner.stream(input) {
             text += piece.text
             tokens += piece.tokens
             ends += piece.end.map { [$0.finish] } ?? []
@@ -93,6 +93,20 @@ import Torch
         }
       }
       try await group.waitForAll()
+    }
+  }
+
+  @Test func picturesComeAsBytesFilesOrProcessedInOneCall() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let urls = try ["rgb.png", "cmyk.jpg"].map { try Fixture.url($0) }
+    let processed = try await captioner.caption(urls.map { try captioner.processor($0) }, request())
+    let mixed = try await captioner.caption([
+      .init(Data(contentsOf: urls[0]), request()), .init(contentsOf: urls[1], request()),
+    ])
+    #expect(mixed == processed)
+    await #expect(throws: PictureError.self) {
+      try await captioner.caption([.init(contentsOf: urls[0]), .init(Data("no picture".utf8))])
     }
   }
 
