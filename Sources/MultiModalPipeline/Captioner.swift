@@ -46,8 +46,8 @@ public actor Captioner {
     /// What `processor` makes a processed picture of, if it is not one yet.
     public enum Source: Sendable {
       case processed(ProcessedImage)
-      /// The bytes of a file.
-      case bytes(Data)
+      /// The bytes of a file, and what errors call it.
+      case bytes(Data, name: String)
       case file(URL)
     }
 
@@ -63,9 +63,10 @@ public actor Captioner {
 
     /// - Parameters:
     ///   - picture: the bytes of a file of any format that `processor` reads
+    ///   - name: what errors call it
     ///   - request: `defaultRequest` when nil
-    public init(_ picture: Data, _ request: Request? = nil) {
-      self.picture = .bytes(picture)
+    public init(_ picture: Data, name: String = "given as bytes", _ request: Request? = nil) {
+      self.picture = .bytes(picture, name: name)
       self.request = request
     }
 
@@ -304,7 +305,7 @@ extension ImageProcessor {
   fileprivate func callAsFunction(_ source: Captioner.Input.Source) throws -> ProcessedImage {
     switch source {
     case .processed(let picture): picture
-    case .bytes(let bytes): try self(bytes: bytes)
+    case .bytes(let bytes, let name): try self(bytes: bytes, name: name)
     case .file(let url): try self(url)
     }
   }

@@ -25,28 +25,20 @@ public struct Evaluation: Sendable {
     report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) async throws -> Evaluation {
     var results: [Result] = []
-    // Pictures of one prompt share a batch.
-    let groups = try Dictionary(grouping: jobs(of: dataset), by: \.prompt)
-    let count = groups.values.map(\.count).reduce(0, +)
-    try check(dataset, count: count, batchSize: batchSize)
-    for (prompt, jobs) in groups.sorted(by: { $0.key ?? "" < $1.key ?? "" }) {
-      var request = request ?? captioner.defaultRequest
-      request.prompt = prompt
-      for start in stride(from: 0, to: jobs.count, by: batchSize) {
-        let batch = jobs[start..<min(start + batchSize, jobs.count)]
-        let pictures = try batch.map {
-          try captioner.processor(
-            $0.picture.decoded(longestSide: nil, limits: captioner.processor.configuration.limits))
-        }
-        for (job, captions) in zip(batch, try await captioner.caption(pictures, request)) {
-          results.append(
-            Result(
-              picture: job.picture.name, expected: job.texts,
-              generated: captions.first?.text ?? ""))
-        }
-        try Task.checkCancellation()
-        report(results.count, count)
-      }
+    let jobs = try jobs(of: dataset)
+    try check(dataset, count: jobs.count, batchSize: batchSize)
+    var request = request ?? captioner.defaultRequest
+    var waiting = jobs[...]
+    try await captioner.caption(batchSize: batchSize) {
+      guard let job = waiting.popFirst() else { return nil }
+      request.prompt = job.prompt
+      return try job.picture.input(request, limits: captioner.processor.configuration.limits)
+    } report: { captions in
+      let job = jobs[results.count]
+      results.append(
+        Result(
+          picture: job.picture.name, expected: job.texts, generated: try captions.get().first?.text ?? ""))
+      report(results.count, jobs.count)
     }
     return Evaluation(
       metrics: TextMetrics(generated: results.map(\.generated), references: results.map(\.expected)),

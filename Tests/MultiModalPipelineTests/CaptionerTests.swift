@@ -110,6 +110,47 @@ import Torch
     }
   }
 
+  @Test func manyPicturesKeepTheirOrderAndOneThatIsDamagedFailsAlone() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let lengths = [12, 1, 7, 3, 12, 2, 5]
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    func input(_ index: Int) -> Captioner.Input {
+      index == 3
+        ? .init(Data("no picture".utf8), name: "number 3")
+        : .init(image, request { $0.options.maxNewTokens = lengths[index] })
+    }
+    for batchSize in [1, 3, 20] {
+      var (next, counts, errors) = (0, [Int](), [String]())
+      try await captioner.caption(batchSize: batchSize) {
+        defer { next += 1 }
+        return next < lengths.count ? input(next) : nil
+      } report: { result in
+        do { counts.append(try result.get()[0].tokens.count) } catch {
+          errors.append("\(counts.count): \(error.localizedDescription)")
+        }
+      }
+      #expect(counts == [12, 1, 7, 12, 2, 5])
+      #expect(errors.count == 1 && errors[0].hasPrefix("3: ") && errors[0].contains("number 3"))
+    }
+  }
+
+  @Test func whatFailsWhileManyAreCaptionedEndsThem() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    var begun = 0
+    await #expect(throws: CocoaError.self) {
+      try await captioner.caption(batchSize: 2) {
+        begun += 1
+        return .init(image, self.request())
+      } report: { _ in
+        throw CocoaError(.fileWriteOutOfSpace)
+      }
+    }
+    #expect(begun == 3)
+  }
+
   @Test func aCancelledRequestEndsAtOnceAndTheOthersGoOn() async throws {
     let folder = try folder { $0.maxSeqLen = 4000 }
     let captioner = try Captioner(contentsOf: folder.url)

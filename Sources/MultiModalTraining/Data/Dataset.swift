@@ -43,6 +43,19 @@ public struct StoredPicture: Sendable, Hashable {
   /// - Throws: `PictureError` for what is missing, damaged or no picture.
   func decoded(longestSide: Int?, limits: PictureLimits) throws -> Picture {
     guard let range else { return try Picture(contentsOf: file, longestSide: longestSide, limits: limits) }
+    return try Picture(
+      bytes: bytes(range, limits: limits), name: place, longestSide: longestSide, limits: limits)
+  }
+
+  /// The picture for a captioner, which reads a file of its own itself.
+  /// - Parameter request: the captioner's own when nil
+  /// - Throws: `PictureError` for what cannot be read or has too many bytes.
+  public func input(_ request: Captioner.Request? = nil, limits: PictureLimits) throws -> Captioner.Input {
+    guard let range else { return Captioner.Input(contentsOf: file, request) }
+    return Captioner.Input(try bytes(range, limits: limits), name: place, request)
+  }
+
+  private func bytes(_ range: Range<Int>, limits: PictureLimits) throws -> Data {
     var bytes: Data
     do {
       let handle = try InputFile.handle(file)
@@ -61,7 +74,7 @@ public struct StoredPicture: Sendable, Hashable {
       }
       bytes = sparse.expanded(bytes)
     }
-    return try Picture(bytes: bytes, name: place, longestSide: longestSide, limits: limits)
+    return bytes
   }
 }
 
