@@ -13,29 +13,27 @@ extension Captioner {
   ) async throws {
     guard batchSize >= 1 else { throw ModelError("the batch size must be at least 1, got \(batchSize)") }
     try await withThrowingTaskGroup(of: (place: Int, result: Result<[Caption], any Error>).self) { group in
-      var (begun, reported) = (0, 0)
+      var begun = 0
+      var reported = 0
       var early: [Int: Result<[Caption], any Error>] = [:]
-      func begin() throws {
+      while true {
         try Task.checkCancellation()
-        guard let input = try next() else { return }
-        let place = begun
-        begun += 1
-        group.addTask {
-          do { return (place, .success(try await self.caption([input])[0])) } catch {
-            return (place, .failure(error))
-          }
+        while begun < reported + early.count + batchSize, let input = try next() {
+          let place = begun
+          begun += 1
+          group.addTask { (place, await self.result(of: input)) }
         }
-      }
-      for _ in 0..<batchSize { try begin() }
-      for try await (place, result) in group {
-        try begin()
+        guard let (place, result) = try await group.next() else { return }
         early[place] = result
         while let result = early.removeValue(forKey: reported) {
-          try Task.checkCancellation()
-          try await report(result)
           reported += 1
+          try await report(result)
         }
       }
     }
+  }
+
+  private nonisolated func result(of input: Input) async -> Result<[Caption], any Error> {
+    do { return .success(try await caption([input])[0]) } catch { return .failure(error) }
   }
 }

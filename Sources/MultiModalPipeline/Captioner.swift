@@ -46,8 +46,8 @@ public actor Captioner {
     /// What `processor` makes a processed picture of, if it is not one yet.
     public enum Source: Sendable {
       case processed(ProcessedImage)
-      /// The bytes of a file, and what errors call it.
-      case bytes(Data, name: String)
+      /// What errors call a file whose bytes are read when its turn comes.
+      case bytes(name: String, @Sendable () throws -> Data)
       case file(URL)
     }
 
@@ -63,10 +63,17 @@ public actor Captioner {
 
     /// - Parameters:
     ///   - picture: the bytes of a file of any format that `processor` reads
-    ///   - name: what errors call it
     ///   - request: `defaultRequest` when nil
-    public init(_ picture: Data, name: String = "given as bytes", _ request: Request? = nil) {
-      self.picture = .bytes(picture, name: name)
+    public init(_ picture: Data, _ request: Request? = nil) {
+      self.init(name: "given as bytes", request) { picture }
+    }
+
+    /// - Parameters:
+    ///   - name: what errors call the picture
+    ///   - request: `defaultRequest` when nil
+    ///   - bytes: reads those of a file; called once, when its turn comes
+    public init(name: String, _ request: Request? = nil, bytes: @escaping @Sendable () throws -> Data) {
+      picture = .bytes(name: name, bytes)
       self.request = request
     }
 
@@ -305,7 +312,7 @@ extension ImageProcessor {
   fileprivate func callAsFunction(_ source: Captioner.Input.Source) throws -> ProcessedImage {
     switch source {
     case .processed(let picture): picture
-    case .bytes(let bytes, let name): try self(bytes: bytes, name: name)
+    case .bytes(let name, let read): try self(bytes: read(), name: name)
     case .file(let url): try self(url)
     }
   }

@@ -32,7 +32,7 @@ public struct Evaluation: Sendable {
     try await captioner.caption(batchSize: batchSize) {
       guard let job = waiting.popFirst() else { return nil }
       request.prompt = job.prompt
-      return try job.picture.input(request, limits: captioner.processor.configuration.limits)
+      return job.picture.input(request, limits: captioner.processor.configuration.limits)
     } report: { captions in
       let job = jobs[results.count]
       results.append(

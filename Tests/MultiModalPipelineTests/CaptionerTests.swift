@@ -117,7 +117,7 @@ import Torch
     let image = try captioner.processor(Fixture.url("rgb.png"))
     func input(_ index: Int) -> Captioner.Input {
       index == 3
-        ? .init(Data("no picture".utf8), name: "number 3")
+        ? .init(name: "number 3") { Data("no picture".utf8) }
         : .init(image, request { $0.options.maxNewTokens = lengths[index] })
     }
     for batchSize in [1, 3, 20] {
@@ -148,7 +148,7 @@ import Torch
         throw CocoaError(.fileWriteOutOfSpace)
       }
     }
-    #expect(begun == 3)
+    #expect(begun == 2)
   }
 
   @Test func aCancelledRequestEndsAtOnceAndTheOthersGoOn() async throws {

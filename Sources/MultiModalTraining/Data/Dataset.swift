@@ -38,7 +38,9 @@ public struct StoredPicture: Sendable, Hashable {
   }
 
   /// File and name, for people.
-  public var place: String { range == nil ? file.path : "\(name) in \(file.path)" }
+  public var place: String {
+    range == nil ? file.path : name.hasPrefix(file.path) ? name : "\(name) in \(file.path)"
+  }
 
   /// - Throws: `PictureError` for what is missing, damaged or no picture.
   func decoded(longestSide: Int?, limits: PictureLimits) throws -> Picture {
@@ -47,12 +49,11 @@ public struct StoredPicture: Sendable, Hashable {
       bytes: bytes(range, limits: limits), name: place, longestSide: longestSide, limits: limits)
   }
 
-  /// The picture for a captioner, which reads a file of its own itself.
+  /// The picture for a captioner.
   /// - Parameter request: the captioner's own when nil
-  /// - Throws: `PictureError` for what cannot be read or has too many bytes.
-  public func input(_ request: Captioner.Request? = nil, limits: PictureLimits) throws -> Captioner.Input {
+  public func input(_ request: Captioner.Request? = nil, limits: PictureLimits) -> Captioner.Input {
     guard let range else { return Captioner.Input(contentsOf: file, request) }
-    return Captioner.Input(try bytes(range, limits: limits), name: place, request)
+    return Captioner.Input(name: place, request) { try bytes(range, limits: limits) }
   }
 
   private func bytes(_ range: Range<Int>, limits: PictureLimits) throws -> Data {
