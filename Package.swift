@@ -11,6 +11,7 @@ let package = Package(
     .library(name: "MultiModalModel", targets: ["MultiModalModel"]),
     .library(name: "MultiModalPipeline", targets: ["MultiModalPipeline"]),
     .library(name: "MultiModalTraining", targets: ["MultiModalTraining"]),
+    .library(name: "MultiModalServing", targets: ["MultiModalServing"]),
     .executable(name: "gpt4mm", targets: ["gpt4mm"]),
   ],
   targets: [
@@ -20,6 +21,8 @@ let package = Package(
     .systemLibrary(
       name: "LibSentencePiece", pkgConfig: "sentencepiece",
       providers: [.apt(["libsentencepiece-dev"]), .brew(["sentencepiece"])]),
+    .systemLibrary(
+      name: "LibGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"]), .brew(["gnutls"])]),
 
     // Thin C headers over them.
     .target(name: "CTorch", dependencies: ["LibTorch"]),
@@ -33,8 +36,10 @@ let package = Package(
     .target(name: "MultiModalModel", dependencies: ["Torch"]),
     .target(name: "MultiModalPipeline", dependencies: ["MultiModalModel", "CVips", "CSentencePiece"]),
     .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline"]),
+    .target(name: "MultiModalServing", dependencies: ["MultiModalPipeline", "LibGnuTLS"]),
     .target(name: "MultiModalBenchmark", dependencies: ["MultiModalTraining"]),
-    .executableTarget(name: "gpt4mm", dependencies: ["MultiModalTraining", "MultiModalBenchmark"]),
+    .executableTarget(
+      name: "gpt4mm", dependencies: ["MultiModalTraining", "MultiModalBenchmark"]),
 
     // One process of several, which the tests of process groups start.
     .executableTarget(name: "distributed-check", dependencies: ["Torch"], path: "Tests/DistributedCheck"),
@@ -43,6 +48,7 @@ let package = Package(
     .testTarget(name: "MultiModalModelTests", dependencies: ["MultiModalModel"]),
     .testTarget(name: "MultiModalPipelineTests", dependencies: ["MultiModalPipeline"]),
     .testTarget(name: "MultiModalTrainingTests", dependencies: ["MultiModalTraining"]),
+    .testTarget(name: "MultiModalServingTests", dependencies: ["MultiModalServing"]),
     .testTarget(name: "CommandLineTests", dependencies: ["gpt4mm"]),
     .testTarget(name: "FuzzTests", dependencies: ["MultiModalTraining"], path: "Tests/Fuzz"),
   ],
