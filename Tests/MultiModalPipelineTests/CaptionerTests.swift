@@ -151,6 +151,58 @@ import Torch
     #expect(begun == 2)
   }
 
+  @Test(arguments: [1, 3]) func severalTextsOfAPictureStreamAsTheyAreCaptioned(beams: Int) async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    let request = request {
+      $0.options.numReturnSequences = 3
+      $0.options.numBeams = beams
+      $0.options.temperature = beams == 1 ? 2 : 0
+    }
+    let whole = try await captioner.caption([image], request)[0]
+    var streamed: [Int: (text: String, tokens: [Int])] = [:]
+    for try await piece in try await captioner.stream(captioner.encode(image), request) {
+      streamed[piece.index, default: ("", [])].text += piece.text
+      streamed[piece.index]?.tokens += piece.tokens
+    }
+    #expect(whole.count == 3)
+    for (index, caption) in whole.enumerated() {
+      #expect(streamed[index]?.text == caption.text)
+      #expect(streamed[index]?.tokens == caption.tokens)
+    }
+  }
+
+  @Test func theLikeliestTokensComeWithEachThatIsTaken() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    let plain = try await captioner.caption([image], request())[0][0]
+    var tokens: [Int] = []
+    for try await piece in captioner.stream(image, request { $0.options.topLogProbs = 3 }) {
+      tokens += piece.tokens
+      let likeliest = try #require(piece.likeliest.first)
+      #expect(likeliest.count == 3)
+      #expect(likeliest[0].id == piece.tokens[0])
+      #expect(likeliest[0].logProbability == piece.logProbabilities[0])
+      #expect(likeliest[1].logProbability >= likeliest[2].logProbability)
+      #expect(Set(likeliest.map(\.id)).count == 3)
+    }
+    #expect(tokens == plain.tokens)
+  }
+
+  @Test func picturesThatAreAskedForTogetherAreEncodedToTheSame() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let images = try ["rgb.png", "cmyk.jpg"].map { try captioner.processor(Fixture.url($0)) }
+    let alone =
+      try await captioner.caption([images[0]], request()) + captioner.caption([images[1]], request())
+    let many = Array(repeating: images, count: 5).flatMap { $0 }
+    let together = try await captioner.caption(many, request())
+    for (index, captions) in together.enumerated() { #expect(captions == alone[index % 2]) }
+    #expect(await captioner.work.pictures == 12)
+  }
+
   @Test func aCancelledRequestEndsAtOnceAndTheOthersGoOn() async throws {
     let folder = try folder { $0.maxSeqLen = 4000 }
     let captioner = try Captioner(contentsOf: folder.url)

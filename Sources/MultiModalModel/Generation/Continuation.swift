@@ -45,7 +45,7 @@ struct Sampling: Continuation {
     var advance = Advance()
     for (place, index) in draws.indices.filter({ draws[$0].isRunning }).enumerated() {
       let parent = min(place, rows.count - 1)
-      let (id, logProbability) = try draws[index].sampler.next(
+      let (id, logProbability, likeliest) = try draws[index].sampler.next(
         rows.lowerBound + parent, of: next, text: texts[parent])
       draws[index].text.tokens.append(id)
       draws[index].text.logProbabilities.append(logProbability)
@@ -61,7 +61,8 @@ struct Sampling: Continuation {
       }
       advance.tokens.append(
         .init(
-          token: GeneratedToken(row: index, id: id, logProbability: logProbability, finish: finish),
+          token: GeneratedToken(
+            row: index, id: id, logProbability: logProbability, likeliest: likeliest, finish: finish),
           condition: draws[index].condition))
     }
     if advance.rows.isEmpty {

@@ -87,7 +87,7 @@ public final class DecodingBatch {
   public func join(
     context: Tensor, prompt: [Int], options: GenerationOptions, condition: (any StopCondition)? = nil
   ) throws -> ID {
-    let limit = try model.newTokenLimit(prompt, options)
+    let limit = try model.decoder.limits.newTokens(after: prompt, options)
     let continuation: any Continuation =
       try options.numBeams > 1
       ? BeamSearch(options, promptLength: prompt.count, limit: limit, condition: condition)

@@ -31,6 +31,15 @@ final class NextTokens {
     return (all.ids[row], all.logits[row])
   }
 
+  /// A row's likeliest tokens, the likeliest first.
+  func likeliest(_ row: Int, _ count: Int) throws -> [TokenLogProbability] {
+    guard count > 0 else { return [] }
+    let (values, indices) = try logits.select(0, row).topK(count)
+    return try zip(indices.array(of: Int.self), values.array(of: Float.self)).map {
+      TokenLogProbability(id: $0, logProbability: Double($1 - logSums[row]))
+    }
+  }
+
   /// A row's logits, [vocabulary].
   func values(_ row: Int) throws -> [Float] { try logits.select(0, row).array(of: Float.self) }
 }
