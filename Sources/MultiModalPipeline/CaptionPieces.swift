@@ -58,7 +58,7 @@ extension Captioner {
             for token in step.tokens {
               continuation.yield(try clocks[token.token.row, default: Clock()].piece(token))
             }
-            guard clocks.isEmpty, let beams = step.finished else { continue }
+            guard let beams = try step.finished?.get(), clocks.isEmpty else { continue }
             for (index, beam) in beams.enumerated() {
               continuation.yield(Piece(index: index, try Caption(beam)))
             }

@@ -157,7 +157,7 @@ public actor Captioner {
     var captions: [[Caption]] = []
     for progress in running {
       var finished: [DecodingBatch.Text] = []
-      for try await step in progress { finished = step.finished ?? [] }
+      for try await step in progress { finished = try step.finished?.get() ?? [] }
       try Task.checkCancellation()
       captions.append(try finished.map(Caption.init))
     }
@@ -281,6 +281,7 @@ public actor Captioner {
       for progress in progress {
         work.tokens += progress.tokens.count
         listeners[progress.id]?.yield(progress)
+        // Of a failure the listener learns by what it was given.
         if progress.finished != nil { listeners.removeValue(forKey: progress.id)?.finish() }
       }
     } catch {

@@ -14,7 +14,7 @@ struct Advance {
   /// The tokens of texts that are known to go on with them.
   var tokens: [DecodingBatch.Token] = []
   /// When all is done, what was asked for.
-  var finished: [DecodingBatch.Text]?
+  var finished: Result<[DecodingBatch.Text], any Error>?
 }
 
 /// Texts that each take or draw one token at a time.
@@ -66,7 +66,7 @@ struct Sampling: Continuation {
           condition: draws[index].condition))
     }
     if advance.rows.isEmpty {
-      advance.finished = draws.map { .init(text: $0.text, condition: $0.condition) }
+      advance.finished = .success(draws.map { .init(text: $0.text, condition: $0.condition) })
     }
     return advance
   }

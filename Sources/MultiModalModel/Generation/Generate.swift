@@ -16,7 +16,7 @@ extension ImageToTextModel {
     while !batch.isEmpty {
       try Task.checkCancellation()
       for progress in try batch.step() {
-        if let finished = progress.finished { texts[progress.id] = finished.map(\.text) }
+        if let finished = progress.finished { texts[progress.id] = try finished.get().map(\.text) }
       }
     }
     return ids.map { texts[$0] ?? [] }
@@ -86,7 +86,8 @@ public struct TokenStream: AsyncSequence {
       while ready.isEmpty && !batch.isEmpty {
         try Task.checkCancellation()
         ready = try batch.step().flatMap { progress in
-          progress.tokens.map {
+          _ = try progress.finished?.get()
+          return progress.tokens.map {
             var token = $0.token
             token.row += firstRows[progress.id] ?? 0
             return token

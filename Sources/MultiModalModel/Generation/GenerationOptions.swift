@@ -103,6 +103,7 @@ public struct GenerationOptions: Sendable, Equatable {
     try check(
       (1...256).contains(numReturnSequences), "num_return_sequences", "from 1 to 256", numReturnSequences)
     try check((0...min(100, vocabulary)).contains(topLogProbs), "top_logprobs", "from 0 to 100", topLogProbs)
+    for bias in logitBias.values { try check(bias.isFinite, "a logit's bias", "a finite number", bias) }
     let forced = [forcedBOSToken, forcedEOSToken].compactMap { $0 }
     for token in stopTokens + suppressTokens + beginSuppressTokens + forced + Array(logitBias.keys) {
       try check((0..<vocabulary).contains(token), "a token id", "from 0 to \(vocabulary - 1)", token)

@@ -32,7 +32,8 @@ struct Sampler {
     var scores = logits
     options.process(&scores, tokens: text, promptLength: promptLength, limit: limit)
     let id: Int
-    if options.temperature > 0 {
+    // Rules may leave no token, such as one that is forced and suppressed; then the first is taken, as greedily.
+    if options.temperature > 0, scores.contains(where: { $0 > -.infinity }) {
       options.warp(&scores)
       id = try Tensor(softmax(scores)).multinomial(1, generator: generator).item(Int.self)
     } else {
