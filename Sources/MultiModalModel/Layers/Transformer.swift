@@ -209,7 +209,7 @@ public struct TextLimits: Sendable, Equatable {
   let longestTextName: String
 
   /// - Throws: `ModelError` when a token is not in the vocabulary.
-  func checkToken(_ token: Int) throws {
+  package func checkToken(_ token: Int) throws {
     guard (0..<vocabulary).contains(token) else {
       throw ModelError("text holds token \(token), but \(vocabularyName) is \(vocabulary)")
     }
