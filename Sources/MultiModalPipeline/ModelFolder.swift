@@ -166,7 +166,20 @@ public struct ModelFolder: Sendable {
   public func tokenizer() throws -> any Tokenizer { try TokenizerFiles(contentsOf: url).tokenizer(url.path) }
 
   public func processor() throws -> ImageProcessor {
-    try ImageProcessor(configuration: .init(folder: url))
+    let processor = try ImageProcessor(configuration: .init(folder: url))
+    // Our own kind of file says how pictures are laid out; one that does not, beside a checkpoint, has lost its class.
+    struct Own: Decodable { let resize_mode: String? }
+    let isOwn =
+      (try? JSONDecoder().decode(Own.self, from: InputFile.json(file(Self.processorName))))?.resize_mode
+      != nil
+    guard try isOwn || processor.configuration.huggingFace != nil || configuration().generationFields == nil
+    else {
+      throw PictureError(
+        .invalidArgument,
+        "\(file(Self.processorName).path) names no image_processor_type: add the class that the model was trained with, such as ViTImageProcessor"
+      )
+    }
+    return processor
   }
 
   /// How the folder's texts begin and end, where its `config.json` and tokenizer alone do not say it.

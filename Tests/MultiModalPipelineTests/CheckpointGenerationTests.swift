@@ -113,6 +113,20 @@ import Torch
     #expect(try settings(folder).start == 2)
   }
 
+  @Test func aProcessorThatLostItsClassIsRefused() throws {
+    let folder = try folder()
+    func processor() throws -> ImageProcessor { try ModelFolder(folder.url).processor() }
+    let name = ModelFolder.processorName
+    try? FileManager.default.removeItem(at: folder.url.appendingPathComponent(name))
+    try folder.change(name) { $0 = ["size": .object(["height": .int(16), "width": .int(16)])] }
+    #expect { try processor() } throws: { "\($0)".contains("names no image_processor_type") }
+    try folder.change(name) { $0["image_processor_type"] = .string("ViTImageProcessor") }
+    #expect(try processor().configuration.huggingFace != nil)
+    // A model that was trained here has our own kind.
+    try ImageProcessor.Configuration().write(to: folder.url.appendingPathComponent(name))
+    #expect(try processor().configuration.huggingFace == nil)
+  }
+
   @Test func anEncoderThatWouldAttendToMoreIsRefused() throws {
     let folder = try folder()
     try folder.change("config.json") { fields in

@@ -30,6 +30,18 @@ private struct AnyKey: CodingKey {
 }
 
 extension DecodingError {
+  /// In the words of who writes JSON.
+  private static func name(_ type: any Any.Type) -> String {
+    switch type {
+    case is String.Type: "a text"
+    case is Bool.Type: "true or false"
+    case is any BinaryInteger.Type: "a whole number"
+    case is any BinaryFloatingPoint.Type: "a number"
+    case is [String: Any].Type: "an object in braces"
+    default: "\(type)".hasPrefix("Array") ? "a list in brackets" : "an object in braces"
+    }
+  }
+
   /// One sentence that names the field.
   package var sentence: String {
     func field(_ context: Context) -> String {
@@ -37,9 +49,9 @@ extension DecodingError {
     }
     switch self {
     case .typeMismatch(let type, let context):
-      return "\(field(context)) must be of type \(type): \(context.debugDescription)"
+      return "\(field(context)) must be \(Self.name(type))"
     case .valueNotFound(let type, let context):
-      return "\(field(context)) must be of type \(type), and is null"
+      return "\(field(context)) must be \(Self.name(type)), and is null"
     case .keyNotFound(let key, let context):
       return "\(field(context)) lacks the field \(key.stringValue)"
     case .dataCorrupted(let context):

@@ -56,7 +56,7 @@ struct ImageProcessorConfigurationTests {
         #"{"size": {"height": 0, "width": 4}}"#, "size must have a height and a width in 1...16384, got 0 x 4"
       ),
       (#"{"size": {"height": 4}}"#, "size lacks the field width"),
-      (#"{"size": 224}"#, "size must be of type"),
+      (#"{"size": 224}"#, "size must be an object"),
       (#"{"crop_size": {"height": 300, "width": 4}}"#, "crop_size must fit in size (256 x 256), got 300 x 4"),
       (
         #"{"image_std": [0.5, 0, 0.5]}"#,

@@ -25,7 +25,6 @@ enum TokenizerJSON {
       model: model, decoding: decoding)
     if let processor = try json.object("post_processor") { try surround(&parts, processor) }
     try settings.complete(&parts)
-    if try settings.cleansUp(model) { parts.decoding.append(CleanUp()) }
     return parts
   }
 

@@ -124,6 +124,8 @@ struct TokenizerSettings {
       try parts.added.add(token, to: parts.model.vocabulary)
     }
     (parts.bos, parts.eos, parts.pad) = (content("bos_token"), content("eos_token"), content("pad_token"))
+    if try cleansUp(parts.model) { parts.decoding.append(CleanUp()) }
+    parts.decoding += try textRules().map(\.step)
   }
 
   // MARK: What they change
@@ -152,9 +154,19 @@ struct TokenizerSettings {
       addsPrefixSpace: try configuration.boolean("add_prefix_space", default: byDefault), splits: splits)
   }
 
+  private func textRules() throws -> [TextRule] {
+    try (configuration.array("text_rules") ?? []).map {
+      guard case .string(let name) = $0, let rule = TextRule(rawValue: name) else {
+        throw configuration.wrong(
+          "text_rules", "a list of \(TextRule.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      return rule
+    }
+  }
+
   /// Whether spaces before punctuation go from decoded texts: never behind byte pairs, as in transformers 5, unless the
   /// configuration insists.
-  func cleansUp(_ model: any TokenModel) throws -> Bool {
+  private func cleansUp(_ model: any TokenModel) throws -> Bool {
     guard try configuration.boolean("clean_up_tokenization_spaces", default: false) else { return false }
     return try !(model is BytePairModel)
       || configuration.boolean(

@@ -58,7 +58,6 @@ enum VocabularyFiles {
         model: WordPieceModel(entries, unknown: unknown),
         decoding: [WordPieceDecoding(prefix: continuing, cleansUp: true)])
     try settings.complete(&parts)
-    if try settings.cleansUp(parts.model) { parts.decoding.append(CleanUp()) }
     try surround(&parts, settings, "cls_token", "sep_token", place)
     return parts
   }
@@ -115,7 +114,6 @@ enum VocabularyFiles {
         .init(content: piece.text, isSpecial: piece.kind == .control), to: parts.model.vocabulary)
     }
     try settings.complete(&parts)
-    if try settings.cleansUp(parts.model) { parts.decoding.append(CleanUp()) }
     try surround(&parts, settings, "bos_token", "eos_token", place)
     return parts
   }
