@@ -117,6 +117,15 @@ public final class ServingService: Sendable {
         )
         .respond(request.body)
       }
+    case "/caption":
+      return Route(name: "/v1/caption", method: "POST") { request in
+        try await CaptionRoute(engine: self.engine, configuration: self.configuration, metrics: self.metrics)
+          .respond(request)
+      }
+    case "/openapi.json":
+      return Route(name: path, method: "GET", needsKey: false) { _ in
+        ServingResponse(OpenAPI.document(hasKeys: self.configuration.keys != nil))
+      }
     default: return nil
     }
   }

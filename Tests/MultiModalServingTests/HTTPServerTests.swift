@@ -15,7 +15,9 @@ import Testing
     var configuration = HTTPServerConfiguration()
     configuration.port = 0
     change(&configuration)
-    return try HTTPServer(configuration, log: log) { [service = served.service] in await service.respond(to: $0) }
+    return try HTTPServer(configuration, log: log) { [service = served.service] in
+      await service.respond(to: $0)
+    }
   }
 
   private let chat = "/v1/chat/completions"
@@ -37,7 +39,8 @@ import Testing
     let server = try server(Served.emoji())
     let body = try Served.body().data
     let chunked = try RawClient(port: server.port)
-    chunked.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunked.send(
+      "POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
     for start in stride(from: 0, to: body.count, by: 1000) {
       let part = body[start..<min(start + 1000, body.count)]
       chunked.send("\(String(part.count, radix: 16))\r\n")
@@ -49,7 +52,8 @@ import Testing
 
     let expecting = try RawClient(port: server.port)
     expecting.send(
-      "POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: \(body.count)\r\n\r\n")
+      "POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: \(body.count)\r\n\r\n"
+    )
     #expect(expecting.read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100 Continue"))
     expecting.send(body)
     #expect(expecting.read().contains(#""content":"owl""#))
@@ -70,14 +74,17 @@ import Testing
     let server = try server(Served.emoji()) { $0.maxBodyBytes = 10_000 }
     for size in [20_000, 1_000_000] {
       let answer = try RawClient.ask(
-        port: server.port, "POST", chat, body: Data(repeating: 0x20, count: size), headers: ["Expect: 100-continue"])
+        port: server.port, "POST", chat, body: Data(repeating: 0x20, count: size),
+        headers: ["Expect: 100-continue"])
       #expect(answer.hasPrefix("HTTP/1.1 413 "))
       #expect(answer.contains(#""code":"body_too_large""#))
     }
     // Without a word before, what is not much too large is read to its end, so that the client sees the answer.
-    let answer = try RawClient.ask(port: server.port, "POST", chat, body: Data(repeating: 0x20, count: 30_000))
+    let answer = try RawClient.ask(
+      port: server.port, "POST", chat, body: Data(repeating: 0x20, count: 30_000))
     #expect(answer.hasPrefix("HTTP/1.1 413 "))
-    let headers = try RawClient.ask(port: server.port, "GET", "/health", headers: ["X-Long: \(String(repeating: "a", count: 100_000))"])
+    let headers = try RawClient.ask(
+      port: server.port, "GET", "/health", headers: ["X-Long: \(String(repeating: "a", count: 100_000))"])
     #expect(headers.hasPrefix("HTTP/1.1 431 "))
     #expect(try RawClient.ask(port: server.port, "GET", "/health").contains("ok"))
     await server.stop(grace: .seconds(1))
@@ -153,7 +160,8 @@ import Testing
     var random = SystemRandomNumberGenerator()
     let bytes = Data((0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) })
     let requests = [
-      Data("\r\n\r\n".utf8), Data("GET\r\n\r\n".utf8), bytes, Data("POST \(chat) HTTP/1.1\r\nContent-Length: -5\r\n\r\n".utf8),
+      Data("\r\n\r\n".utf8), Data("GET\r\n\r\n".utf8), bytes,
+      Data("POST \(chat) HTTP/1.1\r\nContent-Length: -5\r\n\r\n".utf8),
       Data("GET /%00%ff HTTP/1.1\r\nHost: a\r\n\r\n".utf8), Data("GET / HTTP/9.9\r\nHost: a\r\n\r\n".utf8),
     ]
     for garbage in requests {
@@ -180,7 +188,9 @@ import Testing
     let server = try server(Served.emoji())
     #expect(throws: HTTPServerError.self) { try self.server(Served.emoji()) { $0.port = server.port } }
     #expect(throws: HTTPServerError.self) { try self.server(Served.emoji()) { $0.host = "192.0.2.1" } }
-    #expect(throws: HTTPServerError.self) { try self.server(Served.emoji()) { $0.tls = .init(certificate: "x", privateKey: "y") } }
+    #expect(throws: HTTPServerError.self) {
+      try self.server(Served.emoji()) { $0.tls = .init(certificate: "x", privateKey: "y") }
+    }
     await server.stop(grace: .seconds(1))
   }
 }

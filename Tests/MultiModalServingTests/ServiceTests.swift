@@ -170,4 +170,41 @@ import Testing
       #expect(line.wholeMatch(of: /[a-z0-9_]+(\{[^}]*\})? [-+.e0-9]+/) != nil, "\(line)")
     }
   }
+
+  @Test func aPictureAloneOrInAFormIsCaptioned() async throws {
+    let served = try Served.emoji()
+    let picture = try Served.picture(1)
+    func caption(_ body: Data, _ type: String) async throws -> (status: Int, json: JSONValue) {
+      try await served.ask(
+        ServingRequest(method: "POST", path: "/v1/caption", headers: ["content-type": type], body: body))
+    }
+    let plain = try await caption(picture, "image/jpeg")
+    #expect(plain.json == ["model": "emoji", "text": "owl", "tokens": 3, "finish_reason": "stop"])
+    func form(_ name: String, end: String = "--") -> Data {
+      Data("--x\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\n\r\n--x\r\n".utf8)
+        + Data(
+          "Content-Disposition: form-data; name=\"\(name)\"; filename=\"a\"\r\nContent-Type: image/png\r\n\r\n"
+            .utf8)
+        + picture + Data("\r\n--x\(end)\r\n".utf8)
+    }
+    let type = "multipart/form-data; boundary=\"x\""
+    #expect(try await caption(form("image"), type).json["text"].text == "owl")
+    #expect(try await caption(form("other"), type).json["error"]["code"].text == "image_required")
+    #expect(try await caption(form("image", end: ""), type).json["error"]["code"].text == "invalid_form")
+    #expect(
+      try await caption(form("image"), "multipart/form-data").json["error"]["code"].text == "invalid_form")
+    #expect(try await caption(Data(), "image/png").status == 400)
+    #expect(try await caption(picture.prefix(500), "image/png").json["error"]["code"].text == "invalid_image")
+  }
+
+  @Test func theDescriptionNamesEveryRoute() async throws {
+    let served = try Served.emoji()
+    let paths = try await served.get("/openapi.json").json["paths"]
+    for path in paths.names {
+      let method = paths[path].names.contains("post") ? "POST" : "GET"
+      let asked = path.replacingOccurrences(of: "{id}", with: "emoji")
+      let response = await served.service.respond(to: ServingRequest(method: method, path: asked))
+      #expect(![404, 405].contains(response.status), "\(path)")
+    }
+  }
 }
