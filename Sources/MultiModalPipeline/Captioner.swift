@@ -168,6 +168,32 @@ public actor Captioner {
     return prompt.count
   }
 
+  /// Where the decoder looked for each token of a text.
+  /// - Parameter tokens: of a text that was asked for with the prompt
+  /// - Throws: `ModelError` for a model without cross-attention.
+  public func attention(
+    of picture: ProcessedImage, prompt: String? = nil, tokens: [Int]
+  ) throws -> AttentionGrid {
+    let grid = try model.patchGrid(height: picture.height, width: picture.width)
+    let start = try generation.prompt(prompt, by: tokenizer)
+    let device = model.parameters.device
+    return try withoutGradients {
+      let context = try model.encode(Tensor(picture).to(device: device))
+      // What predicts a token is the one before it.
+      let text = start + tokens.dropLast()
+      let weights = try model.decoder.contextAttention(
+        Tensor(text, shape: [1, text.count]).to(device: device), context: context
+      ).array(of: Float.self)
+      let positions = context.shape[1]
+      return AttentionGrid(
+        rows: grid.rows, columns: grid.columns,
+        weights: tokens.indices.map { index in
+          let row = (start.count - 1 + index) * positions
+          return Array(weights[row + grid.prefix..<row + positions])
+        })
+    }
+  }
+
   /// What each step gives, until the texts end or nobody listens.
   private nonisolated func progress(
     _ request: Request?, of picture: @escaping @Sendable () async throws -> EncodedImage
