@@ -111,11 +111,10 @@ public final class ServingService: Sendable {
       let name = String(path.dropFirst("/models/".count))
       return Route(name: "/v1/models/{id}", method: "GET") { _ in try self.model(name) }
     case "/chat/completions":
-      return Route(name: "/v1/chat/completions", method: "POST") { request in
-        try await ChatCompletions(
-          engine: self.engine, configuration: self.configuration, metrics: self.metrics
-        )
-        .respond(request.body)
+      return Route(name: "/v1/chat/completions", method: "POST") { try await self.chat.respond($0.body) }
+    case "/explain":
+      return Route(name: "/v1/explain", method: "POST") {
+        try await ExplainRoute(chat: self.chat).respond($0.body)
       }
     case "/caption":
       return Route(name: "/v1/caption", method: "POST") { request in
@@ -126,8 +125,13 @@ public final class ServingService: Sendable {
       return Route(name: path, method: "GET", needsKey: false) { _ in
         ServingResponse(OpenAPI.document(hasKeys: self.configuration.keys != nil))
       }
-    default: return nil
+    default:
+      return Page.file(path).map { file in Route(name: path, method: "GET", needsKey: false) { _ in file } }
     }
+  }
+
+  private var chat: ChatCompletions {
+    ChatCompletions(engine: engine, configuration: configuration, metrics: metrics)
   }
 
   private func ready() throws -> ServingResponse {

@@ -1,5 +1,6 @@
 import Foundation
 import MultiModalModel
+import MultiModalPipeline
 import Testing
 
 @testable import MultiModalServing
@@ -24,7 +25,7 @@ import Testing
 
   @Test func whatIsNotThereHasOpenAIsShapeToo() async throws {
     let served = try Served.emoji()
-    for path in ["/v1/responses", "/v1/embeddings", "/x", "/v1", "//"] {
+    for path in ["/v1/responses", "/v1/embeddings", "/x", "/v1"] {
       let (status, json) = try await served.get(path)
       #expect(status == 404)
       #expect(json["error"].names == ["message", "type", "param", "code"])
@@ -206,5 +207,41 @@ import Testing
       let response = await served.service.respond(to: ServingRequest(method: method, path: asked))
       #expect(![404, 405].contains(response.status), "\(path)")
     }
+  }
+
+  @Test func anExplanationSaysWhereTheDecoderLookedForEachTokenOfTheAnswer() async throws {
+    let served = try Served.emoji()
+    let (status, json) = try await served.ask(
+      ServingRequest(method: "POST", path: "/v1/explain", body: Served.body(["logprobs": true]).data))
+    #expect(status == 200)
+    #expect(json["text"].text == "owl")
+    #expect((json["rows"], json["columns"]) == (6, 6))
+    #expect(json["tokens"].count == 3)
+    let whole = try await served.chat(Served.body(["logprobs": true])).json["choices"][0]["logprobs"][
+      "content"]
+    #expect(json["tokens"][0]["logprob"] == whole[0]["logprob"])
+    for index in 0..<3 {
+      guard case .array(let weights) = json["tokens"][index]["attention"] else { continue }
+      let sum = weights.reduce(0.0) { if case .double(let weight) = $1 { $0 + weight } else { $0 } }
+      #expect(weights.count == 36 && abs(sum - 1) < 1e-4)
+    }
+    let seen = try #require(json["seen"].text.flatMap { DataURL.bytes($0) })
+    #expect(try Picture(bytes: seen).width == 60)
+  }
+
+  @Test(arguments: ["/", "/page.css", "/page.js"]) func thePageIsPartOfTheProgramAndLoadsNothingFromElsewhere(
+    path: String
+  )
+    async throws
+  {
+    let served = try Served.emoji { $0.keys = try? APIKeys(String(repeating: "a", count: 64)) }
+    let response = await served.service.respond(to: ServingRequest(method: "GET", path: path))
+    guard case .bytes(let bytes) = response.body else { return }
+    #expect(response.status == 200 && bytes.count > 1000)
+    #expect(
+      response.headers.contains {
+        $0.name == "Content-Security-Policy" && $0.value.hasPrefix("default-src 'none'")
+      })
+    #expect(!String(decoding: bytes, as: UTF8.self).contains("http"))
   }
 }

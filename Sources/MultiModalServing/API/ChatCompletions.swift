@@ -29,6 +29,17 @@ struct ChatCompletions: Sendable {
       : try await collect(generation, writer, texts: asked.options.numReturnSequences)
   }
 
+  /// The picture of a request and what is asked for it, one text alone.
+  func single(_ body: Data) throws -> (picture: Data, asked: Captioner.Request, maxTokens: Int?) {
+    let request = try ChatCompletionRequest(body)
+    try checkModel(request.model)
+    guard let picture = request.messages.picture else { throw APIError.imageRequired }
+    var asked = try request.request(
+      engine.captioner.defaultRequest, prompt: configuration.usesPrompts ? request.messages.text : nil)
+    asked.options.numReturnSequences = 1
+    return (try pictureBytes(picture), asked, request.maxTokens)
+  }
+
   /// - Throws: `APIError` for a model that is not served.
   private func checkModel(_ name: String?) throws {
     guard let name, name != configuration.model, !configuration.aliases.contains(name) else { return }

@@ -17,6 +17,12 @@ enum OpenAPI {
           "multipart/form-data": ["schema": captionForm],
         ], answer: "Caption", errors: [400, 429, 503])
     ]
+    paths["/v1/explain"] = [
+      "post": operation(
+        "Say where the decoder looked for each token of what a chat completion would be",
+        body: json(chatRequest),
+        answer: "Explanation", errors: [400, 404, 429, 503])
+    ]
     paths["/v1/models"] = ["get": operation("List the models", answer: "Models")]
     paths["/v1/models/{id}"] = [
       "get": operation("Describe a model", answer: "Model", errors: [404]),
@@ -142,6 +148,16 @@ enum OpenAPI {
     "Model": object(["id": text, "object": ["const": "model"], "created": count, "owned_by": text]),
     "Models": object(["object": ["const": "list"], "data": ["type": "array", "items": reference("Model")]]),
     "Caption": object(["model": text, "text": text, "tokens": count, "finish_reason": finish]),
+    "Explanation": object([
+      "model": text, "text": text, "rows": count, "columns": count, "seen": text,
+      "tokens": [
+        "type": "array",
+        "items": object([
+          "token": text, "logprob": ["type": "number"],
+          "attention": ["type": "array", "items": ["type": "number"]],
+        ]),
+      ],
+    ]),
     "Error": object([
       "error": object([
         "message": text, "type": text, "param": ["type": ["string", "null"]],
