@@ -67,6 +67,8 @@ public actor Captioner {
   private let model: any ImageToTextModel
   private let batch: DecodingBatch
   private var waiting: [Encoding] = []
+  /// As it was for the last ones; 0 before.
+  private var secondsPerPicture = 0.0
   private var listeners: [DecodingBatch.ID: Listener] = [:]
   private var isRunning = false
 
@@ -75,8 +77,8 @@ public actor Captioner {
     let continuation: CheckedContinuation<EncodedImage, any Error>
   }
 
-  /// Pictures that are encoded between two steps.
-  private static let encodedTogether = 4
+  /// About how long running texts may wait for pictures between two steps.
+  private static let encodingSeconds = 0.02
 
   private typealias Listener = AsyncThrowingStream<DecodingBatch.Progress, any Error>.Continuation
 
@@ -271,14 +273,18 @@ public actor Captioner {
   /// Encodes the pictures that have waited longest, as many of one size as go together, so that running texts do not wait long.
   private func encodeSome() {
     guard let first = waiting.first?.picture else { return }
-    let together = waiting.prefix(Self.encodedTogether).prefix { $0.picture.hasSize(of: first) }
+    let count = secondsPerPicture > 0 ? Int(min(8, Self.encodingSeconds / secondsPerPicture)) : 1
+    let together = waiting.prefix(max(1, count)).prefix { $0.picture.hasSize(of: first) }
     waiting.removeFirst(together.count)
+    let began = ContinuousClock.now
     do {
       let pixels = try Tensor.cat(together.map { try Tensor($0.picture) })
       let contexts = try withoutGradients {
         try model.encode(pixels.to(device: model.parameters.device)).split(
-          Array(repeating: 1, count: together.count), dim: 0)
+          Array(repeating: 1, count: together.count), dim: 0
+        ).map { together.count > 1 ? try $0.clone() : $0 }  // Who keeps one must not keep the others with it.
       }
+      secondsPerPicture = (.now - began) / .seconds(1) / Double(together.count)
       work.pictures += together.count
       for (encoding, context) in zip(together, contexts) {
         encoding.continuation.resume(returning: EncodedImage(context: context))

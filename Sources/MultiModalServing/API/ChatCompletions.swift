@@ -10,6 +10,7 @@ struct ChatCompletions: Sendable {
 
   /// - Throws: `APIError`, and what cannot be done in the user's words.
   func respond(_ body: Data) async throws -> ServingResponse {
+    let began = ContinuousClock.now
     let request = try ChatCompletionRequest(body)
     try checkModel(request.model)
     let writer = ChatWriter(
@@ -25,7 +26,7 @@ struct ChatCompletions: Sendable {
       throw APIError.bad(error.localizedDescription, param: picture.param, code: "invalid_image")
     }
     return request.isStreamed
-      ? try await stream(generation, writer, texts: asked.options.numReturnSequences)
+      ? try await stream(generation, writer, texts: asked.options.numReturnSequences, began: began)
       : try await collect(generation, writer, texts: asked.options.numReturnSequences)
   }
 
@@ -96,10 +97,12 @@ struct ChatCompletions: Sendable {
     return ServingResponse(writer.completion(answers, promptTokens: generation.promptTokens))
   }
 
-  private func stream(_ generation: ServingEngine.Generation, _ writer: ChatWriter, texts: Int) async throws
+  private func stream(
+    _ generation: ServingEngine.Generation, _ writer: ChatWriter, texts: Int, began: ContinuousClock.Instant
+  ) async throws
     -> ServingResponse
   {
-    let deadline = ContinuousClock.now + .seconds(configuration.limits.seconds)
+    let deadline = began + .seconds(configuration.limits.seconds)
     // What fails before the first token is answered with a status.
     let first: Captioner.Piece?
     do {
@@ -109,6 +112,7 @@ struct ChatCompletions: Sendable {
       throw APIError.failure(error)
     }
     try Task.checkCancellation()
+    metrics.countFirstToken(seconds: (ContinuousClock.now - began) / .seconds(1))
     return .events(
       AsyncStream { events in
         let task = Task {
