@@ -9,6 +9,7 @@ import io
 import sys
 import threading
 
+import anyio.to_thread
 import torch
 import uvicorn
 from fastapi import FastAPI, Request
@@ -35,8 +36,6 @@ def write(body):
 
 @app.post("/v1/chat/completions")
 async def chat(request: Request):
-    import anyio.to_thread
-
     text = await anyio.to_thread.run_sync(write, await request.json())
     return {"object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
 

@@ -1,6 +1,6 @@
 """Requests per second and latency of a server that speaks OpenAI's API, at several concurrencies.
 
-Usage: load.py URL MODEL PICTURE [--requests N] [--max-tokens N] [--concurrency 1,4,16,64] [--stream]
+Usage: load.py URL MODEL PICTURE [--requests N] [--max-tokens N] [--concurrency 1,4,16,64] [--stream] [--same]
 Prints a line per concurrency: requests per second, median and 99th percentile of the latency; with --stream the time to the
 first token instead.
 """
@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import base64
 import json
+import os
 import time
 from urllib.parse import urlparse
 
@@ -34,11 +35,11 @@ async def ask(reader, writer, request, stream):
     return status, first if stream and first else time.perf_counter() - began
 
 
-async def worker(url, request, left, times, stream):
+async def worker(url, make, left, times, stream):
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     while left:
         left.pop()
-        status, seconds = await ask(reader, writer, request, stream)
+        status, seconds = await ask(reader, writer, make(), stream)
         assert status == 200, status
         times.append(seconds)
     writer.close()
@@ -53,19 +54,27 @@ async def main():
     parser.add_argument("--max-tokens", type=int, default=16)
     parser.add_argument("--concurrency", default="1,4,16,64")
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--same", action="store_true", help="send one picture again and again, which is encoded once")
     options = parser.parse_args()
     url = urlparse(options.url)
-    data = "data:image/jpeg;base64," + base64.b64encode(open(options.picture, "rb").read()).decode()
-    body = json.dumps({
-        "model": options.model, "max_tokens": options.max_tokens, "temperature": 0, "stream": options.stream,
-        "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": data}}]}]}).encode()
-    request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    picture = open(options.picture, "rb").read()
+
+    def make():
+        # Bytes behind the end of a JPEG make another file of the same picture.
+        own = picture if options.same else picture + os.urandom(9)
+        data = "data:image/jpeg;base64," + base64.b64encode(own).decode()
+        body = json.dumps({
+            "model": options.model, "max_tokens": options.max_tokens, "temperature": 0, "stream": options.stream,
+            "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": data}}]}]}).encode()
+        return (b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
     for concurrency in map(int, options.concurrency.split(",")):
         times = []
-        await asyncio.gather(*(worker(url, request, [0] * 2, times, options.stream) for _ in range(concurrency)))
+        await asyncio.gather(*(worker(url, make, [0] * 2, times, options.stream) for _ in range(concurrency)))
         times, left = [], [0] * options.requests
         began = time.perf_counter()
-        await asyncio.gather(*(worker(url, request, left, times, options.stream) for _ in range(concurrency)))
+        await asyncio.gather(*(worker(url, make, left, times, options.stream) for _ in range(concurrency)))
         seconds = time.perf_counter() - began
         times.sort()
         name = "first token" if options.stream else "latency"
