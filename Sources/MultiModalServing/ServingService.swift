@@ -19,11 +19,13 @@ public final class ServingService: Sendable {
   private let configuration: ServingConfiguration
   private let engine: ServingEngine
   private let metrics = ServingMetrics()
+  private let timeLimit: TimeLimit
   private let created = Int(Date().timeIntervalSince1970)
 
   /// - Throws: an error in the user's words where limits make no sense.
   public init(_ captioner: Captioner, _ configuration: ServingConfiguration) throws {
     self.configuration = configuration
+    timeLimit = TimeLimit(seconds: configuration.limits.seconds)
     engine = try ServingEngine(captioner, configuration.limits)
   }
 
@@ -33,9 +35,7 @@ public final class ServingService: Sendable {
     let route = route(request.path)
     var response: ServingResponse
     do {
-      response = try await withTimeLimit(seconds: configuration.limits.seconds) {
-        try await self.answer(request, route)
-      }
+      response = try await timeLimit.run { try await self.answer(request, route) }
     } catch {
       response = APIError(error).response
     }
@@ -175,21 +175,5 @@ extension APIError {
       self.init(status: 499, message: "The client has gone.", type: "server_error", code: "cancelled")
     default: self = .failure(error)
     }
-  }
-}
-
-/// - Throws: `APIError.timeout` where the body takes longer, after it was cancelled.
-private func withTimeLimit<Result: Sendable>(
-  seconds: Double, _ body: @escaping @Sendable () async throws -> Result
-) async throws -> Result {
-  try await withThrowingTaskGroup(of: Result.self) { group in
-    group.addTask(operation: body)
-    group.addTask {
-      try await Task.sleep(for: .seconds(seconds))
-      throw APIError.timeout
-    }
-    defer { group.cancelAll() }
-    guard let result = try await group.next() else { throw CancellationError() }
-    return result
   }
 }
