@@ -32,6 +32,8 @@ test: setup ## test the set-up, then build in debug mode and run every test
 	@echo "Building and running the Swift tests"
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
 	@$(ENVIRONMENT) && swift test --disable-xctest --no-parallel $(RUN_PATH)
+	@echo "Asking a server with the clients that people use"
+	@Tests/Serving/clients .build/debug/gpt4mm
 
 bench: build ## compare with zetascale, torch.compile, ONNX Runtime and OpenVINO on this machine, row by row (says how long; 6 GB of peers)
 	@Benchmarks/setup

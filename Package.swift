@@ -40,7 +40,11 @@ let package = Package(
     .target(name: "MultiModalModel", dependencies: ["Torch"]),
     .target(name: "MultiModalPipeline", dependencies: ["MultiModalModel", "CVips", "CSentencePiece"]),
     .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline"]),
-    .target(name: "MultiModalServing", dependencies: ["MultiModalPipeline", "LibGnuTLS"]),
+    .target(
+      name: "MultiModalServing", dependencies: ["MultiModalPipeline", "LibGnuTLS"],
+      resources: [
+        .embedInCode("Page/index.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
+      ]),
     .target(name: "MultiModalHTTP", dependencies: ["MultiModalServing", "CMicrohttpd"]),
     .target(name: "MultiModalBenchmark", dependencies: ["MultiModalTraining"]),
     .executableTarget(

@@ -95,7 +95,10 @@ final class Exchange: Sendable {
       var request = request
       request.body = state.body
       state.body = Data()
-      suspend(&state)
+      guard suspend(&state) else {
+        state.response = APIError.draining.response
+        return state.response
+      }
       state.task = Task { [request] in await answer(request) }
       return nil
     }
@@ -121,10 +124,13 @@ final class Exchange: Sendable {
     }
   }
 
-  private func suspend(_ state: inout State) {
+  /// - Returns: whether it may be
+  private func suspend(_ state: inout State) -> Bool {
+    guard !site.isClosing else { return false }
     state.isSuspended = true
     site.watch.add(self, connection.socket)
     MHD_suspend_connection(connection.pointer)
+    return true
   }
 
   private func wake(_ state: inout State) {
@@ -164,8 +170,7 @@ final class Exchange: Sendable {
     state.withLock { state in
       guard let buffer, !state.outgoing.isEmpty else {
         if state.hasEnded { return Int(MHD_CONTENT_READER_END_OF_STREAM) }
-        suspend(&state)
-        return 0
+        return suspend(&state) ? 0 : Int(MHD_CONTENT_READER_END_WITH_ERROR)
       }
       let count = min(size, state.outgoing.count)
       state.outgoing.copyBytes(to: UnsafeMutableRawBufferPointer(start: buffer, count: count))

@@ -85,8 +85,8 @@ public final class HTTPServer: Sendable {
     let socket = MHD_quiesce_daemon(daemon.pointer)
     if socket >= 0 { close(socket) }
     await site.waitUntilIdle(for: grace)
-    site.cancelAll()
-    // A connection must not be suspended when the daemon ends; what is cancelled wakes it.
+    // A connection must not be suspended when the daemon ends: none is any more, and what is cancelled wakes the others.
+    site.close()
     guard await site.waitUntilIdle(for: .seconds(10), suspendedOnly: true) else { return }
     MHD_stop_daemon(daemon.pointer)
     site.watch.stop()
@@ -101,6 +101,7 @@ final class Site: Sendable {
   let watch: ConnectionWatch
   private let exchanges = Mutex<[ObjectIdentifier: Exchange]>([:])
   private let draining = Atomic(false)
+  private let closing = Atomic(false)
 
   init(
     _ configuration: HTTPServerConfiguration,
@@ -115,7 +116,14 @@ final class Site: Sendable {
 
   var isDraining: Bool { draining.load(ordering: .relaxed) }
   func drain() { draining.store(true, ordering: .relaxed) }
-  func cancelAll() { for exchange in exchanges.withLock({ Array($0.values) }) { exchange.cancel() } }
+  /// Whether no connection may be suspended any more.
+  var isClosing: Bool { closing.load(ordering: .sequentiallyConsistent) }
+
+  /// Ends what runs.
+  func close() {
+    closing.store(true, ordering: .sequentiallyConsistent)
+    for exchange in exchanges.withLock({ Array($0.values) }) { exchange.cancel() }
+  }
 
   func add(_ exchange: Exchange) { exchanges.withLock { $0[ObjectIdentifier(exchange)] = exchange } }
   func remove(_ exchange: Exchange) { exchanges.withLock { $0[ObjectIdentifier(exchange)] = nil } }

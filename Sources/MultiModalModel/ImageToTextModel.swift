@@ -62,6 +62,8 @@ public protocol ImageToTextModel: AnyObject {
   func context(of img: Tensor) throws -> Tensor
   /// The encoder's attention weights of a picture, [batch, heads, positions, positions] for each layer.
   func encoderAttentionMaps(_ img: Tensor) throws -> [Attention.Map]
+  /// Where the positions of `context` lie in a picture of this size, in pixels.
+  func patchGrid(height: Int, width: Int) throws -> PatchGrid
   /// Heads times their width, over all layers of the encoder: attention among n positions takes 4 n² times as many
   /// floating-point operations.
   var encoderAttentionWidth: Int { get }
@@ -72,6 +74,14 @@ public protocol ImageToTextModel: AnyObject {
   func parameterTensors(of checkpoint: [String: Tensor]) throws -> [String: Tensor]
   /// Parameters as the family's checkpoints hold them.
   func checkpointTensors(of parameters: [(String, Tensor)]) throws -> [(String, Tensor)]
+}
+
+/// How a picture's positions lie in it: row by row, behind some that stand for the whole picture.
+public struct PatchGrid: Sendable, Equatable {
+  public let rows: Int
+  public let columns: Int
+  /// Positions before the first patch, such as a class token's.
+  public let prefix: Int
 }
 
 /// A target that does not count in a loss, as PyTorch's `ignore_index`.

@@ -36,6 +36,14 @@ extension Captioner {
     public var bytes: Int { context.shape.reduce(MemoryLayout<Float>.size, *) }
   }
 
+  /// Where a decoder looked in a picture for each token of a text.
+  public struct AttentionGrid: Sendable, Equatable {
+    public let rows: Int
+    public let columns: Int
+    /// For each token the weight of each patch, row by row; together at most 1, less what went to positions without a patch.
+    public let weights: [[Float]]
+  }
+
   /// Counts of what was done.
   public struct Work: Sendable {
     /// Steps in which texts got their next token.

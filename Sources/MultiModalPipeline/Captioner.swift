@@ -96,6 +96,8 @@ public actor Captioner {
   private let model: any ImageToTextModel
   private let batch: DecodingBatch
   private var waiting: [Encoding] = []
+  /// As it was for the last ones; 0 before.
+  private var secondsPerPicture = 0.0
   private var listeners: [DecodingBatch.ID: Listener] = [:]
   private var isRunning = false
 
@@ -105,8 +107,8 @@ public actor Captioner {
     let continuation: CheckedContinuation<EncodedImage, any Error>
   }
 
-  /// Pictures that are encoded between two steps.
-  private static let encodedTogether = 4
+  /// About how long running texts may wait for pictures between two steps.
+  private static let encodingSeconds = 0.02
 
   private typealias Listener = AsyncThrowingStream<DecodingBatch.Progress, any Error>.Continuation
 
@@ -217,6 +219,32 @@ public actor Captioner {
     progress(input.request) { try await self.encode(self.processor(input.picture)) }
   }
 
+  /// Where the decoder looked for each token of a text.
+  /// - Parameter tokens: of a text that was asked for with the prompt
+  /// - Throws: `ModelError` for a model without cross-attention.
+  public func attention(
+    of picture: ProcessedImage, prompt: String? = nil, tokens: [Int]
+  ) throws -> AttentionGrid {
+    let grid = try model.patchGrid(height: picture.height, width: picture.width)
+    let start = try generation.prompt(prompt, by: tokenizer)
+    let device = model.parameters.device
+    return try withoutGradients {
+      let context = try model.encode(Tensor(picture).to(device: device))
+      // What predicts a token is the one before it.
+      let text = start + tokens.dropLast()
+      let weights = try model.decoder.contextAttention(
+        Tensor(text, shape: [1, text.count]).to(device: device), context: context
+      ).array(of: Float.self)
+      let positions = context.shape[1]
+      return AttentionGrid(
+        rows: grid.rows, columns: grid.columns,
+        weights: tokens.indices.map { index in
+          let row = (start.count - 1 + index) * positions
+          return Array(weights[row + grid.prefix..<row + positions])
+        })
+    }
+  }
+
   /// What each step gives, until the texts end or nobody listens.
   private nonisolated func progress(
     _ request: Request?, of picture: @escaping @Sendable () async throws -> EncodedImage
@@ -296,14 +324,18 @@ public actor Captioner {
   /// Encodes the pictures that have waited longest, as many of one size as go together, so that running texts do not wait long.
   private func encodeSome() {
     guard let first = waiting.first?.picture else { return }
-    let together = waiting.prefix(Self.encodedTogether).prefix { $0.picture.hasSize(of: first) }
+    let count = secondsPerPicture > 0 ? Int(min(8, Self.encodingSeconds / secondsPerPicture)) : 1
+    let together = waiting.prefix(max(1, count)).prefix { $0.picture.hasSize(of: first) }
     waiting.removeFirst(together.count)
+    let began = ContinuousClock.now
     do {
       let pixels = try Tensor.cat(together.map { try Tensor($0.picture) })
       let contexts = try withoutGradients {
         try model.encode(pixels.to(device: model.parameters.device)).split(
-          Array(repeating: 1, count: together.count), dim: 0)
+          Array(repeating: 1, count: together.count), dim: 0
+        ).map { together.count > 1 ? try $0.clone() : $0 }  // Who keeps one must not keep the others with it.
       }
+      secondsPerPicture = (.now - began) / .seconds(1) / Double(together.count)
       work.pictures += together.count
       for (encoding, context) in zip(together, contexts) {
         encoding.continuation.resume(returning: EncodedImage(context: context))

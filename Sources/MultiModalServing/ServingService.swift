@@ -19,11 +19,13 @@ public final class ServingService: Sendable {
   private let configuration: ServingConfiguration
   private let engine: ServingEngine
   private let metrics = ServingMetrics()
+  private let timeLimit: TimeLimit
   private let created = Int(Date().timeIntervalSince1970)
 
   /// - Throws: an error in the user's words where limits make no sense.
   public init(_ captioner: Captioner, _ configuration: ServingConfiguration) throws {
     self.configuration = configuration
+    timeLimit = TimeLimit(seconds: configuration.limits.seconds)
     engine = try ServingEngine(captioner, configuration.limits)
   }
 
@@ -33,9 +35,7 @@ public final class ServingService: Sendable {
     let route = route(request.path)
     var response: ServingResponse
     do {
-      response = try await withTimeLimit(seconds: configuration.limits.seconds) {
-        try await self.answer(request, route)
-      }
+      response = try await timeLimit.run { try await self.answer(request, route) }
     } catch {
       response = APIError(error).response
     }
@@ -111,14 +111,27 @@ public final class ServingService: Sendable {
       let name = String(path.dropFirst("/models/".count))
       return Route(name: "/v1/models/{id}", method: "GET") { _ in try self.model(name) }
     case "/chat/completions":
-      return Route(name: "/v1/chat/completions", method: "POST") { request in
-        try await ChatCompletions(
-          engine: self.engine, configuration: self.configuration, metrics: self.metrics
-        )
-        .respond(request.body)
+      return Route(name: "/v1/chat/completions", method: "POST") { try await self.chat.respond($0.body) }
+    case "/explain":
+      return Route(name: "/v1/explain", method: "POST") {
+        try await ExplainRoute(chat: self.chat).respond($0.body)
       }
-    default: return nil
+    case "/caption":
+      return Route(name: "/v1/caption", method: "POST") { request in
+        try await CaptionRoute(engine: self.engine, configuration: self.configuration, metrics: self.metrics)
+          .respond(request)
+      }
+    case "/openapi.json":
+      return Route(name: path, method: "GET", needsKey: false) { _ in
+        ServingResponse(OpenAPI.document(hasKeys: self.configuration.keys != nil))
+      }
+    default:
+      return Page.file(path).map { file in Route(name: path, method: "GET", needsKey: false) { _ in file } }
     }
+  }
+
+  private var chat: ChatCompletions {
+    ChatCompletions(engine: engine, configuration: configuration, metrics: metrics)
   }
 
   private func ready() throws -> ServingResponse {
@@ -162,21 +175,5 @@ extension APIError {
       self.init(status: 499, message: "The client has gone.", type: "server_error", code: "cancelled")
     default: self = .failure(error)
     }
-  }
-}
-
-/// - Throws: `APIError.timeout` where the body takes longer, after it was cancelled.
-private func withTimeLimit<Result: Sendable>(
-  seconds: Double, _ body: @escaping @Sendable () async throws -> Result
-) async throws -> Result {
-  try await withThrowingTaskGroup(of: Result.self) { group in
-    group.addTask(operation: body)
-    group.addTask {
-      try await Task.sleep(for: .seconds(seconds))
-      throw APIError.timeout
-    }
-    defer { group.cancelAll() }
-    guard let result = try await group.next() else { throw CancellationError() }
-    return result
   }
 }

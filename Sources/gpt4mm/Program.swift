@@ -49,7 +49,8 @@ enum Program {
   static let root = Command(
     name: "gpt4mm", summary: "Image-and-text models: train, caption, serve, inspect.",
     subcommands: [
-      .caption, .serve, .train, .merge, .evaluate, .quantize, .bench, .forward, .initialize, .inspect,
+      .caption, .explain, .serve, .train, .merge, .evaluate, .quantize, .bench, .forward, .initialize,
+      .inspect,
       .tokenizer,
       .doctor,
     ])

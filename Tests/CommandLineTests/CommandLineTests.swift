@@ -17,6 +17,21 @@ import Torch
     #expect(!result.output.contains("\u{1B}"))
   }
 
+  @Test func explainWritesAHeatMapForEachToken() throws {
+    let folder = try TemporaryFolder()
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let result = try GPT4MM.run(
+      "explain", "--out", folder.path("owl.png"), "Examples/pictures/picture-1.jpg", in: root)
+    #expect(result.code == 0)
+    #expect(result.output.split(separator: "\n").count == 4)
+    #expect(result.output.hasPrefix("owl\n"))
+    let picture = try Picture(contentsOf: URL(fileURLWithPath: folder.path("owl.png")))
+    // What the model saw and three maps of 240 pixels, with gaps of 8.
+    #expect((picture.width, picture.height) == (4 * 248 + 8, 256))
+    #expect(try GPT4MM.run("explain", "a.png", in: root).code == 2)
+  }
+
   @Test func wrongCallsExitWithTwoAndSayWhatIsMeant() throws {
     let wrong: [([String], String)] = [
       (["capton", "x.png"], "command 'capton' is not known: did you mean 'caption'?"),

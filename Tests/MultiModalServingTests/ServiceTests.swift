@@ -1,5 +1,6 @@
 import Foundation
 import MultiModalModel
+import MultiModalPipeline
 import Testing
 
 @testable import MultiModalServing
@@ -24,7 +25,7 @@ import Testing
 
   @Test func whatIsNotThereHasOpenAIsShapeToo() async throws {
     let served = try Served.emoji()
-    for path in ["/v1/responses", "/v1/embeddings", "/x", "/v1", "//"] {
+    for path in ["/v1/responses", "/v1/embeddings", "/x", "/v1"] {
       let (status, json) = try await served.get(path)
       #expect(status == 404)
       #expect(json["error"].names == ["message", "type", "param", "code"])
@@ -169,5 +170,78 @@ import Testing
     for line in lines where !line.hasPrefix("#") {
       #expect(line.wholeMatch(of: /[a-z0-9_]+(\{[^}]*\})? [-+.e0-9]+/) != nil, "\(line)")
     }
+  }
+
+  @Test func aPictureAloneOrInAFormIsCaptioned() async throws {
+    let served = try Served.emoji()
+    let picture = try Served.picture(1)
+    func caption(_ body: Data, _ type: String) async throws -> (status: Int, json: JSONValue) {
+      try await served.ask(
+        ServingRequest(method: "POST", path: "/v1/caption", headers: ["content-type": type], body: body))
+    }
+    let plain = try await caption(picture, "image/jpeg")
+    #expect(plain.json == ["model": "emoji", "text": "owl", "tokens": 3, "finish_reason": "stop"])
+    func form(_ name: String, end: String = "--") -> Data {
+      Data("--x\r\nContent-Disposition: form-data; name=\"prompt\"\r\n\r\n\r\n--x\r\n".utf8)
+        + Data(
+          "Content-Disposition: form-data; name=\"\(name)\"; filename=\"a\"\r\nContent-Type: image/png\r\n\r\n"
+            .utf8)
+        + picture + Data("\r\n--x\(end)\r\n".utf8)
+    }
+    let type = "multipart/form-data; boundary=\"x\""
+    #expect(try await caption(form("image"), type).json["text"].text == "owl")
+    #expect(try await caption(form("other"), type).json["error"]["code"].text == "image_required")
+    #expect(try await caption(form("image", end: ""), type).json["error"]["code"].text == "invalid_form")
+    #expect(
+      try await caption(form("image"), "multipart/form-data").json["error"]["code"].text == "invalid_form")
+    #expect(try await caption(Data(), "image/png").status == 400)
+    #expect(try await caption(picture.prefix(500), "image/png").json["error"]["code"].text == "invalid_image")
+  }
+
+  @Test func theDescriptionNamesEveryRoute() async throws {
+    let served = try Served.emoji()
+    let paths = try await served.get("/openapi.json").json["paths"]
+    for path in paths.names {
+      let method = paths[path].names.contains("post") ? "POST" : "GET"
+      let asked = path.replacingOccurrences(of: "{id}", with: "emoji")
+      let response = await served.service.respond(to: ServingRequest(method: method, path: asked))
+      #expect(![404, 405].contains(response.status), "\(path)")
+    }
+  }
+
+  @Test func anExplanationSaysWhereTheDecoderLookedForEachTokenOfTheAnswer() async throws {
+    let served = try Served.emoji()
+    let (status, json) = try await served.ask(
+      ServingRequest(method: "POST", path: "/v1/explain", body: Served.body(["logprobs": true]).data))
+    #expect(status == 200)
+    #expect(json["text"].text == "owl")
+    #expect((json["rows"], json["columns"]) == (6, 6))
+    #expect(json["tokens"].count == 3)
+    let whole = try await served.chat(Served.body(["logprobs": true])).json["choices"][0]["logprobs"][
+      "content"]
+    #expect(json["tokens"][0]["logprob"] == whole[0]["logprob"])
+    for index in 0..<3 {
+      guard case .array(let weights) = json["tokens"][index]["attention"] else { continue }
+      let sum = weights.reduce(0.0) { if case .double(let weight) = $1 { $0 + weight } else { $0 } }
+      #expect(weights.count == 36 && abs(sum - 1) < 1e-4)
+    }
+    let seen = try #require(json["seen"].text.flatMap { DataURL.bytes($0) })
+    #expect(try Picture(bytes: seen).width == 60)
+  }
+
+  @Test(arguments: ["/", "/page.css", "/page.js"]) func thePageIsPartOfTheProgramAndLoadsNothingFromElsewhere(
+    path: String
+  )
+    async throws
+  {
+    let served = try Served.emoji { $0.keys = try? APIKeys(String(repeating: "a", count: 64)) }
+    let response = await served.service.respond(to: ServingRequest(method: "GET", path: path))
+    guard case .bytes(let bytes) = response.body else { return }
+    #expect(response.status == 200 && bytes.count > 1000)
+    #expect(
+      response.headers.contains {
+        $0.name == "Content-Security-Policy" && $0.value.hasPrefix("default-src 'none'")
+      })
+    #expect(!String(decoding: bytes, as: UTF8.self).contains("http"))
   }
 }

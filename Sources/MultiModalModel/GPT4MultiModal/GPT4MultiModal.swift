@@ -88,6 +88,12 @@ public final class GPT4MultiModal: ImageToTextModel {
     try encoder.withAttentionMaps(img).maps
   }
 
+  public func patchGrid(height: Int, width: Int) throws -> PatchGrid {
+    try configuration.validateImage(height: height, width: width)
+    return PatchGrid(
+      rows: height / configuration.patchSize, columns: width / configuration.patchSize, prefix: 0)
+  }
+
   public var encoderAttentionWidth: Int {
     configuration.encoderDepth * configuration.encoderHeads * Configuration.headDim
   }

@@ -128,6 +128,21 @@ public final class Transformer {
     return Output(logits: try head(states), embeddings: states, attentionMaps: maps)
   }
 
+  /// Where each token of a text looks in the context, averaged over the heads of all layers; [length, positions].
+  /// - Parameters:
+  ///   - text: int64 [1, length]
+  ///   - context: [1, positions, dim]
+  /// - Throws: `ModelError` where no layer attends to the context.
+  package func contextAttention(_ text: Tensor, context: Tensor) throws -> Tensor {
+    guard attendsToContext else {
+      throw ModelError("the decoder has no cross-attention, so it does not say where it looks")
+    }
+    let maps = try output(text, context: context, wantsAttentionMaps: true).attentionMaps
+    // Each layer's own attention comes before that to the context.
+    let cross = try maps.enumerated().filter { $0.offset % 2 == 1 }.map { try $0.element.to(dtype: .float32) }
+    return try Tensor.cat(cross, dim: 1).mean([0, 1])
+  }
+
   private func hiddenStates(
     _ text: Tensor, context: Tensor?, mask: Tensor?, training: Bool, wantsMaps: Bool,
     knowsTokens: Bool = false

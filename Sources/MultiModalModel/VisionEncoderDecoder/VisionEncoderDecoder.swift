@@ -45,6 +45,12 @@ public final class VisionEncoderDecoder: ImageToTextModel {
     try encoder.attentionMaps(img, interpolates: configuration.interpolatesPositions)
   }
 
+  public func patchGrid(height: Int, width: Int) throws -> PatchGrid {
+    let (rows, columns) = try configuration.encoder.grid(
+      height: height, width: width, interpolates: configuration.interpolatesPositions)
+    return PatchGrid(rows: rows, columns: columns, prefix: configuration.encoder.prefixTokens)
+  }
+
   public var encoderAttentionWidth: Int { configuration.encoder.depth * configuration.encoder.width }
 
   public func pack(_ precision: Precision) throws {

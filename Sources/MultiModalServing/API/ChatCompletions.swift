@@ -10,6 +10,7 @@ struct ChatCompletions: Sendable {
 
   /// - Throws: `APIError`, and what cannot be done in the user's words.
   func respond(_ body: Data) async throws -> ServingResponse {
+    let began = ContinuousClock.now
     let request = try ChatCompletionRequest(body)
     try checkModel(request.model)
     let writer = ChatWriter(
@@ -25,8 +26,19 @@ struct ChatCompletions: Sendable {
       throw APIError.bad(error.localizedDescription, param: picture.param, code: "invalid_image")
     }
     return request.isStreamed
-      ? try await stream(generation, writer, texts: asked.options.numReturnSequences)
+      ? try await stream(generation, writer, texts: asked.options.numReturnSequences, began: began)
       : try await collect(generation, writer, texts: asked.options.numReturnSequences)
+  }
+
+  /// The picture of a request and what is asked for it, one text alone.
+  func single(_ body: Data) throws -> (picture: Data, asked: Captioner.Request, maxTokens: Int?) {
+    let request = try ChatCompletionRequest(body)
+    try checkModel(request.model)
+    guard let picture = request.messages.picture else { throw APIError.imageRequired }
+    var asked = try request.request(
+      engine.captioner.defaultRequest, prompt: configuration.usesPrompts ? request.messages.text : nil)
+    asked.options.numReturnSequences = 1
+    return (try pictureBytes(picture), asked, request.maxTokens)
   }
 
   /// - Throws: `APIError` for a model that is not served.
@@ -85,10 +97,12 @@ struct ChatCompletions: Sendable {
     return ServingResponse(writer.completion(answers, promptTokens: generation.promptTokens))
   }
 
-  private func stream(_ generation: ServingEngine.Generation, _ writer: ChatWriter, texts: Int) async throws
+  private func stream(
+    _ generation: ServingEngine.Generation, _ writer: ChatWriter, texts: Int, began: ContinuousClock.Instant
+  ) async throws
     -> ServingResponse
   {
-    let deadline = ContinuousClock.now + .seconds(configuration.limits.seconds)
+    let deadline = began + .seconds(configuration.limits.seconds)
     // What fails before the first token is answered with a status.
     let first: Captioner.Piece?
     do {
@@ -98,6 +112,7 @@ struct ChatCompletions: Sendable {
       throw APIError.failure(error)
     }
     try Task.checkCancellation()
+    metrics.countFirstToken(seconds: (ContinuousClock.now - began) / .seconds(1))
     return .events(
       AsyncStream { events in
         let task = Task {

@@ -25,8 +25,8 @@ final class AdmissionQueue: Sendable {
     var running = 0
     var waiting: [Waiter] = []
     var nextID = 0
-    /// Whoever was cancelled before it began to wait.
-    var cancelled: Set<Int> = []
+    /// Whoever is about to wait, and whether it was cancelled before.
+    var arriving: [Int: Bool] = [:]
   }
 
   private let state = Mutex(State())
@@ -49,12 +49,13 @@ final class AdmissionQueue: Sendable {
     let texts = min(texts, most)
     let id = state.withLock { state in
       state.nextID += 1
+      state.arriving[state.nextID] = false
       return state.nextID
     }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         let answer = state.withLock { state -> Result<Slot, any Error>? in
-          if state.cancelled.remove(id) != nil { return .failure(CancellationError()) }
+          if state.arriving.removeValue(forKey: id) == true { return .failure(CancellationError()) }
           if state.waiting.isEmpty, state.running + texts <= most {
             state.running += texts
             return .success(Slot(self, texts))
@@ -73,7 +74,7 @@ final class AdmissionQueue: Sendable {
   private func cancel(_ id: Int) {
     let waiter = state.withLock { state -> Waiter? in
       guard let index = state.waiting.firstIndex(where: { $0.id == id }) else {
-        state.cancelled.insert(id)
+        if state.arriving[id] != nil { state.arriving[id] = true }
         return nil
       }
       return state.waiting.remove(at: index)

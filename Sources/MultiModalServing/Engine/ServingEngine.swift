@@ -16,6 +16,8 @@ final class ServingEngine: Sendable {
   let captioner: Captioner
   let queue: AdmissionQueue
   let pictures: PictureCache
+  /// The captioner's, within the limits.
+  let processor: ImageProcessor
   private let limits: ServingConfiguration.Limits
 
   init(_ captioner: Captioner, _ limits: ServingConfiguration.Limits) throws {
@@ -24,8 +26,9 @@ final class ServingEngine: Sendable {
     queue = AdmissionQueue(most: limits.runningTexts, waiting: limits.waitingRequests)
     var configuration = captioner.processor.configuration
     configuration.maxPixels = min(configuration.maxPixels, limits.pixels)
+    processor = try ImageProcessor(configuration: configuration)
     pictures = PictureCache(
-      captioner, processor: try ImageProcessor(configuration: configuration),
+      captioner, processor: processor,
       capacity: limits.pictureCacheBytes)
   }
 

@@ -1,0 +1,45 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+
+/// `POST /v1/caption`: a picture as the body, or a form with a picture and a prompt; a text as JSON.
+struct CaptionRoute: Sendable {
+  let engine: ServingEngine
+  let configuration: ServingConfiguration
+  let metrics: ServingMetrics
+
+  /// - Throws: `APIError`, and what cannot be done in the user's words.
+  func respond(_ request: ServingRequest) async throws -> ServingResponse {
+    let (picture, prompt) = try input(request)
+    var asked = engine.captioner.defaultRequest
+    asked.prompt = configuration.usesPrompts ? prompt : nil
+    asked.options.numReturnSequences = 1
+    let generation = try await engine.generate(picture, asked)
+    var text = ""
+    var tokens = 0
+    var finish = GeneratedText.FinishReason.length
+    for try await piece in generation.pieces {
+      metrics.count(piece)
+      text += piece.text
+      tokens += piece.tokens.count
+      if let end = piece.end { finish = end.finish }
+    }
+    try Task.checkCancellation()
+    return ServingResponse([
+      "model": .string(configuration.model), "text": .string(text), "tokens": .int(tokens),
+      "finish_reason": .string(finish.rawValue),
+    ])
+  }
+
+  private func input(_ request: ServingRequest) throws -> (picture: Data, prompt: String?) {
+    let kind = request.headers["content-type"] ?? ""
+    guard kind.lowercased().hasPrefix("multipart/") else { return (request.body, nil) }
+    guard let parts = Multipart.parts(request.body, contentType: kind) else {
+      throw APIError.bad("The body is no complete multipart form.", code: "invalid_form")
+    }
+    guard let picture = parts["image"] ?? parts["file"] else {
+      throw APIError.bad("The form has no picture: name it 'image'.", param: "image", code: "image_required")
+    }
+    return (picture, parts["prompt"].map { String(decoding: $0, as: UTF8.self) })
+  }
+}

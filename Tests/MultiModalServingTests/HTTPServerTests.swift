@@ -1,0 +1,196 @@
+import Foundation
+import MultiModalHTTP
+import MultiModalModel
+import Synchronization
+import Testing
+
+@testable import MultiModalServing
+
+/// The server before the service: what comes over sockets, and what becomes of it.
+@Suite struct HTTPServerTests {
+  private func server(
+    _ served: Served, _ change: (inout HTTPServerConfiguration) -> Void = { _ in },
+    log: @escaping @Sendable (HTTPServer.Record) -> Void = { _ in }
+  ) throws -> HTTPServer {
+    var configuration = HTTPServerConfiguration()
+    configuration.port = 0
+    change(&configuration)
+    return try HTTPServer(configuration, log: log) { [service = served.service] in
+      await service.respond(to: $0)
+    }
+  }
+
+  private let chat = "/v1/chat/completions"
+
+  @Test func anAnswerAndAStreamComeOverTheWire() async throws {
+    let server = try server(Served.emoji())
+    let whole = try RawClient.ask(port: server.port, "POST", chat, body: Served.body().data)
+    #expect(whole.hasPrefix("HTTP/1.1 200 OK\r\n"))
+    #expect(whole.contains(#""content":"owl""#))
+    let stream = try RawClient.ask(port: server.port, "POST", chat, body: Served.body(["stream": true]).data)
+    #expect(stream.contains("Content-Type: text/event-stream"))
+    #expect(stream.contains("X-Accel-Buffering: no"))
+    #expect(stream.contains("Transfer-Encoding: chunked"))
+    #expect(stream.contains("data: [DONE]\n\n"))
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func bodiesComeInChunksAndAfterALeaveToSendThem() async throws {
+    let server = try server(Served.emoji())
+    let body = try Served.body().data
+    let chunked = try RawClient(port: server.port)
+    chunked.send(
+      "POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for start in stride(from: 0, to: body.count, by: 1000) {
+      let part = body[start..<min(start + 1000, body.count)]
+      chunked.send("\(String(part.count, radix: 16))\r\n")
+      chunked.send(Data(part))
+      chunked.send("\r\n")
+    }
+    chunked.send("0\r\n\r\n")
+    #expect(chunked.read().contains(#""content":"owl""#))
+
+    let expecting = try RawClient(port: server.port)
+    expecting.send(
+      "POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: \(body.count)\r\n\r\n"
+    )
+    #expect(expecting.read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100 Continue"))
+    expecting.send(body)
+    #expect(expecting.read().contains(#""content":"owl""#))
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func aConnectionServesOneRequestAfterTheOther() async throws {
+    let server = try server(Served.emoji { $0.model = "a/b" })
+    let client = try RawClient(port: server.port)
+    for _ in 0..<3 {
+      client.send("GET /v1/models/a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n")
+      #expect(client.read(until: "}").contains(#""id":"a/b""#))
+    }
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func whatIsTooLargeIsA413() async throws {
+    let server = try server(Served.emoji()) { $0.maxBodyBytes = 10_000 }
+    for size in [20_000, 1_000_000] {
+      let answer = try RawClient.ask(
+        port: server.port, "POST", chat, body: Data(repeating: 0x20, count: size),
+        headers: ["Expect: 100-continue"])
+      #expect(answer.hasPrefix("HTTP/1.1 413 "))
+      #expect(answer.contains(#""code":"body_too_large""#))
+    }
+    // Without a word before, what is not much too large is read to its end, so that the client sees the answer.
+    let answer = try RawClient.ask(
+      port: server.port, "POST", chat, body: Data(repeating: 0x20, count: 30_000))
+    #expect(answer.hasPrefix("HTTP/1.1 413 "))
+    let headers = try RawClient.ask(
+      port: server.port, "GET", "/health", headers: ["X-Long: \(String(repeating: "a", count: 100_000))"])
+    #expect(headers.hasPrefix("HTTP/1.1 431 "))
+    #expect(try RawClient.ask(port: server.port, "GET", "/health").contains("ok"))
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func aClientThatGoesEndsItsRequest() async throws {
+    let served = try Served.long { $0.limits.runningTexts = 1 }
+    let server = try server(served)
+    for fields in [[:], ["stream": true]] as [[String: JSONValue]] {
+      let before = await served.captioner.work.steps
+      var client: RawClient? = try RawClient(port: server.port)
+      let body = try served.endless(tokens: 19_000, fields).data
+      client?.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
+      client?.send(body)
+      while await served.captioner.work.steps < before + 5 { try await Task.sleep(for: .milliseconds(1)) }
+      client = nil
+      // The only place is free again long before the text would have ended.
+      let answer = try RawClient.ask(port: server.port, "POST", chat, body: served.endless(tokens: 1).data)
+      #expect(answer.hasPrefix("HTTP/1.1 200 "))
+      #expect(await served.captioner.work.steps < before + 10_000)
+    }
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func whoSendsTooSlowlyIsCutOff() async throws {
+    let server = try server(Served.emoji()) { $0.receiveTimeout = 1 }
+    let client = try RawClient(port: server.port)
+    client.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+    let dripping = Task {
+      while !Task.isCancelled {
+        client.send(" ")
+        try await Task.sleep(for: .milliseconds(100))
+      }
+    }
+    let began = ContinuousClock.now
+    #expect(client.read() == "")
+    #expect(ContinuousClock.now - began < .seconds(5))
+    dripping.cancel()
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func stoppingLetsRunningRequestsEndAndTakesNoMore() async throws {
+    let served = try Served.long()
+    let server = try server(served)
+    let body = try served.endless(tokens: 300, ["stream": true]).data
+    async let running = Task.detached { [chat, port = server.port] in
+      try RawClient.ask(port: port, "POST", chat, body: body)
+    }.value
+    while await served.captioner.work.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
+    await server.stop(grace: .seconds(20))
+    let answer = try await running
+    #expect(answer.contains(#""finish_reason":"length""#))
+    #expect(answer.contains("data: [DONE]"))
+    #expect(throws: POSIXError.self) { try RawClient(port: server.port) }
+  }
+
+  @Test func stoppingEndsWhatTakesLongerThanItsGrace() async throws {
+    let served = try Served.long()
+    let server = try server(served)
+    let body = try served.endless(tokens: 19_000, ["stream": true]).data
+    async let running = Task.detached { [chat, port = server.port] in
+      try RawClient.ask(port: port, "POST", chat, body: body)
+    }.value
+    while await served.captioner.work.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
+    let began = ContinuousClock.now
+    await server.stop(grace: .milliseconds(100))
+    #expect(ContinuousClock.now - began < .seconds(5))
+    #expect(try await running.hasPrefix("HTTP/1.1 200 "))
+  }
+
+  @Test func whatIsNoRequestEndsNothing() async throws {
+    let server = try server(Served.emoji())
+    var random = SystemRandomNumberGenerator()
+    let bytes = Data((0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) })
+    let requests = [
+      Data("\r\n\r\n".utf8), Data("GET\r\n\r\n".utf8), bytes,
+      Data("POST \(chat) HTTP/1.1\r\nContent-Length: -5\r\n\r\n".utf8),
+      Data("GET /%00%ff HTTP/1.1\r\nHost: a\r\n\r\n".utf8), Data("GET / HTTP/9.9\r\nHost: a\r\n\r\n".utf8),
+    ]
+    for garbage in requests {
+      let client = try RawClient(port: server.port)
+      client.send(garbage)
+    }
+    #expect(try RawClient.ask(port: server.port, "GET", "/health").contains("ok"))
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func theAccessLogSaysWhoAskedForWhat() async throws {
+    let records = Mutex<[HTTPServer.Record]>([])
+    let server = try server(Served.emoji(), log: { record in records.withLock { $0.append(record) } })
+    _ = try RawClient.ask(port: server.port, "GET", "/v1/models/x", headers: ["X-Request-Id: abc"])
+    await server.stop(grace: .seconds(1))
+    let record = try #require(records.withLock { $0.first })
+    #expect(record.client == "127.0.0.1")
+    #expect((record.method, record.path) == ("GET", "/v1/models/x"))
+    #expect(record.status == 404 && record.isComplete && record.bytes > 0)
+    #expect(record.requestID == "abc")
+  }
+
+  @Test func aPortThatIsTakenAndAHostThatIsNotOursAreSaid() async throws {
+    let server = try server(Served.emoji())
+    #expect(throws: HTTPServerError.self) { try self.server(Served.emoji()) { $0.port = server.port } }
+    #expect(throws: HTTPServerError.self) { try self.server(Served.emoji()) { $0.host = "192.0.2.1" } }
+    #expect(throws: HTTPServerError.self) {
+      try self.server(Served.emoji()) { $0.tls = .init(certificate: "x", privateKey: "y") }
+    }
+    await server.stop(grace: .seconds(1))
+  }
+}

@@ -1,0 +1,83 @@
+"""The page in headless Chromium against a real server. Usage: page.py URL PICTURE [SCREENSHOTS]"""
+
+import pathlib
+import sys
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+url, picture, *screenshots = sys.argv[1:]
+options = webdriver.ChromeOptions()
+for argument in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]:
+    options.add_argument(argument)
+options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+browser = webdriver.Chrome(options=options)
+
+
+def find(name):
+    return browser.find_element(By.ID, name)
+
+
+def wait(condition):
+    return WebDriverWait(browser, 30).until(lambda _: condition())
+
+
+def shoot(name):
+    if screenshots:
+        browser.save_screenshot(str(pathlib.Path(screenshots[0]) / f"serving-{name}.png"))
+
+
+try:
+    browser.set_window_size(1000, 760)
+    browser.get(url)
+    wait(lambda: "emoji" in find("model").text)
+    assert not find("go").is_enabled(), "without a picture there is nothing to write about"
+
+    find("file").send_keys(picture)
+    wait(lambda: find("go").is_enabled())
+    find("prompt").send_keys(Keys.ENTER)
+    wait(lambda: find("text").text == "owl")
+    wait(lambda: find("explanation").is_displayed())
+    tokens = find("tokens").find_elements(By.TAG_NAME, "button")
+    assert [token.text for token in tokens] == ["ow", "l", "end"], [token.text for token in tokens]
+    assert "first token after" in find("times").text
+    assert "probability" in tokens[0].get_attribute("aria-label")
+
+    # By keyboard: focus shows where the model looked.
+    browser.execute_script("arguments[0].focus()", tokens[0])
+    wait(lambda: find("heat").is_displayed())
+    painted = "return [...arguments[0].getContext('2d').getImageData(0, 0, arguments[0].width, arguments[0].height).data]"
+    first = browser.execute_script(painted, find("heat"))
+    assert len(first) == 4 * 36 and max(first[3::4]) == 190, first
+    browser.switch_to.active_element.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element == tokens[1]
+    wait(lambda: browser.execute_script(painted, find("heat")) != first)
+    assert tokens[1].get_attribute("aria-pressed") == "true"
+    shoot("page")
+
+    # What is wrong is said, and the page can be used again.
+    find("ask").find_element(By.TAG_NAME, "summary").click()
+    field = find("max-tokens")
+    browser.execute_script("arguments[0].removeAttribute('min'); arguments[0].value = -1", field)
+    find("go").click()
+    wait(lambda: "max_tokens" in find("error").text)
+    browser.execute_script("arguments[0].value = ''", field)
+    find("go").click()
+    wait(lambda: find("text").text == "owl" and find("explanation").is_displayed())
+
+    # On a small screen in the dark nothing is wider than the screen.
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 360, "height": 760, "deviceScaleFactor": 1, "mobile": True})
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    shoot("page-small")
+
+    # Every field has a label.
+    unlabelled = "return [...document.querySelectorAll('input')].filter((i) => i.labels.length === 0).length"
+    assert browser.execute_script(unlabelled) == 0
+    wrong = [line for line in browser.get_log("browser") if line["level"] == "SEVERE" and "400" not in line["message"]]
+    assert not wrong, wrong
+finally:
+    browser.quit()
