@@ -33,7 +33,7 @@ test: setup ## test the set-up, then build in debug mode and run every test
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
 	@$(ENVIRONMENT) && swift test --disable-xctest --no-parallel $(RUN_PATH)
 
-bench: build ## compare with zetascale, torch.compile, ONNX Runtime and OpenVINO on this machine, row by row (says how long; 6 GB of peers)
+bench: build ## compare with zetascale, transformers, torch.compile, ONNX Runtime and OpenVINO on this machine, row by row (says how long; 6 GB of peers)
 	@Benchmarks/setup
 	@Benchmarks/.peers/bin/python Benchmarks/bench.py --gpt4mm .build/release/gpt4mm $(if $(BEFORE),--before $(BEFORE)) \
 	  --json Benchmarks/results/bench.json --picture Benchmarks/results/bench.png

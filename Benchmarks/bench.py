@@ -1,4 +1,4 @@
-"""Compares gpt4mm with zetascale, torch.compile, ONNX Runtime and OpenVINO on this machine. See README.md."""
+"""Compares gpt4mm with zetascale, transformers, torch.compile, ONNX Runtime and OpenVINO on this machine. See README.md."""
 
 import argparse
 import json

@@ -52,10 +52,28 @@ def clear_pictures(model: VisionEncoderDecoderModel, generator: torch.Generator)
         yield from img[clear].split(1)
 
 
+def liven(model: VisionEncoderDecoderModel, generator: torch.Generator) -> None:
+    """Takes from the head what is the same after every token: with random weights that alone would choose, and a text
+    would be one token over and over, in which no error shows."""
+    seen: list[Tensor] = []
+    head, decoder = model.decoder.get_output_embeddings(), model.config.decoder
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    size = model.config.encoder.image_size
+    with torch.no_grad():
+        model(
+            pixel_values=torch.randn(4, 3, size, size, generator=generator),
+            decoder_input_ids=torch.randint(decoder.vocab_size, (4, NEW_TOKENS), generator=generator))
+        hook.remove()
+        mean = torch.nn.functional.normalize(seen[0].mean((0, 1)), dim=0)
+        head.weight -= torch.outer(head.weight @ mean, mean)
+
+
 def make_model(shape: str, work: WorkFolder) -> None:
     model = make(shape, SEED)
+    generator = torch.Generator().manual_seed(SEED)
+    liven(model, generator)
     model.save_pretrained(work.model("checkpoint"))
-    pictures = clear_pictures(model, torch.Generator().manual_seed(SEED))
+    pictures = clear_pictures(model, generator)
     img = torch.cat(list(itertools.islice(pictures, max(INPUTS.values()))))
     for name, batch in INPUTS.items():
         text = torch.full((batch, 1), model.generation_config.decoder_start_token_id)
