@@ -1,4 +1,4 @@
-"""Compares gpt4mm with zetascale, transformers, torch.compile, ONNX Runtime and OpenVINO on this machine. See README.md."""
+"""Compares gpt4mm with zetascale, transformers, torch.compile, ONNX Runtime and OpenVINO here. See README.md."""
 
 import argparse
 import json
@@ -92,7 +92,7 @@ def set_limits(done: RowResult, limits: dict[str, Any]) -> None:
 
 def run_row(row: Row, work: WorkFolder, options: argparse.Namespace) -> RowResult:
     with running(row.contenders, row.name, work, options.programs, options.threads) as workers:
-        take_turns(workers, options.rounds, options.turn_seconds)
+        take_turns(workers, row.rounds(options.rounds), options.turn_seconds)
     set_differences(row, workers, work, options)
     results: dict[str, Result] = {worker.contender.name: worker.result for worker in workers}
     return RowResult(row, list(results.values()), [bar.judge(results) for bar in row.bars])

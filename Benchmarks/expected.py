@@ -37,7 +37,7 @@ def _contender_seconds(contender: Contender, rounds: int, turn: float) -> float:
 
 
 def row_seconds(row: Row, rounds: int, turn: float) -> float:
-    seconds = sum(_contender_seconds(contender, rounds, turn) for contender in row.contenders)
+    seconds = sum(_contender_seconds(contender, row.rounds(rounds), turn) for contender in row.contenders)
     if row.reference and row.reference not in row.contenders:
         seconds += READY[row.reference.maker]
     return seconds
