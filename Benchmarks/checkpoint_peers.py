@@ -108,12 +108,12 @@ class OpenVino(Exported):
     def __init__(self, onnx: Path, suffix: str, precision: str, inputs: Arrays, threads: int) -> None:
         import openvino as ov
 
-        self._read = lambda part: ov.Core().read_model(onnx / f"{part}.{suffix}")
+        self._read = lambda part, suffix=suffix: ov.Core().read_model(onnx / f"{part}.{suffix}")
         self._request = lambda model: openvino_compiled(model, precision, threads).create_infer_request()
-        encoder = self._read("encoder")
-        encoder.reshape({"img": list(inputs["img"].shape)})
+        encoder = self._read("encoder", "xml")
+        encoder.reshape(list(inputs["img"].shape))
         self._encoder = self._request(encoder)
-        self._encoder.set_tensor("img", ov.Tensor(inputs["img"], shared_memory=True))
+        self._encoder.set_input_tensor(ov.Tensor(inputs["img"], shared_memory=True))
         self._hidden = self._encoder.get_output_tensor(0).data
 
     def load_decoder(self) -> None:

@@ -2,7 +2,8 @@
 
 python checkpoints.py model SHAPE FOLDER: FOLDER/models/checkpoint as transformers saves it, with random weights, and
 inputs FOLDER/one.safetensors and FOLDER/sixteen.safetensors.
-python checkpoints.py float32 FOLDER: FOLDER/onnx/float32/{encoder,cross,decoder}.onnx of that model.
+python checkpoints.py float32 FOLDER: FOLDER/onnx/float32/{encoder,cross,decoder}.onnx of that model, and encoder.xml, which
+OpenVINO makes of PyTorch's module itself: of the ONNX file it would not see what is attention.
 python checkpoints.py onnxruntime-int8|openvino-int8 FOLDER: the same in int8.
 """
 
@@ -153,6 +154,11 @@ def export(work: WorkFolder) -> None:
                 opset_version=OPSET, dynamo=True, verbose=False)
 
     write("encoder", Encoder(model), (img,), ["img"], ["hidden"], (rows,))
+    import openvino as ov
+
+    ov.save_model(
+        ov.convert_model(Encoder(model).eval(), example_input=img), work.onnx / "float32" / "encoder.xml",
+        compress_to_fp16=False)
     write("cross", Cross(model), (hidden,), ["hidden"], cross_names, (rows,))
     write(
         "decoder", Decoder(model), (tokens, past, cross), ["tokens", *past_names, *cross_names],
@@ -165,7 +171,8 @@ def openvino_int8(work: WorkFolder) -> None:
     import openvino as ov
 
     for part in PARTS:
-        model = nncf.compress_weights(ov.Core().read_model(work.onnx / "float32" / f"{part}.onnx"))
+        file = work.onnx / "float32" / ("encoder.xml" if part == "encoder" else f"{part}.onnx")
+        model = nncf.compress_weights(ov.Core().read_model(file))
         ov.save_model(model, work.onnx / "openvino-int8" / f"{part}.xml", compress_to_fp16=False)
 
 
