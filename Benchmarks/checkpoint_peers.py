@@ -138,7 +138,6 @@ class OpenVino(Exported):
             self._decoder.set_tensor(output.any_name, self._cross.get_output_tensor(index))
         self._tokens = np.empty((batch, 1), np.int64)
         self._decoder.set_tensor("tokens", ov.Tensor(self._tokens, shared_memory=True))
-        self._logits = self._decoder.get_output_tensor(0).data
 
     @staticmethod
     def _run(request: Any) -> None:
@@ -156,7 +155,7 @@ class OpenVino(Exported):
     def step(self, tokens: np.ndarray) -> np.ndarray:
         self._tokens[:] = tokens
         self._run(self._decoder)
-        return most_likely(self._logits)
+        return most_likely(self._decoder.get_output_tensor(0).data)
 
 
 class Transformers:

@@ -133,6 +133,8 @@ def export(work: WorkFolder) -> None:
     model = load(work.model("checkpoint"))
     # a new token sees all that was before: there is nothing to mask
     sys.modules[type(model.decoder).__module__].create_causal_mask = lambda **_: None
+    # transformers cannot export the other implementation here; in ONNX both are the same products
+    model.decoder.set_attn_implementation("eager")
     size = model.config.encoder.image_size
     img = torch.randn(2, 3, size, size)
     tokens = torch.zeros(2, 1, dtype=torch.int64)
