@@ -1,4 +1,4 @@
-"""Compares gpt4mm with zetascale, torch.compile, ONNX Runtime and OpenVINO on this machine. See README.md."""
+"""Compares gpt4mm with zetascale, transformers, torch.compile, ONNX Runtime and OpenVINO here. See README.md."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from bars import Result, Verdict
 from checks import compare
 from expected import EXPORT, LIMITS, PREPARATION, START_UP, Clock, in_words, row_seconds
 from report import RowResult, as_json, print_head, print_limits, print_moved, print_row, print_start
-from rows import BEFORE, NAMES, START, Row, beside_before, rows
+from rows import BEFORE, CHECKPOINTS, DEFAULTS, NAMES, START, Row, beside_before, named, rows
 from workers import WorkerProcess, output_name, running, take_turns
 from workload import HERE, WorkFolder, export, missing_exports, prepare
 
@@ -33,13 +33,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--instruction-set", choices=list(machine.HELD_TO), default="native",
         help="what everybody is held to; native is what each chooses on this machine (default: native)")
-    parser.add_argument("--only", help=f"some of the rows, separated by commas: {', '.join(NAMES)}")
+    parser.add_argument(
+        "--only", help="some of the rows, separated by commas, or what their names begin with, such as "
+        f"{CHECKPOINTS[1]}-line (default: {', '.join(DEFAULTS)}); the other checkpoints: {', '.join(CHECKPOINTS[1:])}")
     parser.add_argument("--quick", action="store_true", help="2 short rounds: to see that it works, not for figures")
     parser.add_argument("--json", type=Path, help="file to write everything to")
     parser.add_argument("--picture", type=Path, help="PNG file to draw")
     options = parser.parse_args()
-    options.names = options.only.split(",") if options.only else list(NAMES)
-    if unknown := [name for name in options.names if name not in NAMES]:
+    given = options.only.split(",") if options.only else DEFAULTS
+    options.names = [row for name in given for row in named(name)]
+    if unknown := [name for name in given if not named(name)]:
         parser.error(f"no such row: {', '.join(unknown)}; the rows are {', '.join(NAMES)}")
     for program in filter(None, (options.gpt4mm, options.before)):
         if not program.is_file():
@@ -56,7 +59,8 @@ def arguments() -> argparse.Namespace:
 
 
 def set_differences(row: Row, workers: list[WorkerProcess], work: WorkFolder, options: argparse.Namespace) -> None:
-    """What zetascale computes in float32 is right; where it is no contender it runs apart."""
+    """What the reference, zetascale or transformers in float32, computes is right; where it is no contender it runs
+    apart."""
     if row.reference is None:
         return
     right = work.output(output_name(row.name, row.reference))
@@ -64,7 +68,7 @@ def set_differences(row: Row, workers: list[WorkerProcess], work: WorkFolder, op
         with running((row.reference,), row.name, work, options.programs, options.threads) as [reference]:
             pass
         if reference.result.error:
-            print(f"{row.name}: nothing to check with: zetascale {reference.result.error}", file=sys.stderr)
+            print(f"{row.name}: nothing to check with: {row.reference.name} {reference.result.error}", file=sys.stderr)
             return
     for worker in workers:
         if worker.is_alive and worker.contender != row.reference:
@@ -88,7 +92,7 @@ def set_limits(done: RowResult, limits: dict[str, Any]) -> None:
 
 def run_row(row: Row, work: WorkFolder, options: argparse.Namespace) -> RowResult:
     with running(row.contenders, row.name, work, options.programs, options.threads) as workers:
-        take_turns(workers, options.rounds, options.turn_seconds)
+        take_turns(workers, row.rounds(options.rounds), options.turn_seconds)
     set_differences(row, workers, work, options)
     results: dict[str, Result] = {worker.contender.name: worker.result for worker in workers}
     return RowResult(row, list(results.values()), [bar.judge(results) for bar in row.bars])

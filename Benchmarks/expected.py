@@ -6,23 +6,38 @@ from rows import Contender, Row
 from workers import SETTLE
 
 # Seconds until a contender computes in turns, and of one run: rough, for two cores with AVX2 alone.
-READY = {"gpt4mm": 3, "before": 3, "onnxruntime": 5, "openvino": 5, "zetascale": 10, "zetascale-fused": 15, "compile": 60}
+READY = {
+    "gpt4mm": 3, "before": 3, "onnxruntime": 5, "openvino": 5, "zetascale": 10, "zetascale-fused": 15, "compile": 60,
+    "transformers": 15}
 RUN = {"forward": 0.1, "encode": 0.05, "generate": 6, "decode": 0.01, "limits": 0.05, "train": 2}
 OUR_GENERATE = 0.3
+# The same of checkpoints: an encoding of trocr-small, a line of it, a step; and how much longer others' take.
+CHECKPOINT_RUN = {"encode": 0.2, "generate": 0.4, "decode": 0.01}
+CHECKPOINT_SIZES = {"trocr-small": 1, "trocr-base": 5, "vit-gpt2": 2, "manga-ocr": 1.5}
+OF_SIXTEEN = {"encode": 16, "generate": 12, "decode": 3}
 PREPARATION = 10
 EXPORT = 60
 LIMITS = 10
 START_UP = 2
 
 
+def _run_seconds(contender: Contender) -> float:
+    work = contender.work
+    if contender.checkpoint:
+        pictures = OF_SIXTEEN[work] if contender.input == "sixteen" else 1
+        return CHECKPOINT_RUN[work] * CHECKPOINT_SIZES[contender.checkpoint] * pictures
+    return OUR_GENERATE if contender.speaks_bench and work == "generate" else RUN[work]
+
+
 def _contender_seconds(contender: Contender, rounds: int, turn: float) -> float:
-    run = OUR_GENERATE if contender.speaks_bench and contender.work == "generate" else RUN[contender.work]
+    run = _run_seconds(contender)
     warm_up = 6 * run if contender.work == "train" else 2 * run
+    # a turn is a run that does not count and those that do
     return READY[contender.maker] + warm_up + rounds * (run + max(turn, run) + SETTLE)
 
 
 def row_seconds(row: Row, rounds: int, turn: float) -> float:
-    seconds = sum(_contender_seconds(contender, rounds, turn) for contender in row.contenders)
+    seconds = sum(_contender_seconds(contender, row.rounds(rounds), turn) for contender in row.contenders)
     if row.reference and row.reference not in row.contenders:
         seconds += READY[row.reference.maker]
     return seconds

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "zetascale", "onnxruntime", "openvino", "nncf", "onnx", "einops", "numpy")
+PACKAGES = ("torch", "zetascale", "onnxruntime", "openvino", "nncf", "onnx", "transformers", "einops", "numpy")
 # What holds the contenders to an instruction set: LibTorch and gpt4mm, the MKL in PyTorch, oneDNN in PyTorch and OpenVINO.
 HELD_TO = {
     "native": {},

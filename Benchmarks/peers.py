@@ -1,33 +1,21 @@
 """One of the contenders that gpt4mm is compared with, as a process of its own that bench.py drives (protocol.py)."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from protocol import Worker
+from runtimes import OUTPUTS, Arrays, Run, arguments, onnxruntime_session, openvino_compiled, serve, set_torch_threads
 
-Run = Callable[[], Any]
-Arrays = dict[str, np.ndarray]
-OUTPUTS = {"forward": "logits", "encode": "embeddings"}
 NEW_TOKENS = 64
 CHECKED_STEPS = 5
-WARM_UP = 5
 
 
 def onnxruntime(work: str, precision: str, onnx: Path, inputs: Arrays, threads: int) -> tuple[Run, Arrays]:
     import onnxruntime as ort
 
-    if precision == "bfloat16":
-        raise ValueError("ONNX Runtime's CPU provider has no bfloat16")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime_session(onnx, precision, threads)
     output = session.run(None, inputs)[0]
     # inputs and output stay where they are: nothing is copied or allocated in a run
     binding = session.io_binding()
@@ -41,10 +29,7 @@ def onnxruntime(work: str, precision: str, onnx: Path, inputs: Arrays, threads: 
 def openvino(work: str, precision: str, onnx: Path, inputs: Arrays, threads: int) -> tuple[Run, Arrays]:
     import openvino as ov
 
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
-    if precision != "int8":  # where what was not quantised is best left to OpenVINO
-        hints["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16"}[precision]
-    compiled = ov.Core().compile_model(str(onnx), "CPU", hints)
+    compiled = openvino_compiled(str(onnx), precision, threads)
     request = compiled.create_infer_request()
     output = np.array(request.infer(inputs)[compiled.output(0)])
     # inputs and output stay where they are: nothing is copied or allocated in a run
@@ -135,10 +120,7 @@ def prepare(options: argparse.Namespace, inputs: Arrays) -> tuple[Run, Arrays]:
     if options.peer == "openvino":
         return openvino(options.work, options.precision, onnx, inputs, options.threads)
 
-    import torch
-
-    torch.set_num_threads(options.threads)
-    torch.set_num_interop_threads(1)
+    set_torch_threads(options.threads)
     compiled, fused = options.peer == "compile", options.peer == "zetascale-fused"
     if options.work == "train":
         return torch_training(options.precision, options.model, inputs, compiled, fused)
@@ -148,28 +130,11 @@ def prepare(options: argparse.Namespace, inputs: Arrays) -> tuple[Run, Arrays]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--peer", required=True, choices=["zetascale", "zetascale-fused", "compile", "onnxruntime", "openvino"])
-    parser.add_argument("--work", required=True, choices=["forward", "encode", "generate", "train"])
-    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
-    parser.add_argument("--model", required=True, type=Path, help="model folder with zetascale's weights")
-    parser.add_argument("--input", required=True, type=Path, help="safetensors file with img and text")
-    parser.add_argument("--onnx", required=True, type=Path, help="folder with what was exported")
-    parser.add_argument("--threads", required=True, type=int)
-    parser.add_argument("--output", required=True, type=Path, help="safetensors file to write what was computed to")
-    options = parser.parse_args()
-
+    options = arguments(
+        __doc__, ["zetascale", "zetascale-fused", "compile", "onnxruntime", "openvino"],
+        ["forward", "encode", "generate", "train"])
     worker = Worker()
-    stored = load_file(options.input)
-    # kept until the end: runtimes read them where they are
-    inputs = {name: stored[name] for name in (("img",) if options.work == "encode" else ("img", "text"))}
-    run, outputs = prepare(options, inputs)
-    save_file({name: np.ascontiguousarray(value) for name, value in outputs.items()}, options.output)
-    if options.work in OUTPUTS:
-        for _ in range(WARM_UP):
-            run()
-    worker.serve(run)
+    serve(worker, options, lambda inputs: prepare(options, inputs))
 
 
 if __name__ == "__main__":

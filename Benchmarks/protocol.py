@@ -18,17 +18,19 @@ class Worker:
         self._out = sys.stdout
         sys.stdout = sys.stderr
 
-    def serve(self, run: Callable[[], Any], **ready: Any) -> None:
-        self._say(ready=True, **ready)
+    def serve(self, run: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> None:
+        """`before` is what each run needs but does not count."""
+        self._say(ready=True)
         for line in sys.stdin:
-            self._say(seconds=[_seconds(run) for _ in range(int(line))])
+            self._say(seconds=[_seconds(run, before) for _ in range(int(line))])
         self._say(peak_memory_bytes=peak_memory_bytes())
 
     def _say(self, **message: Any) -> None:
         print(json.dumps(message), file=self._out, flush=True)
 
 
-def _seconds(run: Callable[[], Any]) -> float:
+def _seconds(run: Callable[[], Any], before: Callable[[], Any]) -> float:
+    before()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

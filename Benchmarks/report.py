@@ -32,7 +32,7 @@ class RowResult:
         for result in self.results:
             difference = result.difference
             if difference and not difference["passed"] and (result.is_ours or difference["broken"]):
-                found.append(f"{self.row.name}: {result.name} differs from zetascale: {difference}")
+                found.append(f"{self.row.name}: {result.name} differs from {self.row.reference.name}: {difference}")
             if result.is_ours and result.error:
                 found.append(f"{self.row.name}: {result.name}: {result.error}")
             if self.beats_limit(result):

@@ -12,12 +12,14 @@ MOST_OF_BEFORE = 1.03
 @dataclass(frozen=True)
 class Contender:
     name: str
-    maker: str  # "gpt4mm" or one of peers.py
+    maker: str  # "gpt4mm" or one of peers.py or checkpoint_peers.py
     work: str
     precision: str = "float32"
     model: str = "zetascale"
     input: str = "one"
     batch: int | None = None
+    new_tokens: int | None = None
+    checkpoint: str = ""  # the shape of checkpoints.py that it runs; none is the house's own model
 
     @property
     def is_ours(self) -> bool:
@@ -38,6 +40,10 @@ class Row:
     reference: Contender | None = None  # whose output is right
     limit: str = "compute"  # or "memory", or "none"
     note: str = ""
+    most_rounds: int | None = None  # where a run takes long
+
+    def rounds(self, wanted: int) -> int:
+        return min(wanted, self.most_rounds or wanted)
 
 
 def _ours(work: str, precision: str = "float32", name: str = "", **more) -> Contender:
@@ -146,6 +152,70 @@ def _train_bf16(avx512: bool) -> Row:
         note="zetascale's autocast is left out: without AVX-512 a step of it takes more than a minute.")
 
 
+CHECKPOINTS = ("trocr-small", "trocr-base", "vit-gpt2", "manga-ocr")
+LINE_TOKENS = 20
+NAMES_OF = {
+    "gpt4mm": "gpt4mm", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "transformers": "transformers"}
+PEERS_IN = {
+    "float32": ("openvino", "onnxruntime", "transformers"), "bfloat16": ("openvino", "transformers"),
+    "int8": ("openvino", "onnxruntime"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of every checkpoint, in every precision."""
+
+    name: str
+    title: str
+    work: str
+    input: str = "one"
+    is_bound: bool = True  # whether ours must be faster than the peers
+    limit: str = "none"  # of decoding too: the weights of a small decoder may stay in the cache
+    most_rounds: int | None = None
+
+
+TASKS = (
+    Task("encode", "One picture to hidden states", "encode", is_bound=False, limit="compute"),
+    Task("line", f"One picture and {LINE_TOKENS} tokens of it", "generate"),
+    Task("lines16", f"16 pictures and {LINE_TOKENS} tokens of each", "generate", "sixteen", most_rounds=4),
+    Task("decode", "One more token after a cache, batch 1", "decode", is_bound=False),
+    Task("decode16", "One more token after a cache for each of 16 pictures", "decode", "sixteen", is_bound=False),
+)
+
+
+def _checkpoint_row(shape: str, task: Task, precision: str, avx512: bool) -> Row:
+    def contender(maker: str, precision: str) -> Contender:
+        return Contender(
+            f"{NAMES_OF[maker]} {precision}", maker, task.work, precision, model="checkpoint", input=task.input,
+            new_tokens=LINE_TOKENS, checkpoint=shape)
+
+    # without AVX-512 nobody else is fast in bfloat16
+    theirs = "float32" if precision == "bfloat16" and not avx512 else precision
+    ours, right = contender("gpt4mm", precision), contender("transformers", "float32")
+    peers = tuple(contender(maker, theirs) for maker in PEERS_IN[theirs])
+    others, bars = peers, ()
+    if task.name == "decode":
+        others = (*peers, reader := _ours("limits", name="reading 512 MiB"))
+        bars = (ReadingBar(ours.name, reader.name, 1.4),)
+    elif task.is_bound:
+        bars = (RatioBar(ours.name, tuple(peer.name for peer in peers), 0.9),)
+    if task.name == "line":
+        bars += (MemoryBar(ours.name, factor=1.3, plus=200_000_000),)
+    # tokens are compared in float32 alone: another precision may choose another one, and then goes another way
+    checked = task.work == "encode" or precision == "float32"
+    return Row(
+        f"{shape}-{task.name}-{SHORT[precision]}", f"{task.title}, {shape}'s shape, {precision}", (ours, *others),
+        () if precision == "int8" else bars, reference=right if checked else None, limit=task.limit,
+        most_rounds=task.most_rounds)
+
+
+def _checkpoint_rows(avx512: bool) -> tuple[Row, ...]:
+    return tuple(
+        _checkpoint_row(shape, task, precision, avx512)
+        for shape in CHECKPOINTS for task in TASKS for precision in SHORT)
+
+
 def rows(avx512: bool) -> tuple[Row, ...]:
     return (
         _forward_fp32(avx512),
@@ -169,6 +239,7 @@ def rows(avx512: bool) -> tuple[Row, ...]:
             Contender("zetascale fused AdamW", "zetascale-fused", "train", input="batch8"),
             Contender("torch.compile", "compile", "train", input="batch8")),
         _train_bf16(avx512),
+        *_checkpoint_rows(avx512),
     )
 
 
@@ -183,3 +254,10 @@ def beside_before(row: Row) -> Row:
 
 START = "start"  # no comparison, but stages of gpt4mm alone
 NAMES = tuple(row.name for row in rows(avx512=True)) + (START,)
+# Measured unless others are asked for; of the checkpoints the first alone.
+DEFAULTS = tuple(name for name in NAMES if not name.startswith(CHECKPOINTS[1:]))
+
+
+def named(name: str) -> tuple[str, ...]:
+    """The row of this name, or all whose names begin with its words, such as a checkpoint's."""
+    return (name,) if name in NAMES else tuple(row for row in NAMES if row.startswith(f"{name}-"))

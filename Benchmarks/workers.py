@@ -27,16 +27,20 @@ class WorkerError(Exception):
 
 
 def command_line(contender: Contender, work: WorkFolder, programs: Programs, threads: int, output: Path) -> list[str]:
+    own = work.of(contender)
     shared = {
-        "--model": work.model(contender.model), "--input": work.input(contender.input), "--work": contender.work,
+        "--model": own.model(contender.model), "--input": own.input(contender.input), "--work": contender.work,
         "--precision": contender.precision, "--threads": threads, "--output": output,
     }
     if contender.speaks_bench:
         start: list[Any] = [programs[contender.maker], "bench", "--paced"]
         if contender.batch is not None:
             shared["--batch"] = contender.batch
+        if contender.new_tokens is not None:
+            shared["--new-tokens"] = contender.new_tokens
     else:
-        start = [sys.executable, HERE / "peers.py", "--peer", contender.maker, "--onnx", work.onnx]
+        program = "checkpoint_peers.py" if contender.checkpoint else "peers.py"
+        start = [sys.executable, HERE / program, "--peer", contender.maker, "--onnx", own.onnx]
     return [str(part) for part in (*start, *(part for pair in shared.items() for part in pair))]
 
 

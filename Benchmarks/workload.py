@@ -1,4 +1,6 @@
-"""The folder that all contenders of a run read from: models with the same weights, inputs, and ONNX files."""
+"""The folder that all contenders of a run read from: models with the same weights, inputs, and ONNX files.
+
+Each checkpoint of Hugging Face has such a folder of its own within it: see checkpoints.py."""
 
 import hashlib
 import json
@@ -8,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -50,6 +53,23 @@ class WorkFolder:
     def onnx(self) -> Path:
         return self.path / "onnx"
 
+    def of(self, contender: Contender) -> "WorkFolder":
+        """Where the contender's model and inputs are."""
+        return WorkFolder(self.path / "checkpoints" / contender.checkpoint) if contender.checkpoint else self
+
+
+@dataclass(frozen=True)
+class Export:
+    """Something that a script makes once, kept in `folder` until what it is made of changes."""
+
+    folder: Path
+    name: str
+    command: tuple[Any, ...]
+
+    @property
+    def done(self) -> Path:
+        return self.folder / f"{self.name}.done"
+
 
 def make_model(gpt4mm: Path, folder: Path, config: dict, seed: int = SEED) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -88,35 +108,56 @@ def _digest(files: Iterable[Path]) -> str:
     return found.hexdigest()
 
 
-def missing_exports(work: WorkFolder, contenders: Iterable[Contender]) -> dict[str, list]:
-    """What has to be made for ONNX Runtime and OpenVINO, with its command: nothing that was already made of the same
-    weights by the same scripts."""
+def _renew(folder: Path, *made_of: Path) -> None:
+    """Empties the folder unless it was made of these files as they are."""
+    digest, known = _digest((*made_of, HERE / "workload.py", HERE / "requirements.txt")), folder / "made-of"
+    if not known.exists() or known.read_text() != digest:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        known.write_text(digest)
+
+
+def _house_exports(work: WorkFolder, contenders: list[Contender]) -> list[Export]:
     model, one = work.model("zetascale"), work.input("one")
-    sources = (HERE / name for name in ("zetascale.py", "quantized.py", "workload.py", "requirements.txt"))
-    digest = _digest((model / "config.json", model / "model.safetensors", one, *sources))
-    made_of = work.onnx / "made-of"
-    if not made_of.exists() or made_of.read_text() != digest:
-        shutil.rmtree(work.onnx, ignore_errors=True)
-        work.onnx.mkdir()
-        made_of.write_text(digest)
-    exports: dict[str, list] = {}
+    scripts = HERE / "zetascale.py", HERE / "quantized.py"
+    _renew(work.onnx, model / "config.json", model / "model.safetensors", one, *scripts)
+    exports = [Export(work.onnx, "float32", (scripts[0], model, one, work.onnx))]
+    for maker in sorted({contender.maker for contender in contenders if contender.precision == "int8"}):
+        exports.append(Export(work.onnx, f"{maker}-int8", (scripts[1], maker, work.onnx)))
+    return exports if contenders else []
+
+
+def _checkpoint_exports(work: WorkFolder, shape: str, contenders: list[Contender]) -> list[Export]:
+    script, reference = HERE / "checkpoints.py", HERE.parent / "Tests" / "Reference"
+    _renew(work.path, script, reference / "family_full_size.py", reference / "family_expected.py")
+    exports = [Export(work.path, f"{shape}-model", (script, "model", shape, work.path))]
+    names = ["float32"] if contenders else []
+    names += sorted({f"{contender.maker}-int8" for contender in contenders if contender.precision == "int8"})
+    return exports + [Export(work.path, f"{shape}-{name}", (script, name, work.path)) for name in names]
+
+
+def missing_exports(work: WorkFolder, contenders: Iterable[Contender]) -> list[Export]:
+    """What has to be made for these contenders, in this order: nothing that was already made of the same weights by the
+    same scripts."""
+    exports: list[Export] = []
+    by_checkpoint: dict[str, list[Contender]] = {}
     for contender in contenders:
-        if contender.maker in ("onnxruntime", "openvino"):
-            exports["float32"] = [HERE / "zetascale.py", model, one, work.onnx]
-            if contender.precision == "int8":
-                exports[f"{contender.maker}-int8"] = [HERE / "quantized.py", contender.maker, work.onnx]
-    missing = {name: command for name, command in exports.items() if not (work.onnx / f"{name}.done").exists()}
-    return {name: missing[name] for name in sorted(missing, key=lambda name: name != "float32")}
+        by_checkpoint.setdefault(contender.checkpoint, []).append(contender)
+    for shape, all_of_it in by_checkpoint.items():
+        readers = [contender for contender in all_of_it if contender.maker in ("onnxruntime", "openvino")]
+        own = work.of(all_of_it[0])
+        exports += _checkpoint_exports(own, shape, readers) if shape else _house_exports(own, readers)
+    return [export for export in exports if not export.done.exists()]
 
 
-def export(work: WorkFolder, exports: dict[str, list]) -> None:
+def export(work: WorkFolder, exports: list[Export]) -> None:
     """On failure those who need the files report it; the logs are outputs/export-*.log."""
-    for name, command in exports.items():
-        print(f"exporting: {name}...", file=sys.stderr)
-        log_file = work.log(f"export-{name}")
+    for wanted in exports:
+        print(f"exporting: {wanted.name}...", file=sys.stderr)
+        log_file = work.log(f"export-{wanted.name}")
         with open(log_file, "w") as log:
-            failed = processes.run([sys.executable, *command], stdout=log, stderr=log).returncode
+            failed = processes.run([sys.executable, *wanted.command], stdout=log, stderr=log).returncode
         if failed:
             print(f"The export failed, see {log_file}", file=sys.stderr)
         else:
-            (work.onnx / f"{name}.done").touch()
+            wanted.done.touch()
