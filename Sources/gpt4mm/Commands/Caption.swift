@@ -24,6 +24,9 @@ extension Command {
       Option("length-penalty", "X", "beams are ranked by log-probability / length ^ X"),
       Option("samples", "N", "texts per picture: draws, or the best beams"),
       Option("stop", "TEXT", "end a text before this string; may be given several times"),
+      Option(
+        "min-confidence", "X",
+        "write no text that the model is less sure of: from 0 to 1, the mean token probability"),
       Option("sliding-window", "drop the older half of a text that outgrows the model instead of refusing"),
       Option("seed", "N", default: "0", "the same seed draws the same texts"),
       Shared.precision, Shared.device, Shared.threads, Shared.json,
@@ -40,6 +43,10 @@ extension Command {
     guard !arguments.positional.isEmpty else { throw UsageError("'caption' needs at least one picture") }
     // A wrong call is said before the model is read.
     _ = try captionRequest(arguments, Captioner.Request())
+    let minConfidence = try arguments.double("min-confidence")
+    if let minConfidence, !(0...1).contains(minConfidence) {
+      throw UsageError("--min-confidence must be from 0 to 1, got \(minConfidence)")
+    }
     let device = try Shared.machine(arguments)
     let began = ContinuousClock.now
     let captioner = try Captioner(
@@ -49,7 +56,8 @@ extension Command {
     var failure: (any Error)?
     for path in arguments.positional {
       do {
-        try await write(path, captioner, request, json: arguments.flag("json"))
+        try await write(
+          path, captioner, request, json: arguments.flag("json"), minConfidence: minConfidence)
       } catch let error as PictureError where arguments.positional.count > 1 {
         Terminal.note("gpt4mm: \(error.localizedDescription)")
         failure = error
@@ -110,14 +118,15 @@ extension Command {
       let text: String
       let tokens: [Int]
       let logProbabilities: [Double]
+      let confidence: Double
       let finish: GeneratedText.FinishReason
       let score: Double?
     }
   }
 
-  private static func write(_ path: String, _ captioner: Captioner, _ request: Captioner.Request, json: Bool)
-    async throws
-  {
+  private static func write(
+    _ path: String, _ captioner: Captioner, _ request: Captioner.Request, json: Bool, minConfidence: Double?
+  ) async throws {
     let processor = captioner.processor
     let picture =
       path == "-"
@@ -125,8 +134,16 @@ extension Command {
         bytes: FileHandle.standardInput.readData(upTo: processor.configuration.maxBytes),
         name: "from standard input")
       : try processor(url(path))
-    if json || request.options.numBeams > 1 || request.options.numReturnSequences > 1 {
-      let captions = try await captioner.caption([picture], request)[0]
+    if json || minConfidence != nil || request.options.numBeams > 1 || request.options.numReturnSequences > 1
+    {
+      let all = try await captioner.caption([picture], request)[0]
+      let captions = all.filter { $0.confidence >= minConfidence ?? 0 }
+      if let minConfidence, captions.isEmpty, let surest = all.map(\.confidence).max() {
+        Terminal.note(
+          String(
+            format: "%@: no text, because the model is sure by %.3f only, less than %g", path, surest,
+            minConfidence))
+      }
       if json {
         Terminal.print(
           try Shared.encode(
@@ -134,8 +151,9 @@ extension Command {
               picture: path,
               texts: captions.map {
                 .init(
-                  text: $0.text, tokens: $0.tokens, logProbabilities: $0.logProbabilities, finish: $0.finish,
-                  score: $0.score)
+                  text: $0.text, tokens: $0.tokens, logProbabilities: $0.logProbabilities,
+                  confidence: $0.confidence,
+                  finish: $0.finish, score: $0.score)
               })))
       } else {
         for caption in captions { Terminal.print("\(path): \(request.prompt ?? "")\(caption.text)") }
