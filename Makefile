@@ -35,7 +35,7 @@ test: setup ## test the set-up, then build in debug mode and run every test
 
 bench: build ## compare with zetascale, torch.compile, ONNX Runtime and OpenVINO on this machine, row by row (says how long; 6 GB of peers)
 	@Benchmarks/setup
-	@Benchmarks/.peers/bin/python Benchmarks/bench.py --gpt4mm .build/release/gpt4mm \
+	@Benchmarks/.peers/bin/python Benchmarks/bench.py --gpt4mm .build/release/gpt4mm $(if $(BEFORE),--before $(BEFORE)) \
 	  --json Benchmarks/results/bench.json --picture Benchmarks/results/bench.png
 
 format: ## rewrite the Swift sources in the project's format

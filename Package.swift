@@ -11,6 +11,7 @@ let package = Package(
     .library(name: "MultiModalModel", targets: ["MultiModalModel"]),
     .library(name: "MultiModalPipeline", targets: ["MultiModalPipeline"]),
     .library(name: "MultiModalTraining", targets: ["MultiModalTraining"]),
+    .library(name: "MultiModalServing", targets: ["MultiModalServing"]),
     .executable(name: "gpt4mm", targets: ["gpt4mm"]),
   ],
   targets: [
@@ -20,11 +21,17 @@ let package = Package(
     .systemLibrary(
       name: "LibSentencePiece", pkgConfig: "sentencepiece",
       providers: [.apt(["libsentencepiece-dev"]), .brew(["sentencepiece"])]),
+    .systemLibrary(
+      name: "LibMicrohttpd", pkgConfig: "libmicrohttpd",
+      providers: [.apt(["libmicrohttpd-dev"]), .brew(["libmicrohttpd"])]),
+    .systemLibrary(
+      name: "LibGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"]), .brew(["gnutls"])]),
 
     // Thin C headers over them.
     .target(name: "CTorch", dependencies: ["LibTorch"]),
     .target(name: "CVips", dependencies: ["LibVips"]),
     .target(name: "CSentencePiece", dependencies: ["LibSentencePiece"]),
+    .target(name: "CMicrohttpd", dependencies: ["LibMicrohttpd"]),
 
     // Each library depends only on those above it.
     .target(
@@ -33,8 +40,11 @@ let package = Package(
     .target(name: "MultiModalModel", dependencies: ["Torch"]),
     .target(name: "MultiModalPipeline", dependencies: ["MultiModalModel", "CVips", "CSentencePiece"]),
     .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline"]),
+    .target(name: "MultiModalServing", dependencies: ["MultiModalPipeline", "LibGnuTLS"]),
+    .target(name: "MultiModalHTTP", dependencies: ["MultiModalServing", "CMicrohttpd"]),
     .target(name: "MultiModalBenchmark", dependencies: ["MultiModalTraining"]),
-    .executableTarget(name: "gpt4mm", dependencies: ["MultiModalTraining", "MultiModalBenchmark"]),
+    .executableTarget(
+      name: "gpt4mm", dependencies: ["MultiModalTraining", "MultiModalBenchmark", "MultiModalHTTP"]),
 
     // One process of several, which the tests of process groups start.
     .executableTarget(name: "distributed-check", dependencies: ["Torch"], path: "Tests/DistributedCheck"),
@@ -43,6 +53,7 @@ let package = Package(
     .testTarget(name: "MultiModalModelTests", dependencies: ["MultiModalModel"]),
     .testTarget(name: "MultiModalPipelineTests", dependencies: ["MultiModalPipeline"]),
     .testTarget(name: "MultiModalTrainingTests", dependencies: ["MultiModalTraining"]),
+    .testTarget(name: "MultiModalServingTests", dependencies: ["MultiModalHTTP"]),
     .testTarget(name: "CommandLineTests", dependencies: ["gpt4mm"]),
     .testTarget(name: "FuzzTests", dependencies: ["MultiModalTraining"], path: "Tests/Fuzz"),
   ],

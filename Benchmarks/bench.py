@@ -15,7 +15,7 @@ from bars import Result, Verdict
 from checks import compare
 from expected import EXPORT, LIMITS, PREPARATION, START_UP, Clock, in_words, row_seconds
 from report import RowResult, as_json, print_head, print_limits, print_moved, print_row, print_start
-from rows import NAMES, START, Row, rows
+from rows import BEFORE, NAMES, START, Row, beside_before, rows
 from workers import WorkerProcess, output_name, running, take_turns
 from workload import HERE, WorkFolder, export, missing_exports, prepare
 
@@ -26,6 +26,8 @@ EMOJI = HERE.parent / "Models" / "emoji"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gpt4mm", required=True, type=Path, help="the command line, built with -c release")
+    parser.add_argument(
+        "--before", type=Path, metavar="GPT4MM", help="an older build of the command line, which takes part in every row")
     parser.add_argument("--threads", type=int, default=2, help="for everybody (default: 2)")
     parser.add_argument("--rounds", type=int, default=10, help="turns of every contender (default: 10)")
     parser.add_argument(
@@ -39,11 +41,14 @@ def arguments() -> argparse.Namespace:
     options.names = options.only.split(",") if options.only else list(NAMES)
     if unknown := [name for name in options.names if name not in NAMES]:
         parser.error(f"no such row: {', '.join(unknown)}; the rows are {', '.join(NAMES)}")
-    if not options.gpt4mm.is_file():
-        parser.error(f"{options.gpt4mm} is not there: make build")
+    for program in filter(None, (options.gpt4mm, options.before)):
+        if not program.is_file():
+            parser.error(f"{program} is not there: make build")
     if options.instruction_set == "avx2" and not machine.has_avx2():
         parser.error("this machine has no AVX2")
     options.gpt4mm = options.gpt4mm.resolve()
+    options.before = options.before and options.before.resolve()
+    options.programs = {"gpt4mm": options.gpt4mm, BEFORE: options.before}
     if options.quick:
         options.rounds = 2
     options.turn_seconds = 0.1 if options.quick else 0.5
@@ -56,7 +61,7 @@ def set_differences(row: Row, workers: list[WorkerProcess], work: WorkFolder, op
         return
     right = work.output(output_name(row.name, row.reference))
     if not any(worker.contender == row.reference and worker.is_alive for worker in workers):
-        with running((row.reference,), row.name, work, options.gpt4mm, options.threads) as [reference]:
+        with running((row.reference,), row.name, work, options.programs, options.threads) as [reference]:
             pass
         if reference.result.error:
             print(f"{row.name}: nothing to check with: zetascale {reference.result.error}", file=sys.stderr)
@@ -82,7 +87,7 @@ def set_limits(done: RowResult, limits: dict[str, Any]) -> None:
 
 
 def run_row(row: Row, work: WorkFolder, options: argparse.Namespace) -> RowResult:
-    with running(row.contenders, row.name, work, options.gpt4mm, options.threads) as workers:
+    with running(row.contenders, row.name, work, options.programs, options.threads) as workers:
         take_turns(workers, options.rounds, options.turn_seconds)
     set_differences(row, workers, work, options)
     results: dict[str, Result] = {worker.contender.name: worker.result for worker in workers}
@@ -128,6 +133,8 @@ class Run:
         print_head(self.report["machine"])
         avx512 = machine.has_avx512() and options.instruction_set == "native"
         wanted = [row for row in rows(avx512) if row.name in options.names]
+        if options.before:
+            wanted = [beside_before(row) for row in wanted]
         expected = {row.name: row_seconds(row, options.rounds, options.turn_seconds) for row in wanted}
         if START in options.names:
             expected[START] = START_UP * options.rounds

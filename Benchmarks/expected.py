@@ -6,7 +6,7 @@ from rows import Contender, Row
 from workers import SETTLE
 
 # Seconds until a contender computes in turns, and of one run: rough, for two cores with AVX2 alone.
-READY = {"gpt4mm": 3, "onnxruntime": 5, "openvino": 5, "zetascale": 10, "zetascale-fused": 15, "compile": 60}
+READY = {"gpt4mm": 3, "before": 3, "onnxruntime": 5, "openvino": 5, "zetascale": 10, "zetascale-fused": 15, "compile": 60}
 RUN = {"forward": 0.1, "encode": 0.05, "generate": 6, "decode": 0.01, "limits": 0.05, "train": 2}
 OUR_GENERATE = 0.3
 PREPARATION = 10
@@ -16,7 +16,7 @@ START_UP = 2
 
 
 def _contender_seconds(contender: Contender, rounds: int, turn: float) -> float:
-    run = OUR_GENERATE if contender.is_ours and contender.work == "generate" else RUN[contender.work]
+    run = OUR_GENERATE if contender.speaks_bench and contender.work == "generate" else RUN[contender.work]
     warm_up = 6 * run if contender.work == "train" else 2 * run
     return READY[contender.maker] + warm_up + rounds * (run + max(turn, run) + SETTLE)
 

@@ -1,8 +1,12 @@
 """What is compared with what, and the bars to be reached: with AVX-512, and without (AVX2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bars import Bar, MemoryBar, RatioBar, ReadingBar, ThroughputBar
+
+
+BEFORE = "before"  # the maker of what an older build of gpt4mm does
+MOST_OF_BEFORE = 1.03
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,11 @@ class Contender:
     @property
     def is_ours(self) -> bool:
         return self.maker == "gpt4mm"
+
+    @property
+    def speaks_bench(self) -> bool:
+        """Whether it is `gpt4mm bench`, of this build or of the one before."""
+        return self.maker in ("gpt4mm", BEFORE)
 
 
 @dataclass(frozen=True)
@@ -113,9 +122,11 @@ def _decode_batch8() -> Row:
     one, eight = (
         _ours("decode", name=f"gpt4mm batch {batch}", model="documented", input="prompt", batch=batch)
         for batch in (1, 8))
+    unequal = _ours("decode", name="gpt4mm unequal prompts", model="documented", input="unequal8")
     return Row(
-        "decode-batch8", "One more token for each of 8 texts against one text", (eight, one),
-        (ThroughputBar(eight.name, one.name, gain=8, at_least=4),), limit="none")
+        "decode-batch8", "One more token for each of 8 texts against one text", (eight, one, unequal),
+        (ThroughputBar(eight.name, one.name, gain=8, at_least=4), RatioBar(unequal.name, (eight.name,), 1.05)),
+        limit="none", note="Of the unequal prompts one has one token, the next two, the last eight.")
 
 
 def _train(precision: str, bar: Bar, *more: Contender, note: str = "") -> Row:
@@ -159,6 +170,15 @@ def rows(avx512: bool) -> tuple[Row, ...]:
             Contender("torch.compile", "compile", "train", input="batch8")),
         _train_bf16(avx512),
     )
+
+
+def beside_before(row: Row) -> Row:
+    """The row with an older build's contender beside each of ours."""
+    ours = [contender for contender in row.contenders if contender.is_ours and contender.work != "limits"]
+    before = [
+        replace(contender, name=contender.name.replace("gpt4mm", "before"), maker=BEFORE) for contender in ours]
+    bars = (RatioBar(new.name, (old.name,), MOST_OF_BEFORE) for new, old in zip(ours, before))
+    return replace(row, contenders=(*row.contenders, *before), bars=(*row.bars, *bars))
 
 
 START = "start"  # no comparison, but stages of gpt4mm alone

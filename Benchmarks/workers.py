@@ -16,6 +16,7 @@ from bars import Result
 from rows import Contender
 from workload import HERE, WorkFolder
 
+Programs = dict[str, Path | None]  # the builds of gpt4mm, by their contenders' maker
 PATIENCE = 900  # seconds until a contender that says nothing is given up
 MOST_RUNS_PER_TURN = 200
 SETTLE = 0.05  # seconds after a turn in which threads that wait for more work stop to spin
@@ -25,13 +26,13 @@ class WorkerError(Exception):
     pass
 
 
-def command_line(contender: Contender, work: WorkFolder, gpt4mm: Path, threads: int, output: Path) -> list[str]:
+def command_line(contender: Contender, work: WorkFolder, programs: Programs, threads: int, output: Path) -> list[str]:
     shared = {
         "--model": work.model(contender.model), "--input": work.input(contender.input), "--work": contender.work,
         "--precision": contender.precision, "--threads": threads, "--output": output,
     }
-    if contender.is_ours:
-        start: list[Any] = [gpt4mm, "bench", "--paced"]
+    if contender.speaks_bench:
+        start: list[Any] = [programs[contender.maker], "bench", "--paced"]
         if contender.batch is not None:
             shared["--batch"] = contender.batch
     else:
@@ -120,14 +121,14 @@ class WorkerProcess:
 
 @contextmanager
 def running(
-    contenders: tuple[Contender, ...], row: str, work: WorkFolder, gpt4mm: Path, threads: int
+    contenders: tuple[Contender, ...], row: str, work: WorkFolder, programs: Programs, threads: int
 ) -> Iterator[list[WorkerProcess]]:
     """Started one after the other, so that none is warmed up while another one loads."""
     workers: list[WorkerProcess] = []
     try:
         for contender in contenders:
             name = output_name(row, contender)
-            command = command_line(contender, work, gpt4mm, threads, work.output(name))
+            command = command_line(contender, work, programs, threads, work.output(name))
             workers.append(WorkerProcess(contender, command, work.log(name)))
         yield workers
         for worker in workers:

@@ -24,8 +24,10 @@ CONFIGS = {
     "documented": {"compatibility": "documented"},
     "no-rotary": {"compatibility": "zetascale", "rotary_xpos": False},
 }
-# input file: (images, texts, tokens per text)
-INPUTS = {"one": (1, 50), "prompt": (1, 1), "batch8": (8, 50)}
+# input file: (pictures and texts, tokens per text)
+INPUTS = {"one": (1, 50), "prompt": (1, 1), "batch8": (8, 50), "unequal8": (8, 8)}
+# how many of each text's tokens generation begins with; one where nothing is said
+LENGTHS = {"unequal8": np.arange(1, 9)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def prepare(gpt4mm: Path, path: Path) -> WorkFolder:
         make_model(gpt4mm, work.model(name), config)
     generator = np.random.default_rng(SEED)
     for name, (batch, length) in INPUTS.items():
-        save_file(draw_inputs(generator, batch, length), work.input(name))
+        drawn = draw_inputs(generator, batch, length)
+        save_file(drawn | ({"lengths": LENGTHS[name]} if name in LENGTHS else {}), work.input(name))
     return work
 
 

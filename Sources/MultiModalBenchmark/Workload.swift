@@ -55,7 +55,7 @@ public final class Workload {
   private var streamed = 0
 
   /// - Parameter inputs: `img` and `text` as `gpt4mm forward` takes them, one row of which is repeated to fill the batch; drawn where
-  ///   missing
+  ///   missing. `lengths`, [batch], is how many of each text's tokens `generate` and `decode` begin with, 1 where it is missing
   /// - Throws: `ModelError` for sizes that the model cannot take.
   public init(
     _ work: Work, _ setting: Setting, folder: ModelFolder, inputs: [String: Tensor] = [:],
@@ -101,7 +101,7 @@ public final class Workload {
       return try (drawn * Double(limits.vocabulary)).to(dtype: .int64)
     }
     textLength = text.shape[1]
-    prompts = try text.narrow(1, start: 0, length: 1).array(of: Int.self).map { [$0] }
+    prompts = try Self.prompts(text, inputs["lengths"])
     if isTraining {
       for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
       let optimizer = try AdamW(
@@ -162,8 +162,19 @@ public final class Workload {
     streamed = 0
   }
 
-  /// The first token of each text.
+  /// What generation begins with.
   private let prompts: [[Int]]
+
+  /// - Parameter lengths: [batch], or nil for one token of each text
+  private static func prompts(_ text: Tensor, _ lengths: Tensor?) throws -> [[Int]] {
+    let (rows, columns) = (text.shape[0], text.shape[1])
+    let lengths = try lengths?.array(of: Int.self) ?? Array(repeating: 1, count: rows)
+    guard lengths.count == rows, lengths.allSatisfy({ (1...columns).contains($0) }) else {
+      throw ModelError("lengths in the input must be \(rows) numbers from 1 to \(columns), got \(lengths)")
+    }
+    let tokens = try text.array(of: Int.self)
+    return lengths.enumerated().map { Array(tokens[$0 * columns..<$0 * columns + $1]) }
+  }
 
   private func nextToken() throws -> Int {
     streamed += 1

@@ -24,7 +24,7 @@ public protocol ImageToTextConfiguration: Codable, Equatable, Sendable {
   func replacing(_ field: String, with value: String) throws -> Self
   /// What `config.json` says of how texts are generated, by the names of transformers' `GenerationConfig`, where no
   /// `generation_config.json` says it.
-  var generationFields: [String: JSONValue] { get }
+  var generationFields: [String: JSONValue]? { get }
   /// - Throws: `ModelError` that names the first parameter out of range.
   func validate() throws
   /// - Throws: `ModelError` when the model cannot take a picture of this size, in pixels.
@@ -36,7 +36,7 @@ public protocol ImageToTextConfiguration: Codable, Equatable, Sendable {
 }
 
 extension ImageToTextConfiguration {
-  public var generationFields: [String: JSONValue] { [:] }
+  public var generationFields: [String: JSONValue]? { nil }
 }
 
 /// A model of pictures and texts: an encoder of pictures, and a causal decoder of texts that sees what the encoder gives. All

@@ -27,6 +27,14 @@ public enum JSONValue: Codable, Equatable, Sendable {
     }
   }
 
+  /// Whether both are equal, where 1 and 1.0 are the same number.
+  func isSame(as other: JSONValue) -> Bool {
+    switch (self, other) {
+    case (.int(let int), .double(let double)), (.double(let double), .int(let int)): Double(int) == double
+    default: self == other
+    }
+  }
+
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     switch self {

@@ -5,7 +5,7 @@ import Torch
 /// Pictures in, texts out: a model folder behind one call.
 ///
 ///     let captioner = try Captioner(contentsOf: URL(fileURLWithPath: "Models/emoji"))
-///     let captions = try await captioner.caption([captioner.processor(url)])
+///     let captions = try await captioner.caption([.init(contentsOf: url)])
 ///     print(captions[0][0].text)
 ///
 /// Everything that is asked for at the same time, by whatever tasks, runs in one batch: each text gets a token at every step,
@@ -48,36 +48,45 @@ public actor Captioner {
 
   /// A picture and what is asked for it.
   public struct Input: Sendable {
-    /// As `processor` makes it.
-    public var picture: ProcessedImage
+    /// What `processor` makes a processed picture of, if it is not one yet.
+    public enum Source: Sendable {
+      case processed(ProcessedImage)
+      /// What errors call a file whose bytes are read when its turn comes.
+      case bytes(name: String, @Sendable () throws -> Data)
+      case file(URL)
+    }
+
+    public var picture: Source
     /// What is asked for it; `defaultRequest` when nil.
     public var request: Request?
 
     /// - Parameter request: `defaultRequest` when nil
     public init(_ picture: ProcessedImage, _ request: Request? = nil) {
-      self.picture = picture
+      self.picture = .processed(picture)
       self.request = request
     }
-  }
 
-  /// A part of a text as it is generated.
-  public struct Piece: Sendable, Equatable {
-    /// What is certain now and was not before; all pieces' texts together are the caption's.
-    public let text: String
-    /// The tokens that the piece adds.
-    public let tokens: [Int]
-    /// The model's log-probability of each.
-    public let logProbabilities: [Double]
-    /// The last piece of a text that is complete has it, no other.
-    public let end: End?
-  }
+    /// - Parameters:
+    ///   - picture: the bytes of a file of any format that `processor` reads
+    ///   - request: `defaultRequest` when nil
+    public init(_ picture: Data, _ request: Request? = nil) {
+      self.init(name: "given as bytes", request) { picture }
+    }
 
-  /// How a text ended.
-  public struct End: Sendable, Equatable {
-    /// Why.
-    public let finish: GeneratedText.FinishReason
-    /// From the first token to the last, while others may have run beside it; nil for a single token.
-    public let tokensPerSecond: Double?
+    /// - Parameters:
+    ///   - name: what errors call the picture
+    ///   - request: `defaultRequest` when nil
+    ///   - bytes: reads those of a file; called once, when its turn comes
+    public init(name: String, _ request: Request? = nil, bytes: @escaping @Sendable () throws -> Data) {
+      picture = .bytes(name: name, bytes)
+      self.request = request
+    }
+
+    /// - Parameter request: `defaultRequest` when nil
+    public init(contentsOf picture: URL, _ request: Request? = nil) {
+      self.picture = .file(picture)
+      self.request = request
+    }
   }
 
   /// What texts are encoded and decoded by.
@@ -85,10 +94,24 @@ public actor Captioner {
   public nonisolated let processor: ImageProcessor
   /// How texts begin and end.
   public nonisolated let generation: GenerationSettings
+  /// What texts the model takes.
+  public nonisolated let limits: TextLimits
+  /// What was done so far.
+  public private(set) var work = Work()
   private let model: any ImageToTextModel
   private let batch: DecodingBatch
+  private var waiting: [Encoding] = []
   private var listeners: [DecodingBatch.ID: Listener] = [:]
   private var isRunning = false
+
+  private struct Encoding {
+    let id: UUID
+    let picture: ProcessedImage
+    let continuation: CheckedContinuation<EncodedImage, any Error>
+  }
+
+  /// Pictures that are encoded between two steps.
+  private static let encodedTogether = 4
 
   private typealias Listener = AsyncThrowingStream<DecodingBatch.Progress, any Error>.Continuation
 
@@ -119,6 +142,7 @@ public actor Captioner {
     processor = bundle.processor
     generation = bundle.generation
     model = bundle.model
+    limits = bundle.model.decoder.limits
     batch = DecodingBatch(bundle.model)
   }
 
@@ -138,77 +162,99 @@ public actor Captioner {
     var captions: [[Caption]] = []
     for progress in running {
       var finished: [DecodingBatch.Text] = []
-      for try await step in progress { finished = step.finished ?? [] }
+      for try await step in progress { finished = try step.finished?.get() ?? [] }
       try Task.checkCancellation()
       captions.append(try finished.map(Caption.init))
     }
     return captions
   }
 
-  /// The text of one picture as it is generated. A stream that ends without a last piece was cancelled.
+  /// The texts of one picture as they are generated. A stream that ends without a last piece of each was cancelled.
   public nonisolated func stream(_ picture: ProcessedImage, _ request: Request? = nil)
     -> AsyncThrowingStream<Piece, any Error>
   {
-    let progress = progress(of: Input(picture, request), isStreamed: true)
-    return AsyncThrowingStream { continuation in
-      let task = Task {
-        do {
-          var clock = Clock()
-          for try await step in progress {
-            for token in step.tokens { continuation.yield(try clock.piece(token)) }
-          }
-          continuation.finish()
-        } catch {
-          continuation.finish(throwing: error)
-        }
+    stream(Input(picture, request))
+  }
+
+  /// The texts of one picture as they are generated. A stream that ends without a last piece of each was cancelled.
+  public nonisolated func stream(_ input: Input) -> AsyncThrowingStream<Piece, any Error> {
+    pieces(of: progress(of: input))
+  }
+
+  /// The texts of one picture that was encoded before.
+  public nonisolated func stream(_ picture: EncodedImage, _ request: Request? = nil)
+    -> AsyncThrowingStream<Piece, any Error>
+  {
+    pieces(of: progress(request) { picture })
+  }
+
+  /// A picture as the decoder sees it, for any number of texts. Pictures that are asked for at the same time are encoded
+  /// together, a few between two steps of the texts that run.
+  /// - Throws: `ModelError` for a picture that the model cannot take, `CancellationError` when the task is cancelled.
+  public func encode(_ picture: ProcessedImage) async throws -> EncodedImage {
+    let id = UUID()
+    return try await withTaskCancellationHandler {
+      try Task.checkCancellation()
+      return try await withCheckedThrowingContinuation {
+        waiting.append(Encoding(id: id, picture: picture, continuation: $0))
+        runIfNeeded()
       }
-      continuation.onTermination = { _ in task.cancel() }
+    } onCancel: {
+      Task { await self.cancelEncoding(id) }
     }
+  }
+
+  /// - Returns: how many tokens a text begins with
+  /// - Throws: an error in the user's words for what the model cannot do.
+  public nonisolated func check(_ request: Request) throws -> Int {
+    let prompt = try generation.prompt(request.prompt, by: tokenizer)
+    _ = try limits.newTokens(after: prompt, request.options)
+    return prompt.count
+  }
+
+  private func cancelEncoding(_ id: UUID) {
+    guard let place = waiting.firstIndex(where: { $0.id == id }) else { return }
+    waiting.remove(at: place).continuation.resume(throwing: CancellationError())
+  }
+
+  private nonisolated func progress(of input: Input) -> AsyncThrowingStream<DecodingBatch.Progress, any Error>
+  {
+    progress(input.request) { try await self.encode(self.processor(input.picture)) }
   }
 
   /// What each step gives, until the texts end or nobody listens.
-  private nonisolated func progress(of input: Input, isStreamed: Bool = false)
-    -> AsyncThrowingStream<DecodingBatch.Progress, any Error>
-  {
-    let request = input.request ?? defaultRequest
+  private nonisolated func progress(
+    _ request: Request?, of picture: @escaping @Sendable () async throws -> EncodedImage
+  ) -> AsyncThrowingStream<DecodingBatch.Progress, any Error> {
+    let request = request ?? defaultRequest
     return AsyncThrowingStream { listener in
-      let joining = Task {
+      let joining = Task { () -> DecodingBatch.ID? in
         do {
-          guard !isStreamed || (request.options.numReturnSequences == 1 && request.options.numBeams == 1)
-          else {
-            throw ModelError(
-              "num_return_sequences and num_beams must be 1 to stream, got "
-                + "\(request.options.numReturnSequences) and \(request.options.numBeams)")
-          }
-          let id = try await join(input.picture, request, listener)
-          listener.onTermination = { _ in Task { await self.leave(id) } }
-          // Whoever listened may have gone before that.
-          if Task.isCancelled { await leave(id) }
+          _ = try check(request)
+          return try await join(picture(), request, listener)
         } catch {
           listener.finish(throwing: error)
+          return nil
         }
       }
-      listener.onTermination = { _ in joining.cancel() }
+      listener.onTermination = { _ in
+        joining.cancel()
+        Task { if let id = await joining.value { await self.leave(id) } }
+      }
     }
   }
 
-  private func join(_ picture: ProcessedImage, _ request: Request, _ listener: Listener) throws
+  private func join(_ picture: EncodedImage, _ request: Request, _ listener: Listener) throws
     -> DecodingBatch.ID
   {
     try Task.checkCancellation()
-    let prompt = try generation.prompt(request.prompt, by: tokenizer)
     var options = request.options
     options.stopTokens += generation.end.filter { !options.stopTokens.contains($0) }
-    let pixels = try Tensor(picture).to(device: model.parameters.device)
-    let context = try withoutGradients { try model.encode(pixels) }
     let id = try batch.join(
-      context: context, prompt: prompt, options: options,
+      context: picture.context, prompt: generation.prompt(request.prompt, by: tokenizer), options: options,
       condition: TextAssembler(tokenizer, stopStrings: request.stopStrings))
     listeners[id] = listener
-    if !isRunning {
-      isRunning = true
-      Task { await run() }
-    }
+    runIfNeeded()
     return id
   }
 
@@ -217,62 +263,70 @@ public actor Captioner {
     batch.leave(id)
   }
 
-  /// Steps as long as there are texts. Between two steps others come in: new requests, and those that leave.
+  private func runIfNeeded() {
+    guard !isRunning else { return }
+    isRunning = true
+    Task { await run() }
+  }
+
+  /// Encodes and steps as long as there is something to do. Between two steps others come in: new requests, and those that leave.
   private func run() async {
-    while !batch.isEmpty {
-      do {
-        for progress in try batch.step() {
-          listeners[progress.id]?.yield(progress)
-          if progress.finished != nil { listeners.removeValue(forKey: progress.id)?.finish() }
-        }
-      } catch {
-        for (id, listener) in listeners {
-          batch.leave(id)
-          listener.finish(throwing: error)
-        }
-        listeners = [:]
-      }
+    while !batch.isEmpty || !waiting.isEmpty {
+      encodeSome()
+      step()
       await Task.yield()
     }
     isRunning = false
   }
-}
 
-/// Makes a text's pieces of its tokens, and times them.
-private struct Clock {
-  private var began: ContinuousClock.Instant?
-  private var count = 0
-
-  mutating func piece(_ token: DecodingBatch.Token) throws -> Captioner.Piece {
-    count += 1
-    let now = ContinuousClock.now
-    let start = began ?? now
-    began = start
-    var text = ""
-    if var assembler = token.condition as? TextAssembler {
-      text = assembler.piece
-      if token.token.finish != nil {
-        try assembler.finish()
-        text += assembler.piece
+  private func step() {
+    do {
+      let progress = try batch.step()
+      if !progress.isEmpty { work.steps += 1 }
+      for progress in progress {
+        work.tokens += progress.tokens.count
+        listeners[progress.id]?.yield(progress)
+        // Of a failure the listener learns by what it was given.
+        if progress.finished != nil { listeners.removeValue(forKey: progress.id)?.finish() }
       }
+    } catch {
+      for (id, listener) in listeners {
+        batch.leave(id)
+        listener.finish(throwing: error)
+      }
+      listeners = [:]
     }
-    return Captioner.Piece(
-      text: text, tokens: [token.token.id], logProbabilities: [token.token.logProbability],
-      end: token.token.finish.map {
-        Captioner.End(
-          finish: $0, tokensPerSecond: count > 1 ? Double(count - 1) / ((now - start) / .seconds(1)) : nil)
-      })
+  }
+
+  /// Encodes the pictures that have waited longest, as many of one size as go together, so that running texts do not wait long.
+  private func encodeSome() {
+    guard let first = waiting.first?.picture else { return }
+    let together = waiting.prefix(Self.encodedTogether).prefix { $0.picture.hasSize(of: first) }
+    waiting.removeFirst(together.count)
+    do {
+      let pixels = try Tensor.cat(together.map { try Tensor($0.picture) })
+      let contexts = try withoutGradients {
+        try model.encode(pixels.to(device: model.parameters.device)).split(
+          Array(repeating: 1, count: together.count), dim: 0)
+      }
+      work.pictures += together.count
+      for (encoding, context) in zip(together, contexts) {
+        encoding.continuation.resume(returning: EncodedImage(context: context))
+      }
+    } catch {
+      for encoding in together { encoding.continuation.resume(throwing: error) }
+    }
   }
 }
 
-extension Captioner.Caption {
-  fileprivate init(_ finished: DecodingBatch.Text) throws {
-    var assembler = finished.condition as? TextAssembler
-    try assembler?.finish()
-    self.init(
-      text: assembler?.text ?? "", tokens: finished.text.tokens,
-      logProbabilities: finished.text.logProbabilities, finish: finished.text.finish,
-      score: finished.text.score)
+extension ImageProcessor {
+  /// Here, not on the compute thread, so that pictures are decoded beside the model's steps.
+  fileprivate func callAsFunction(_ source: Captioner.Input.Source) throws -> ProcessedImage {
+    switch source {
+    case .processed(let picture): picture
+    case .bytes(let name, let read): try self(bytes: read(), name: name)
+    case .file(let url): try self(url)
+    }
   }
 }
 

@@ -21,10 +21,18 @@ public struct GenerationSettings: Sendable, Equatable {
     self.options.stopTokens = end
   }
 
+  /// What holds for a model where no `generation_config.json` says otherwise: what its `config.json` says, for a family in which
+  /// it does, else what the tokenizer says.
+  /// - Throws: `ModelError` where nothing says how a text begins, or for a field that is no such thing.
+  public init(_ configuration: any ImageToTextConfiguration, _ tokenizer: (any Tokenizer)?) throws {
+    let fields = configuration.generationFields
+    try self.init(fields ?? [:], tokenizer: fields == nil ? tokenizer : nil)
+  }
+
   /// What a folder says, by the names of transformers' `GenerationConfig`.
   /// - Parameters:
   ///   - fields: of `generation_config.json` or, without one, of `config.json`
-  ///   - tokenizer: says how texts begin and end where the fields do not
+  ///   - tokenizer: says how texts begin and end where the fields do not; nil where a `config.json` would
   /// - Throws: `ModelError` where nothing says how a text begins, or for a field that is no such thing.
   public init(_ fields: [String: JSONValue], tokenizer: (any Tokenizer)?) throws {
     var reader = try ConfigurationFields(.object(fields))
@@ -100,8 +108,7 @@ extension ConfigurationFields {
   fileprivate mutating func options() throws -> GenerationOptions {
     var options = GenerationOptions()
     options.maxNewTokens = try int("max_new_tokens", in: Self.counts)
-    // 20 is what files say that say nothing.
-    options.maxLength = try int("max_length", in: Self.counts).flatMap { $0 == 20 ? nil : $0 }
+    options.maxLength = try int("max_length", in: Self.counts)
     options.minNewTokens = try int("min_new_tokens", in: Self.counts) ?? 0
     options.minLength = try int("min_length", in: Self.counts) ?? 0
     options.numBeams = try int("num_beams", in: 1...64) ?? 1
@@ -144,5 +151,20 @@ extension ConfigurationFields {
     for name in zero { try expect(name, .int(0), .double(0), because: reason) }
     for name in one { try expect(name, .int(1), .double(1), because: reason) }
     try expect("renormalize_logits", .bool(false), because: reason)
+    try refuseUnknown(
+      besides: Self.harmless, because: "may change the texts: remove it from generation_config.json")
   }
+
+  /// What says nothing about which tokens a text has: how it is computed, what is returned, and what counts for draws alone.
+  private static let harmless: Set<String> = [
+    "transformers_version", "use_cache", "output_attentions", "output_hidden_states", "output_scores",
+    "output_logits",
+    "return_dict_in_generate", "cache_implementation", "cache_config", "return_legacy_cache",
+    "prefill_chunk_size",
+    "compile_config", "disable_compile", "low_memory", "remove_invalid_values", "is_assistant",
+    "num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold",
+    "max_matching_ngram_size",
+    "assistant_lookbehind", "target_lookbehind", "bos_token_id", "temperature", "top_k", "top_p", "min_p",
+    "trust_remote_code",
+  ]
 }

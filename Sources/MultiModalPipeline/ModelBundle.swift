@@ -12,7 +12,7 @@ public struct ModelBundle {
   /// How texts begin and end, and what is asked for by default.
   public let generation: GenerationSettings
 
-  /// - Parameter generation: those of the tokenizer when nil
+  /// - Parameter generation: what the model's configuration or else the tokenizer says when nil
   /// - Throws: `ModelError` when the parts do not fit together.
   public init(
     model: any ImageToTextModel, tokenizer: any Tokenizer, processor: ImageProcessor,
@@ -21,8 +21,20 @@ public struct ModelBundle {
     self.model = model
     self.tokenizer = tokenizer
     self.processor = processor
-    self.generation = try generation ?? GenerationSettings([:], tokenizer: tokenizer)
     let limits = model.decoder.limits
+    var generation = try generation ?? GenerationSettings(model.configuration, tokenizer)
+    let options = generation.options
+    for token in [generation.start] + options.stopTokens + options.suppressTokens
+      + options.beginSuppressTokens
+      + [options.forcedBOSToken, options.forcedEOSToken].compactMap({ $0 })
+    {
+      try limits.checkToken(token)
+    }
+    // A bundle's own length is a wish, which ends where the model does.
+    if let wanted = generation.options.maxNewTokens, wanted >= limits.longestText {
+      generation.options.maxNewTokens = nil
+    }
+    self.generation = generation
     let (own, most) = (tokenizer.vocabularySize, limits.vocabulary)
     guard own == most || own < most && model.configuration.mayExceedTokenizer else {
       throw ModelError(

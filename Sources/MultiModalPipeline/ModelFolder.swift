@@ -131,8 +131,14 @@ public struct ModelFolder: Sendable {
     let model = try (given ?? configuration()).makeModel(contents: contents, dtype: dtype, device: device)
     // Quantised weights have our own names.
     let isOwn = weights.metadata[Self.precisionKey] != nil
-    let tensors = try isOwn ? weights.tensors : model.parameterTensors(of: weights.tensors)
-    return (model, try model.parameters.load(tensors, strict: strict, keepsDType: keepsDType))
+    do {
+      let tensors = try isOwn ? weights.tensors : model.parameterTensors(of: weights.tensors)
+      return (model, try model.parameters.load(tensors, strict: strict, keepsDType: keepsDType))
+    } catch let error as TorchError {
+      throw TorchError(
+        "\(url.path): \(error.description); config.json and the weights must be of the same model: copy both from its folder anew"
+      )
+    }
   }
 
   /// The model with its tokenizer, processor and generation settings.
@@ -163,31 +169,52 @@ public struct ModelFolder: Sendable {
     try ImageProcessor(configuration: .init(folder: url))
   }
 
-  /// How the folder's texts begin and end, where its tokenizer alone does not say it.
+  /// How the folder's texts begin and end, where its `config.json` and tokenizer alone do not say it.
   package func bundledGeneration() throws -> [String: JSONValue]? {
-    let tokenizer = try tokenizer()
-    let settings = try generation(configuration(), tokenizer)
-    let plain = try? GenerationSettings([:], tokenizer: tokenizer)
-    return settings == plain ? nil : settings.fields
+    let (configuration, tokenizer) = (try configuration(), try tokenizer())
+    let settings = try generation(configuration, tokenizer)
+    return settings == (try? GenerationSettings(configuration, tokenizer)) ? nil : settings.fields
   }
 
   /// How texts begin and end and what is asked for by default: what `generation_config.json` says or, without it, `config.json`.
   package func generation(_ configuration: any ImageToTextConfiguration, _ tokenizer: (any Tokenizer)?) throws
     -> GenerationSettings
   {
-    let file = file(Self.generationName)
-    guard FileManager.default.fileExists(atPath: file.path) else {
-      return try GenerationSettings(configuration.generationFields, tokenizer: tokenizer)
+    let fields = try generationFields(configuration)
+    do {
+      return try GenerationSettings(
+        fields ?? [:], tokenizer: configuration.generationFields == nil ? tokenizer : nil)
+    } catch {
+      throw ModelError("\(file(Self.generationName).path): \(error)")
     }
-    let data = try InputFile.json(file)
-    guard let fields = try? JSONDecoder().decode([String: JSONValue].self, from: data) else {
+  }
+
+  /// By the names of transformers' `GenerationConfig`; nil where neither file says anything.
+  func generationFields(_ configuration: any ImageToTextConfiguration) throws -> [String: JSONValue]? {
+    let file = file(Self.generationName)
+    let own = configuration.generationFields
+    guard FileManager.default.fileExists(atPath: file.path) else { return own }
+    guard let fields = try? JSONDecoder().decode([String: JSONValue].self, from: InputFile.json(file)) else {
       throw ModelError("\(file.path) is not a JSON object with settings for generating")
     }
-    do {
-      return try GenerationSettings(fields, tokenizer: tokenizer)
-    } catch {
-      throw ModelError("\(file.path): \(error)")
+    return own.map { Self.resolved(fields, $0) } ?? fields
+  }
+
+  private static let startNames = ["decoder_start_token_id", "bos_token_id"]
+  private static let tokenNames = startNames + ["eos_token_id", "pad_token_id"]
+
+  /// As transformers 4 resolves them: a `generation_config.json` that was itself made of `config.json` yields to what that says now.
+  /// - Parameters:
+  ///   - fields: of `generation_config.json`
+  ///   - own: what `config.json` says
+  private static func resolved(_ fields: [String: JSONValue], _ own: [String: JSONValue]) -> [String:
+    JSONValue]
+  {
+    if fields["_from_model_config"] == .bool(true), own.keys.contains(where: { !tokenNames.contains($0) }) {
+      return own
     }
+    guard startNames.allSatisfy({ fields[$0] ?? .null == .null }) else { return fields }
+    return fields.merging(own.filter { startNames.contains($0.key) }) { $1 }
   }
 
   /// Writes a model folder, each file complete or not at all.
@@ -213,10 +240,26 @@ public struct ModelFolder: Sendable {
       encoder.encode(ModelConfiguration(model.configuration)), to: folder(configurationName))
     try processor?.configuration.write(to: folder(processorName))
     try tokenizer?.files.write(to: url)
-    // Where the tokenizer alone would not say the same.
-    if let generation, try generation != tokenizer.map({ try GenerationSettings([:], tokenizer: $0) }) {
-      try AtomicFile.write(encoder.encode(generation.fields), to: folder(generationName))
+    if let fields = generationFields(generation, model.configuration, tokenizer) {
+      try AtomicFile.write(encoder.encode(fields), to: folder(generationName))
     }
     if let readme { try AtomicFile.write(Data(readme.utf8), to: folder("README.md")) }
+  }
+
+  /// What a `generation_config.json` must say; nil where the other files say it.
+  private static func generationFields(
+    _ generation: GenerationSettings?, _ configuration: any ImageToTextConfiguration,
+    _ tokenizer: (any Tokenizer)?
+  ) -> [String: JSONValue]? {
+    guard let generation else { return nil }
+    guard configuration.generationFields != nil else {
+      return generation == (try? GenerationSettings(configuration, tokenizer)) ? nil : generation.fields
+    }
+    var fields = generation.fields
+    // transformers ends texts at 20 tokens where nothing is said; the last token of a text is not fed back.
+    if generation.options.maxLength == nil, generation.options.maxNewTokens == nil {
+      fields["max_length"] = .int(configuration.longestText + 1)
+    }
+    return fields
   }
 }

@@ -56,28 +56,21 @@ public struct Evaluation: Sendable {
     report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) async throws -> Evaluation {
     var results: [Result] = []
-    // Pictures of one prompt share a batch.
-    let groups = try Dictionary(grouping: jobs(of: dataset), by: \.prompt)
-    let count = groups.values.map(\.count).reduce(0, +)
-    try check(dataset, count: count, batchSize: batchSize)
-    for (prompt, jobs) in groups.sorted(by: { $0.key ?? "" < $1.key ?? "" }) {
-      var request = request ?? captioner.defaultRequest
-      request.prompt = prompt
-      for start in stride(from: 0, to: jobs.count, by: batchSize) {
-        let batch = jobs[start..<min(start + batchSize, jobs.count)]
-        let pictures = try batch.map {
-          try captioner.processor(
-            $0.picture.decoded(longestSide: nil, limits: captioner.processor.configuration.limits))
-        }
-        for (job, captions) in zip(batch, try await captioner.caption(pictures, request)) {
-          results.append(
-            Result(
-              picture: job.picture.name, prompt: prompt, expected: job.texts,
-              generated: captions.first?.text ?? "", confidence: captions.first?.confidence ?? 0))
-        }
-        try Task.checkCancellation()
-        report(results.count, count)
-      }
+    let jobs = try jobs(of: dataset)
+    try check(dataset, count: jobs.count, batchSize: batchSize)
+    var request = request ?? captioner.defaultRequest
+    var waiting = jobs[...]
+    try await captioner.caption(batchSize: batchSize) {
+      guard let job = waiting.popFirst() else { return nil }
+      request.prompt = job.prompt
+      return job.picture.input(request, limits: captioner.processor.configuration.limits)
+    } report: { captions in
+      let (job, caption) = (jobs[results.count], try captions.get().first)
+      results.append(
+        Result(
+          picture: job.picture.name, prompt: job.prompt, expected: job.texts, generated: caption?.text ?? "",
+          confidence: caption?.confidence ?? 0))
+      report(results.count, jobs.count)
     }
     return Evaluation(results: results)
   }

@@ -47,9 +47,10 @@ enum Program {
   static let version = "0.1.0"
 
   static let root = Command(
-    name: "gpt4mm", summary: "Image-and-text models: train, caption, inspect.",
+    name: "gpt4mm", summary: "Image-and-text models: train, caption, serve, inspect.",
     subcommands: [
-      .caption, .train, .merge, .evaluate, .quantize, .bench, .forward, .initialize, .inspect, .tokenizer,
+      .caption, .serve, .train, .merge, .evaluate, .quantize, .bench, .forward, .initialize, .inspect,
+      .tokenizer,
       .doctor,
     ])
 

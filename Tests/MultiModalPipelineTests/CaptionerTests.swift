@@ -82,7 +82,7 @@ import Torch
           var text = ""
           var tokens: [Int] = []
           var ends: [GeneratedText.FinishReason] = []
-          for try await piece in captioner.stream(input.picture, input.request) {
+          for try await piece in captioner.stream(input) {
             text += piece.text
             tokens += piece.tokens
             ends += piece.end.map { [$0.finish] } ?? []
@@ -94,6 +94,113 @@ import Torch
       }
       try await group.waitForAll()
     }
+  }
+
+  @Test func picturesComeAsBytesFilesOrProcessedInOneCall() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let urls = try ["rgb.png", "cmyk.jpg"].map { try Fixture.url($0) }
+    let processed = try await captioner.caption(urls.map { try captioner.processor($0) }, request())
+    let mixed = try await captioner.caption([
+      .init(Data(contentsOf: urls[0]), request()), .init(contentsOf: urls[1], request()),
+    ])
+    #expect(mixed == processed)
+    await #expect(throws: PictureError.self) {
+      try await captioner.caption([.init(contentsOf: urls[0]), .init(Data("no picture".utf8))])
+    }
+  }
+
+  @Test func manyPicturesKeepTheirOrderAndOneThatIsDamagedFailsAlone() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let lengths = [12, 1, 7, 3, 12, 2, 5]
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    func input(_ index: Int) -> Captioner.Input {
+      index == 3
+        ? .init(name: "number 3") { Data("no picture".utf8) }
+        : .init(image, request { $0.options.maxNewTokens = lengths[index] })
+    }
+    for batchSize in [1, 3, 20] {
+      var (next, counts, errors) = (0, [Int](), [String]())
+      try await captioner.caption(batchSize: batchSize) {
+        defer { next += 1 }
+        return next < lengths.count ? input(next) : nil
+      } report: { result in
+        do { counts.append(try result.get()[0].tokens.count) } catch {
+          errors.append("\(counts.count): \(error.localizedDescription)")
+        }
+      }
+      #expect(counts == [12, 1, 7, 12, 2, 5])
+      #expect(errors.count == 1 && errors[0].hasPrefix("3: ") && errors[0].contains("number 3"))
+    }
+  }
+
+  @Test func whatFailsWhileManyAreCaptionedEndsThem() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    var begun = 0
+    await #expect(throws: CocoaError.self) {
+      try await captioner.caption(batchSize: 2) {
+        begun += 1
+        return .init(image, self.request())
+      } report: { _ in
+        throw CocoaError(.fileWriteOutOfSpace)
+      }
+    }
+    #expect(begun == 2)
+  }
+
+  @Test(arguments: [1, 3]) func severalTextsOfAPictureStreamAsTheyAreCaptioned(beams: Int) async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    let request = request {
+      $0.options.numReturnSequences = 3
+      $0.options.numBeams = beams
+      $0.options.temperature = beams == 1 ? 2 : 0
+    }
+    let whole = try await captioner.caption([image], request)[0]
+    var streamed: [Int: (text: String, tokens: [Int])] = [:]
+    for try await piece in try await captioner.stream(captioner.encode(image), request) {
+      streamed[piece.index, default: ("", [])].text += piece.text
+      streamed[piece.index]?.tokens += piece.tokens
+    }
+    #expect(whole.count == 3)
+    for (index, caption) in whole.enumerated() {
+      #expect(streamed[index]?.text == caption.text)
+      #expect(streamed[index]?.tokens == caption.tokens)
+    }
+  }
+
+  @Test func theLikeliestTokensComeWithEachThatIsTaken() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let image = try captioner.processor(Fixture.url("rgb.png"))
+    let plain = try await captioner.caption([image], request())[0][0]
+    var tokens: [Int] = []
+    for try await piece in captioner.stream(image, request { $0.options.topLogProbs = 3 }) {
+      tokens += piece.tokens
+      let likeliest = try #require(piece.likeliest.first)
+      #expect(likeliest.count == 3)
+      #expect(likeliest[0].id == piece.tokens[0])
+      #expect(likeliest[0].logProbability == piece.logProbabilities[0])
+      #expect(likeliest[1].logProbability >= likeliest[2].logProbability)
+      #expect(Set(likeliest.map(\.id)).count == 3)
+    }
+    #expect(tokens == plain.tokens)
+  }
+
+  @Test func picturesThatAreAskedForTogetherAreEncodedToTheSame() async throws {
+    let folder = try folder()
+    let captioner = try Captioner(contentsOf: folder.url)
+    let images = try ["rgb.png", "cmyk.jpg"].map { try captioner.processor(Fixture.url($0)) }
+    let alone =
+      try await captioner.caption([images[0]], request()) + captioner.caption([images[1]], request())
+    let many = Array(repeating: images, count: 5).flatMap { $0 }
+    let together = try await captioner.caption(many, request())
+    for (index, captions) in together.enumerated() { #expect(captions == alone[index % 2]) }
+    #expect(await captioner.work.pictures == 12)
   }
 
   @Test func aCancelledRequestEndsAtOnceAndTheOthersGoOn() async throws {
@@ -167,7 +274,10 @@ import Torch
 
     let error = #expect(throws: TorchError.self) { try ModelFolder(folder.url).model() }
     #expect(
-      error?.description == "the weights do not fit the model: missing: \(missing); unexpected: head")
+      error?.description.hasPrefix(
+        "\(folder.url.path): the weights do not fit the model: missing: \(missing); unexpected: head; config.json"
+      )
+        == true)
     let (model, report) = try ModelFolder(folder.url).partialModel(seed: 1)
     #expect(report.missing == [missing])
     #expect(report.unexpected == ["head"])

@@ -51,13 +51,8 @@ import Torch
 
     /// The folder's settings with some of a call's own.
     func settings(_ model: any ImageToTextModel, _ own: [String: JSONValue]) throws -> GenerationSettings {
-      let file = url.appendingPathComponent(ModelFolder.generationName)
-      var fields =
-        FileManager.default.fileExists(atPath: file.path)
-        ? try JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: file))
-        : model.configuration.generationFields
-      fields.merge(own) { $1 }
-      return try GenerationSettings(fields, tokenizer: nil)
+      let fields = try folder.generationFields(model.configuration) ?? [:]
+      return try GenerationSettings(fields.merging(own) { $1 }, tokenizer: nil)
     }
   }
 

@@ -73,8 +73,8 @@ struct BeamSearch: Continuation {
     beams = running
     if isDone {
       advance.rows = []
-      advance.finished = finished.sorted { $0.score > $1.score }.prefix(options.numReturnSequences).map(
-        \.text)
+      let best = finished.sorted { $0.score > $1.score }.prefix(options.numReturnSequences)
+      advance.finished = .success(best.map(\.text))
     }
     return advance
   }

@@ -14,7 +14,7 @@ struct Advance {
   /// The tokens of texts that are known to go on with them.
   var tokens: [DecodingBatch.Token] = []
   /// When all is done, what was asked for.
-  var finished: [DecodingBatch.Text]?
+  var finished: Result<[DecodingBatch.Text], any Error>?
 }
 
 /// Texts that each take or draw one token at a time.
@@ -45,7 +45,7 @@ struct Sampling: Continuation {
     var advance = Advance()
     for (place, index) in draws.indices.filter({ draws[$0].isRunning }).enumerated() {
       let parent = min(place, rows.count - 1)
-      let (id, logProbability) = try draws[index].sampler.next(
+      let (id, logProbability, likeliest) = try draws[index].sampler.next(
         rows.lowerBound + parent, of: next, text: texts[parent])
       draws[index].text.tokens.append(id)
       draws[index].text.logProbabilities.append(logProbability)
@@ -61,11 +61,12 @@ struct Sampling: Continuation {
       }
       advance.tokens.append(
         .init(
-          token: GeneratedToken(row: index, id: id, logProbability: logProbability, finish: finish),
+          token: GeneratedToken(
+            row: index, id: id, logProbability: logProbability, likeliest: likeliest, finish: finish),
           condition: draws[index].condition))
     }
     if advance.rows.isEmpty {
-      advance.finished = draws.map { .init(text: $0.text, condition: $0.condition) }
+      advance.finished = .success(draws.map { .init(text: $0.text, condition: $0.condition) })
     }
     return advance
   }

@@ -26,8 +26,8 @@ public final class DecodingBatch {
     public let id: ID
     /// One for each text that runs; none in a beam search, and while a long prompt is read.
     public let tokens: [Token]
-    /// All texts when the last one ends; then they have left.
-    public let finished: [Text]?
+    /// All texts when the last one ends, or why there are none, which is no other text's concern; then they have left.
+    public let finished: Result<[Text], any Error>?
   }
 
   /// A running text.
@@ -87,7 +87,7 @@ public final class DecodingBatch {
   public func join(
     context: Tensor, prompt: [Int], options: GenerationOptions, condition: (any StopCondition)? = nil
   ) throws -> ID {
-    let limit = try model.newTokenLimit(prompt, options)
+    let limit = try model.decoder.limits.newTokens(after: prompt, options)
     let continuation: any Continuation =
       try options.numBeams > 1
       ? BeamSearch(options, promptLength: prompt.count, limit: limit, condition: condition)
@@ -117,7 +117,7 @@ public final class DecodingBatch {
   }
 
   /// Gives every running text its next token, and every new one a piece of its prompt.
-  /// - Throws: `ModelError` when the weights are damaged or a text outgrows the model; what ran is then lost and must leave.
+  /// - Throws: `ModelError` when nothing can be computed; what ran is then lost and must leave.
   public func step() throws -> [Progress] {
     guard !members.isEmpty else { return [] }
     for index in members.indices { try makeRoom(&members[index]) }
@@ -131,8 +131,14 @@ public final class DecodingBatch {
     var copies = Copies()
     for index in ready {
       let end = start + members[index].rows.count
-      let advance = try members[index].continuation.advance(
-        next, rows: start..<end, texts: members[index].rows.map(\.text))
+      var advance = Advance()
+      do {
+        try next.check(start..<end)
+        advance = try members[index].continuation.advance(
+          next, rows: start..<end, texts: members[index].rows.map(\.text))
+      } catch {
+        advance.finished = .failure(error)
+      }
       continueRows(of: &members[index], advance.rows, &copies)
       progress.append(
         Progress(id: members[index].id, tokens: advance.tokens, finished: advance.finished))

@@ -16,7 +16,7 @@ extension ImageToTextModel {
     while !batch.isEmpty {
       try Task.checkCancellation()
       for progress in try batch.step() {
-        if let finished = progress.finished { texts[progress.id] = finished.map(\.text) }
+        if let finished = progress.finished { texts[progress.id] = try finished.get().map(\.text) }
       }
     }
     return ids.map { texts[$0] ?? [] }
@@ -42,7 +42,7 @@ extension ImageToTextModel {
         "img has a batch of \(images), but there are \(prompts.count) prompts: they must be equal")
     }
     // What is asked for is checked before a picture is encoded.
-    for prompt in prompts { _ = try newTokenLimit(prompt, options) }
+    for prompt in prompts { _ = try decoder.limits.newTokens(after: prompt, options) }
     let context = try withoutGradients { try encode(img) }
     let batch = DecodingBatch(self)
     let ids = try prompts.enumerated().map { index, prompt in
@@ -51,31 +51,6 @@ extension ImageToTextModel {
         condition: condition)
     }
     return (batch, ids)
-  }
-
-  /// Checks what is asked for, and gives the number of tokens after which a text ends.
-  func newTokenLimit(_ prompt: [Int], _ options: GenerationOptions) throws -> Int {
-    try options.validate(vocabulary: decoder.limits.vocabulary)
-    guard !prompt.isEmpty else {
-      throw ModelError("every prompt needs at least one token, such as the one that begins a text")
-    }
-    for token in prompt { try decoder.limits.checkToken(token) }
-    let longest = decoder.limits.longestText
-    let name = decoder.limits.longestTextName
-    guard prompt.count <= longest else {
-      throw ModelError("a prompt has \(prompt.count) tokens, but \(name) is \(longest): shorten it")
-    }
-    // The last token is never fed back, so the text may be one longer than what the decoder sees.
-    let room = longest - prompt.count + 1
-    guard let wanted = options.maxNewTokens else {
-      return max(1, min(room, options.maxLength.map { $0 - prompt.count } ?? room))
-    }
-    guard wanted <= room || options.overflow == .slidingWindow else {
-      throw ModelError(
-        "max_new_tokens is \(wanted), but after a prompt of \(prompt.count) tokens only \(room) fit into "
-          + "\(name) \(longest): ask for fewer, or choose the sliding window")
-    }
-    return wanted
   }
 }
 
@@ -111,7 +86,8 @@ public struct TokenStream: AsyncSequence {
       while ready.isEmpty && !batch.isEmpty {
         try Task.checkCancellation()
         ready = try batch.step().flatMap { progress in
-          progress.tokens.map {
+          _ = try progress.finished?.get()
+          return progress.tokens.map {
             var token = $0.token
             token.row += firstRows[progress.id] ?? 0
             return token

@@ -6,8 +6,16 @@ public struct GeneratedToken: Sendable, Equatable {
   public let id: Int
   /// The model's log-probability of this token, before any rule of `GenerationOptions`.
   public let logProbability: Double
+  /// As many as `GenerationOptions.topLogProbs` asks for, the likeliest first.
+  public let likeliest: [TokenLogProbability]
   /// Why the text ends with this token; nil while it goes on.
   public internal(set) var finish: GeneratedText.FinishReason?
+}
+
+/// What the model gives a token before any rule of `GenerationOptions`.
+public struct TokenLogProbability: Sendable, Equatable {
+  public let id: Int
+  public let logProbability: Double
 }
 
 /// A generated text.

@@ -66,6 +66,8 @@ public struct GenerationOptions: Sendable, Equatable {
   public var earlyStopping = EarlyStopping.heuristic
   /// Texts per picture: draws, or the best of a beam search.
   public var numReturnSequences = 1
+  /// With each token that is taken or drawn, so many of the likeliest are reported.
+  public var topLogProbs = 0
   /// The same seed draws the same texts.
   public var seed: UInt64 = 0
   public var overflow = Overflow.error
@@ -100,6 +102,8 @@ public struct GenerationOptions: Sendable, Equatable {
     try check(lengthPenalty.isFinite, "length_penalty", "a finite number", lengthPenalty)
     try check(
       (1...256).contains(numReturnSequences), "num_return_sequences", "from 1 to 256", numReturnSequences)
+    try check((0...min(100, vocabulary)).contains(topLogProbs), "top_logprobs", "from 0 to 100", topLogProbs)
+    for bias in logitBias.values { try check(bias.isFinite, "a logit's bias", "a finite number", bias) }
     let forced = [forcedBOSToken, forcedEOSToken].compactMap { $0 }
     for token in stopTokens + suppressTokens + beginSuppressTokens + forced + Array(logitBias.keys) {
       try check((0..<vocabulary).contains(token), "a token id", "from 0 to \(vocabulary - 1)", token)

@@ -20,22 +20,25 @@ struct Sampler {
   }
 
   /// - Parameter text: all tokens so far
-  /// - Returns: the token, and the model's log-probability of it before any rule
-  func next(_ row: Int, of next: NextTokens, text: [Int]) throws -> (id: Int, logProbability: Double) {
-    guard options.changesLogits || options.temperature > 0 else {
+  /// - Returns: the token, the model's log-probability of it before any rule, and the likeliest as far as they are asked for
+  func next(_ row: Int, of next: NextTokens, text: [Int]) throws -> (
+    id: Int, logProbability: Double, likeliest: [TokenLogProbability]
+  ) {
+    guard options.changesLogits || options.temperature > 0 || options.topLogProbs > 0 else {
       let (id, logit) = try next.likeliest(row)
-      return (id, Double(logit - next.logSums[row]))
+      return (id, Double(logit - next.logSums[row]), [])
     }
     let logits = try next.values(row)
     var scores = logits
     options.process(&scores, tokens: text, promptLength: promptLength, limit: limit)
     let id: Int
-    if options.temperature > 0 {
+    // Rules may leave no token, such as one that is forced and suppressed; then the first is taken, as greedily.
+    if options.temperature > 0, scores.contains(where: { $0 > -.infinity }) {
       options.warp(&scores)
       id = try Tensor(softmax(scores)).multinomial(1, generator: generator).item(Int.self)
     } else {
       id = scores.indices.max { (scores[$0], -$0) < (scores[$1], -$1) } ?? 0
     }
-    return (id, Double(logits[id] - next.logSums[row]))
+    return (id, Double(logits[id] - next.logSums[row]), try next.likeliest(row, options.topLogProbs))
   }
 }

@@ -209,9 +209,34 @@ public struct TextLimits: Sendable, Equatable {
   let longestTextName: String
 
   /// - Throws: `ModelError` when a token is not in the vocabulary.
-  func checkToken(_ token: Int) throws {
+  package func checkToken(_ token: Int) throws {
     guard (0..<vocabulary).contains(token) else {
       throw ModelError("text holds token \(token), but \(vocabularyName) is \(vocabulary)")
     }
+  }
+
+  /// Checks what is asked for, and gives the number of tokens after which a text ends.
+  /// - Throws: `ModelError` for what the model cannot do.
+  package func newTokens(after prompt: [Int], _ options: GenerationOptions) throws -> Int {
+    try options.validate(vocabulary: vocabulary)
+    guard !prompt.isEmpty else {
+      throw ModelError("every prompt needs at least one token, such as the one that begins a text")
+    }
+    for token in prompt { try checkToken(token) }
+    guard prompt.count <= longestText else {
+      throw ModelError(
+        "a prompt has \(prompt.count) tokens, but \(longestTextName) is \(longestText): shorten it")
+    }
+    // The last token is never fed back, so the text may be one longer than what the decoder sees.
+    let room = longestText - prompt.count + 1
+    guard let wanted = options.maxNewTokens else {
+      return max(1, min(room, options.maxLength.map { $0 - prompt.count } ?? room))
+    }
+    guard wanted <= room || options.overflow == .slidingWindow else {
+      throw ModelError(
+        "max_new_tokens is \(wanted), but after a prompt of \(prompt.count) tokens only \(room) fit into "
+          + "\(longestTextName) \(longestText): ask for fewer, or choose the sliding window")
+    }
+    return wanted
   }
 }

@@ -90,14 +90,21 @@ package struct ConfigurationFields {
 
   /// - Throws: `ModelError` that names what was not asked for and is not known to be harmless.
   func refuseUnknown(besides harmless: Set<String> = []) throws {
-    let unknown = fields.keys.filter {
-      !asked.contains($0) && !harmless.contains($0) && !Self.harmless.contains($0) && !$0.hasPrefix("_")
-    }
-    guard let first = unknown.min() else { return }
+    try refuseUnknown(
+      besides: harmless.union(Self.harmless),
+      because: "may change what the model computes: remove it from config.json")
+  }
+
+  /// - Throws: `ModelError` that names what was not asked for, is not null and not known to be harmless.
+  package func refuseUnknown(besides harmless: Set<String>, because reason: String) throws {
+    let unknown = fields.filter { name, value in
+      value != .null && !asked.contains(name) && !harmless.contains(name) && !name.hasPrefix("_")
+    }.keys.sorted()
+    guard let first = unknown.first else { return }
+    let others = unknown.dropFirst().joined(separator: ", ")
     throw ModelError(
-      "\(prefix)\(first) is not known here and may change what the model computes: remove it from config.json if it does not"
-        + (unknown.count > 1
-          ? " (the same goes for \(unknown.sorted().dropFirst().joined(separator: ", ")))" : ""))
+      "\(prefix)\(first) is not known here and \(reason) if it does not"
+        + (others.isEmpty ? "" : " (the same goes for \(others))"))
   }
 
   /// Fields of transformers' configurations that say nothing about what a model computes: about files, training, other tasks,

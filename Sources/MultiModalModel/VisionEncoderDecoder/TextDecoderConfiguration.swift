@@ -148,6 +148,12 @@ struct TextDecoderConfiguration: Equatable, Sendable {
     guard width % heads == 0 else {
       throw ModelError("the decoder's width must be a multiple of its heads, got \(width) and \(heads)")
     }
+    // Such a table is computed, before any weight could show that the numbers are wrong.
+    guard positions == .learned || positionRows * width <= 1 << 27 else {
+      throw ModelError(
+        "decoder.\(positionsName) and decoder.d_model are \(positionRows) and \(width), which makes a table of more than half a gigabyte"
+      )
+    }
     guard firstPosition < positionRows else {
       throw ModelError(
         "decoder.\(positionsName) is \(positionRows), which leaves no place behind that of padding, \(padding)"

@@ -19,7 +19,8 @@ extension VisionEncoderDecoder {
       encoder = try VisionTransformer.Configuration(top.value("encoder"))
       decoder = try TextDecoderConfiguration(top.value("decoder"), encoderWidth: encoder.width)
       interpolatesPositions = try top.bool("interpolate_pos_encoding", false)
-      try top.refuseUnknown()
+      // Older scripts copy the decoder's here, where it says nothing.
+      try top.refuseUnknown(besides: ["vocab_size"])
     }
 
     public init(from decoder: any Decoder) throws { try self.init(JSONValue(from: decoder)) }
@@ -51,15 +52,33 @@ extension VisionEncoderDecoder.Configuration {
   public var pictureSize: (height: Int, width: Int) { (encoder.height, encoder.pictureWidth) }
   public var channels: Int { encoder.channels }
 
-  /// As transformers 4 resolves them: what the outermost object says, then the decoder's, then its class.
-  public var generationFields: [String: JSONValue] {
+  /// As `GenerationConfig.from_model_config` of transformers 4 resolves them: what the outermost object says, then the decoder's,
+  /// then its class. A default that is stated is as good as unsaid.
+  public var generationFields: [String: JSONValue]? {
     guard case .object(let top) = fields, case .object(let own)? = top["decoder"] else { return [:] }
-    let said = own.filter { $0.value != .null }.merging(top.filter { $0.value != .null }) { own, outer in
-      // A default that the outermost object states is as good as unsaid.
-      [.int(1), .int(20), .int(0), .double(1), .bool(false)].contains(outer) ? own : outer
-    }
-    return decoder.kind.generationFields.merging(said) { $1 }
+    return decoder.kind.generationFields.merging(Self.generationFields(of: own)) { $1 }
+      .merging(Self.generationFields(of: top)) { $1 }
   }
+
+  private static func generationFields(of fields: [String: JSONValue]) -> [String: JSONValue] {
+    fields.filter { name, value in
+      value != .null && (generationDefaults[name].map { !value.isSame(as: $0) } ?? false)
+    }
+  }
+
+  /// `GenerationConfig`'s fields that a `config.json` may hold, and what they are where nobody says otherwise.
+  private static let generationDefaults: [String: JSONValue] = [
+    "decoder_start_token_id": .null, "bos_token_id": .null, "eos_token_id": .null, "pad_token_id": .null,
+    "max_length": .int(20), "max_new_tokens": .null, "min_length": .int(0), "min_new_tokens": .null,
+    "do_sample": .bool(false), "early_stopping": .bool(false), "num_beams": .int(1),
+    "num_beam_groups": .int(1),
+    "diversity_penalty": .int(0), "temperature": .int(1), "top_k": .int(50), "top_p": .int(1), "min_p": .null,
+    "typical_p": .int(1), "repetition_penalty": .int(1), "length_penalty": .int(1),
+    "no_repeat_ngram_size": .int(0),
+    "encoder_no_repeat_ngram_size": .int(0), "bad_words_ids": .null, "num_return_sequences": .int(1),
+    "forced_bos_token_id": .null, "forced_eos_token_id": .null, "exponential_decay_length_penalty": .null,
+    "suppress_tokens": .null, "begin_suppress_tokens": .null,
+  ]
 
   /// Matrices and tables of tokens.
   public var approximateParameters: Double {

@@ -48,6 +48,8 @@ public final class VisionTransformer {
       }
       try fields.expect("head_dim", .int(width / heads), because: "heads share hidden_size evenly")
       try fields.expect("pruned_heads", .object([:]), because: "heads cannot be left out")
+      try fields.expect(
+        "add_cross_attention", .bool(false), because: "an encoder has nothing else to attend to")
       guard rows > 0, columns > 0 else {
         throw ModelError(
           "encoder.image_size must be at least encoder.patch_size, got \(height) x \(pictureWidth) and \(patchHeight) x "

@@ -6,4 +6,8 @@ public struct ProcessedImage: Equatable, Sendable {
   public let channels: Int
   public let height: Int
   public let width: Int
+
+  func hasSize(of other: ProcessedImage) -> Bool {
+    (channels, height, width) == (other.channels, other.height, other.width)
+  }
 }

@@ -141,6 +141,12 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
   public var files: TokenizerFiles { TokenizerFiles(contents: [TokenizerFiles.sentencePieceName: modelData]) }
 
   /// Whether a token has no text, such as the one that ends a text.
+  public func bytes(_ id: Int) throws -> [UInt8] {
+    if isControl(id) { return [] }
+    if let byte = byte(id) { return [byte] }
+    return Array(try piece(id).replacingOccurrences(of: "\u{2581}", with: " ").utf8)
+  }
+
   func isControl(_ id: Int) -> Bool {
     (0..<vocabularySize).contains(id) && withExtendedLifetime(self) { csp_is_control(processor, Int32(id)) }
   }

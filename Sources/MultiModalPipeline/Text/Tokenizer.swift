@@ -31,6 +31,10 @@ public protocol Tokenizer: Sendable {
   /// - Throws: `TokenizerError` for an id that the vocabulary does not have.
   func piece(_ id: Int) throws -> String
 
+  /// What a token adds to the UTF-8 of a text that others precede, such as the space before a word; nothing for a special one.
+  /// - Throws: `TokenizerError` for an id that cannot be one of the vocabulary.
+  func bytes(_ id: Int) throws -> [UInt8]
+
   /// What the tokenizer was read from, to be written beside a model's weights.
   var files: TokenizerFiles { get }
 }

@@ -38,11 +38,25 @@ public struct StoredPicture: Sendable, Hashable {
   }
 
   /// File and name, for people.
-  public var place: String { range == nil ? file.path : "\(name) in \(file.path)" }
+  public var place: String {
+    range == nil ? file.path : name.hasPrefix(file.path) ? name : "\(name) in \(file.path)"
+  }
 
   /// - Throws: `PictureError` for what is missing, damaged or no picture.
   func decoded(longestSide: Int?, limits: PictureLimits) throws -> Picture {
     guard let range else { return try Picture(contentsOf: file, longestSide: longestSide, limits: limits) }
+    return try Picture(
+      bytes: bytes(range, limits: limits), name: place, longestSide: longestSide, limits: limits)
+  }
+
+  /// The picture for a captioner.
+  /// - Parameter request: the captioner's own when nil
+  public func input(_ request: Captioner.Request? = nil, limits: PictureLimits) -> Captioner.Input {
+    guard let range else { return Captioner.Input(contentsOf: file, request) }
+    return Captioner.Input(name: place, request) { try bytes(range, limits: limits) }
+  }
+
+  private func bytes(_ range: Range<Int>, limits: PictureLimits) throws -> Data {
     var bytes: Data
     do {
       let handle = try InputFile.handle(file)
@@ -61,7 +75,7 @@ public struct StoredPicture: Sendable, Hashable {
       }
       bytes = sparse.expanded(bytes)
     }
-    return try Picture(bytes: bytes, name: place, longestSide: longestSide, limits: limits)
+    return bytes
   }
 }
 

@@ -149,9 +149,15 @@ struct TrainerSetup {
         ).files
     }
     let tokenizer = try (group.map { try $0.shared(vocabulary()) } ?? vocabulary()).tokenizer(run.path)
-    state.configuration.model.family.vocabularySize = tokenizer.vocabularySize
-    let generation = try GenerationSettings(
-      state.generation ?? configuration.model.family.generationFields, tokenizer: tokenizer)
+    let family = configuration.model.family
+    // A base model's head may have more rows than its tokenizer has tokens.
+    if tokenizerFiles == nil || !family.mayExceedTokenizer || tokenizer.vocabularySize > family.vocabularySize
+    {
+      state.configuration.model.family.vocabularySize = tokenizer.vocabularySize
+    }
+    let generation =
+      try state.generation.map { try GenerationSettings($0, tokenizer: tokenizer) }
+      ?? GenerationSettings(family, tokenizer)
     let encoder = ExampleEncoder(
       tokenizer: tokenizer, generation: generation, configuration: configuration.model.family)
     // The texts of a run that goes on were seen to fit.

@@ -28,19 +28,25 @@ package struct JSONScanner {
 
   private let bytes: UnsafeRawBufferPointer
   private var position = 0
-  private static let maxDepth = 16
+  private let maxDepth: Int
+  private let maxValues: Int
   private var count = 0
-  /// A description of 100,000 tensors has some 700,000 values; each takes up to 100 bytes here.
-  private static let maxValues = 2_000_000
 
-  private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+  private init(_ bytes: UnsafeRawBufferPointer, maxDepth: Int, maxValues: Int) {
+    self.bytes = bytes
+    self.maxDepth = maxDepth
+    self.maxValues = maxValues
+  }
 
+  /// - Parameter maxValues: each takes up to 100 bytes here; a description of 100,000 tensors has some 700,000
   /// - Throws: `Failure` with line and column.
-  package static func parse(_ bytes: UnsafeRawBufferPointer) throws -> Value {
+  package static func parse(
+    _ bytes: UnsafeRawBufferPointer, maxDepth: Int = 16, maxValues: Int = 2_000_000
+  ) throws -> Value {
     guard !bytes.starts(with: [0xFF, 0xFE]), !bytes.starts(with: [0xFE, 0xFF]) else {
       throw Failure(reason: "it is UTF-16: save it as UTF-8")
     }
-    var scanner = JSONScanner(bytes)
+    var scanner = JSONScanner(bytes, maxDepth: maxDepth, maxValues: maxValues)
     // Editors on Windows begin a file with a byte order mark.
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { scanner.position = 3 }
     do {
@@ -83,9 +89,9 @@ package struct JSONScanner {
   }
 
   private mutating func value(depth: Int) throws -> Value {
-    guard depth < Self.maxDepth else { throw Failure(reason: "it is nested too deeply") }
+    guard depth < maxDepth else { throw Failure(reason: "it is nested too deeply") }
     count += 1
-    guard count <= Self.maxValues else { throw Failure(reason: "it has more than \(Self.maxValues) values") }
+    guard count <= maxValues else { throw Failure(reason: "it has more than \(maxValues) values") }
     switch try next() {
     case UInt8(ascii: "{"):
       var fields: [(key: String, value: Value)] = []

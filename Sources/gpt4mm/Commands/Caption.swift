@@ -5,7 +5,7 @@ import Torch
 
 extension Command {
   static let caption = Command(
-    name: "caption", summary: "Write texts for pictures.", arguments: "IMAGE...",
+    name: "caption", summary: "Write texts for pictures.", arguments: "PICTURE|FOLDER|TAR...",
     options: [
       Option("model", "DIR", default: "Models/emoji", "the model folder"),
       Option("prompt", "TEXT", "what each text begins with"),
@@ -29,48 +29,46 @@ extension Command {
         "write no text that the model is less sure of: from 0 to 1, the mean token probability"),
       Option("sliding-window", "drop the older half of a text that outgrows the model instead of refusing"),
       Option("seed", "N", default: "0", "the same seed draws the same texts"),
+      Option("list", "FILE", "a file with the path of a picture in each line; - for standard input"),
+      Option("output", "FILE", "write JSON lines, each as soon as its text and those before it are there"),
+      Option("resume", "go on with what --output holds already"),
+      Option("batch-size", "N", default: "16", "pictures at once"),
       Shared.precision, Shared.device, Shared.threads, Shared.json,
-      Option("quiet", "print no time taken"),
+      Option("quiet", "print no progress and no time taken"),
     ],
     details:
       "What is not given is as the model's folder says in generation_config.json, or plain: the likeliest token, no penalty, one "
-      + "text. Reads JPEG, PNG, WebP, GIF, TIFF, HEIC and AVIF; '-' reads a picture from standard input.",
+      + "text. Reads JPEG, PNG, WebP, GIF, TIFF, HEIC and AVIF, all of a folder and the folders below it, or of a .tar file; '-' "
+      + "reads a picture from standard input. A picture that cannot be read is named and passed over. Under torchrun, mpirun or "
+      + "srun each process takes its share of the files, and writes FILE with its number before the extension.",
     examples: [
       "gpt4mm caption cat.jpg", "gpt4mm caption --temperature 0.8 --samples 3 --seed 1 cat.jpg",
-      "gpt4mm caption --json - < cat.jpg",
+      "gpt4mm caption --json - < cat.jpg", "gpt4mm caption --output texts.jsonl --resume pictures/ more.tar",
     ]
   ) { arguments in
-    guard !arguments.positional.isEmpty else { throw UsageError("'caption' needs at least one picture") }
+    guard !arguments.positional.isEmpty || arguments.string("list") != nil else {
+      throw UsageError("'caption' needs at least one picture")
+    }
     // A wrong call is said before the model is read.
     _ = try captionRequest(arguments, Captioner.Request())
-    let minConfidence = try arguments.double("min-confidence")
-    if let minConfidence, !(0...1).contains(minConfidence) {
-      throw UsageError("--min-confidence must be from 0 to 1, got \(minConfidence)")
-    }
-    let device = try Shared.machine(arguments)
+    let place = try ProcessGroupConfiguration(environment: ProcessInfo.processInfo.environment)
+    let work = try CaptionWork(arguments, rank: place?.rank ?? 0, processes: place?.size ?? 1)
+    let device = try Shared.machine(arguments, localRank: place?.localRank ?? 0)
     let began = ContinuousClock.now
     let captioner = try Captioner(
       contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
     let loaded = ContinuousClock.now
-    let request = try captionRequest(arguments, captioner.defaultRequest)
-    var failure: (any Error)?
-    for path in arguments.positional {
-      do {
-        try await write(
-          path, captioner, request, json: arguments.flag("json"), minConfidence: minConfidence)
-      } catch let error as PictureError where arguments.positional.count > 1 {
-        Terminal.note("gpt4mm: \(error.localizedDescription)")
-        failure = error
-      }
-    }
+    let failed = try await work.run(captioner, captionRequest(arguments, captioner.defaultRequest))
     if !arguments.flag("quiet") {
-      let count = arguments.positional.count
+      let (count, seconds) = (work.pictures.count, (ContinuousClock.now - loaded) / .seconds(1))
+      let rate = count > 1 ? String(format: " (%.1f/s)", Double(count) / seconds) : ""
       Terminal.note(
         String(
-          format: "%d picture%@ in %.2f s, after %.2f s to load the model", count, count == 1 ? "" : "s",
-          (ContinuousClock.now - loaded) / .seconds(1), (loaded - began) / .seconds(1)))
+          format: "%d picture%@ in %.2f s%@, after %.2f s to load the model", count, count == 1 ? "" : "s",
+          seconds,
+          rate, (loaded - began) / .seconds(1)))
     }
-    if failure != nil { throw Failed() }
+    if failed > 0 { throw Failed() }
   }
 
   /// - Parameter request: the model's own, of which what is given replaces parts
@@ -108,79 +106,5 @@ extension Command {
     }
     try Shared.check(request.options)
     return request
-  }
-
-  private struct Line: Encodable {
-    let picture: String
-    let texts: [Text]
-
-    struct Text: Encodable {
-      let text: String
-      let tokens: [Int]
-      let logProbabilities: [Double]
-      let confidence: Double
-      let finish: GeneratedText.FinishReason
-      let score: Double?
-    }
-  }
-
-  private static func write(
-    _ path: String, _ captioner: Captioner, _ request: Captioner.Request, json: Bool, minConfidence: Double?
-  ) async throws {
-    let processor = captioner.processor
-    let picture =
-      path == "-"
-      ? try processor(
-        bytes: FileHandle.standardInput.readData(upTo: processor.configuration.maxBytes),
-        name: "from standard input")
-      : try processor(url(path))
-    if json || minConfidence != nil || request.options.numBeams > 1 || request.options.numReturnSequences > 1
-    {
-      let all = try await captioner.caption([picture], request)[0]
-      let captions = all.filter { $0.confidence >= minConfidence ?? 0 }
-      if let minConfidence, captions.isEmpty, let surest = all.map(\.confidence).max() {
-        Terminal.note(
-          String(
-            format: "%@: no text, because the model is sure by %.3f only, less than %g", path, surest,
-            minConfidence))
-      }
-      if json {
-        Terminal.print(
-          try Shared.encode(
-            Line(
-              picture: path,
-              texts: captions.map {
-                .init(
-                  text: $0.text, tokens: $0.tokens, logProbabilities: $0.logProbabilities,
-                  confidence: $0.confidence,
-                  finish: $0.finish, score: $0.score)
-              })))
-      } else {
-        for caption in captions { Terminal.print("\(path): \(request.prompt ?? "")\(caption.text)") }
-      }
-      return
-    }
-    // Nothing is written before the first piece is there, so that what cannot be generated leaves no empty text.
-    let title = "\(path): \(request.prompt ?? "")"
-    var isBegun = false
-    do {
-      for try await piece in captioner.stream(picture, request) {
-        Terminal.write(isBegun ? piece.text : title + piece.text)
-        isBegun = true
-      }
-    } catch {
-      if isBegun { Terminal.write("\n") }
-      throw error
-    }
-    Terminal.write(isBegun ? "\n" : title + "\n")
-  }
-}
-
-extension FileHandle {
-  /// More than `limit` bytes where there are more, so that a reader sees it.
-  func readData(upTo limit: Int) throws -> Data {
-    do { return try InputFile.read(fileDescriptor, name: "standard input", atMost: limit) } catch {
-      throw PictureError(.unreadable, "cannot read a picture from standard input: it is closed or no file")
-    }
   }
 }

@@ -97,7 +97,7 @@ import Torch
       }
       for progress in try batch.step() {
         if let finished = progress.finished, let index = ids[progress.id] {
-          texts[index] = finished.map(\.text)
+          texts[index] = try finished.get().map(\.text)
         }
       }
       if step > 6 && batch.isEmpty { break }
@@ -189,6 +189,38 @@ import Torch
     #expect(try batch.step().map(\.id) == [short])
     #expect(try batch.step().map(\.id) == [short])
     #expect(try batch.step().map(\.id) == [long, short])
+  }
+
+  @Test(arguments: [1, 3]) func aTextThatFailsLeavesTheOthersAsTheyAre(beams: Int) throws {
+    struct Failing: StopCondition {
+      var count = 0
+      mutating func append(_ token: Int) throws -> Bool {
+        count += 1
+        if count == 3 { throw ModelError("the third token fails") }
+        return false
+      }
+    }
+    let model = try smallModel()
+    let context = try withoutGradients { try model.encode(smallImages(1)) }
+    var asked = GenerationOptions()
+    asked.numBeams = beams
+    asked.maxNewTokens = 6
+    let alone = try model.generate(img: smallImages(1), prompts: [[1]], options: asked)[0].map(\.tokens)
+    let batch = DecodingBatch(model)
+    let bad = try batch.join(context: context, prompt: [1], options: asked, condition: Failing())
+    let good = try batch.join(context: context, prompt: [1], options: asked)
+    var (texts, failures) = ([[Int]](), 0)
+    while !batch.isEmpty {
+      for progress in try batch.step() {
+        switch progress.finished {
+        case .success(let finished)? where progress.id == good: texts = finished.map(\.text.tokens)
+        case .failure? where progress.id == bad: failures += 1
+        case nil: break
+        default: Issue.record("neither ends so")
+        }
+      }
+    }
+    #expect(texts == alone && failures == 1)
   }
 
   @Test func placesThatAreLeftAreUsedAgain() throws {

@@ -95,6 +95,19 @@ import Torch
     #expect(try Set(draw(1)).count > 1)
   }
 
+  @Test(arguments: [0.0, 1.0]) func aTokenThatIsForcedAndForbiddenLeavesTheFirstOne(temperature: Double)
+    throws
+  {
+    let text = try smallModel().generate(
+      img: smallImages(1), prompts: [[1]],
+      options: options {
+        $0.temperature = temperature
+        $0.forcedBOSToken = 5
+        $0.suppressTokens = [5]
+      })[0][0]
+    #expect(text.tokens[0] == 0)
+  }
+
   @Test func textsOfABatchMayEndAtDifferentTimes() throws {
     let model = try smallModel()
     let img = try smallImages(2)

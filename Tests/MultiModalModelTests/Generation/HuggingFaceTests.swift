@@ -113,7 +113,7 @@ import Torch
           }
           let advance = try search.advance(
             NextTokens(Tensor(logits, shape: [texts.count, vocabulary])), rows: texts.indices, texts: texts)
-          if let finished = advance.finished { return finished.map(\.text) }
+          if let finished = advance.finished { return try finished.get().map(\.text) }
           texts = advance.rows.map { texts[$0.parent] + [$0.token] }
         }
       }

@@ -162,4 +162,14 @@ private func message(_ body: () throws -> Void) -> String {
       }
     }
   }
+
+  @Test(arguments: ["gpt2", "gpt2-json", "roberta", "llama-json", "bert", "unigram-json"])
+  func tokensBytesTogetherAreTheText(name: String) throws {
+    let fixture = try TokenizerFixture(name)
+    let ids = try fixture.tokenizer.encode("a cat é 猫")
+    let bytes = try ids.flatMap { try fixture.tokenizer.bytes($0) }
+    let text = try fixture.tokenizer.decode(ids)
+    #expect(text.count > 3)
+    #expect(String(decoding: bytes, as: UTF8.self).drop { $0 == " " } == text.drop { $0 == " " })
+  }
 }

@@ -28,6 +28,13 @@ import Testing
     #expect(try Array(tokenizer.decode(ids).unicodeScalars) == Array(text.unicodeScalars))
   }
 
+  @Test(arguments: texts) func tokensBytesTogetherAreTheText(text: String) throws {
+    let tokenizer = try Self.tokenizer.get()
+    let bytes = try tokenizer.encode("a" + text).flatMap { try tokenizer.bytes($0) }
+    #expect(String(decoding: bytes, as: UTF8.self).drop { $0 == " " } == "a" + text)
+    #expect(try tokenizer.bytes(tokenizer.eos ?? 0) == [])
+  }
+
   @Test func errorsAreTheirSentenceWhereverTheyAreShown() {
     let errors: [any Error] = [TokenizerError("a sentence"), PictureError(.damaged, "a sentence")]
     for error in errors { #expect(error.localizedDescription == "a sentence") }

@@ -20,7 +20,8 @@ extension TrainerTests {
     ]
 
     /// A folder as it lies on a hub, with random weights.
-    private func checkpoint(_ decoder: String) throws -> TemporaryFolder {
+    /// - Parameter spare: rows of the head that belong to no token
+    private func checkpoint(_ decoder: String, spare: Int = 0) throws -> TemporaryFolder {
       let folder = try TemporaryFolder()
       let names = ["vocab.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json"]
       for name in names {
@@ -34,7 +35,7 @@ extension TrainerTests {
         {"model_type": "vision-encoder-decoder",
          "encoder": {"model_type": "vit", "hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 1,
                      "intermediate_size": 64, "image_size": 16, "patch_size": 8},
-         "decoder": {"model_type": "\(decoder)", "vocab_size": \(vocabulary), \(fields)}}
+         "decoder": {"model_type": "\(decoder)", "vocab_size": \(vocabulary + spare), \(fields)}}
         """, "config.json")
       try folder.write(
         #"{"decoder_start_token_id": 2, "eos_token_id": 2, "pad_token_id": 1, "num_beams": 2, "max_length": 16}"#,
@@ -81,6 +82,16 @@ extension TrainerTests {
       let again = try await Evaluation.run(
         small, on: Datasets.open(data.url.appendingPathComponent("train")))
       #expect(again.metrics.exactMatch > 0.7)
+    }
+
+    @Test func aHeadThatIsWiderThanTheTokenizerStaysAsItIs() async throws {
+      let (data, base, run) = (try squares(), try checkpoint("trocr", spare: 3), try TemporaryFolder())
+      try await train(data, run, settings { $0.epochs = 2 }, from: base.url)
+      let (before, after) = (
+        try ModelFolder(base.url).configuration(), try ModelFolder(run.url).configuration()
+      )
+      #expect(after.vocabularySize == before.vocabularySize)
+      #expect(try Captioner(contentsOf: run.url).generation.start == 2)
     }
 
     @Test func adaptersAreLearnedBesideACheckpoint() async throws {

@@ -66,6 +66,11 @@ struct HuggingFaceTokenizer: Tokenizer {
     return piece
   }
 
+  func bytes(_ id: Int) throws -> [UInt8] {
+    guard let piece = try shownPiece(id) else { return [] }
+    return try HuggingFaceDecoder(self, parts.decoding).bytes(Array(piece.unicodeScalars))
+  }
+
   private func entry(_ id: Int) -> String? {
     parts.added.tokens[id]?.content ?? parts.model.vocabulary.piece(id)
   }

@@ -22,7 +22,7 @@ struct JSONDescription {
 
   static func parse(_ data: Data, name: String) throws -> Value {
     do {
-      return try data.withUnsafeBytes(JSONScanner.parse)
+      return try data.withUnsafeBytes { try JSONScanner.parse($0) }
     } catch let failure as JSONScanner.Failure {
       throw TokenizerError("\(name) is not valid JSON: \(failure.reason)")
     }

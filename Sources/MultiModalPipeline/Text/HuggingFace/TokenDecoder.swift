@@ -31,6 +31,17 @@ struct HuggingFaceDecoder: StreamingDecoder {
     return String(text)
   }
 
+  /// What a token adds behind others.
+  func bytes(_ token: [Unicode.Scalar]) throws -> [UInt8] {
+    if steps.contains(where: { $0 is ByteLevelDecoding }) { return ByteLevelDecoding.bytes(token) }
+    if steps.contains(where: { $0 is ByteFallbackDecoding }), let byte = ByteFallbackDecoding.byte(token) {
+      return [byte]
+    }
+    var decoder = self
+    let text = decoder.pass([["a"]], from: 0) + decoder.pass([token], from: 0)
+    return Array(try (String(text.joined()) + decoder.finish()).utf8.dropFirst())
+  }
+
   private mutating func pass(_ tokens: [[Unicode.Scalar]], from start: Int) -> [[Unicode.Scalar]] {
     var tokens = tokens
     for index in steps.indices.dropFirst(start) {
@@ -47,8 +58,7 @@ struct ByteLevelDecoding: DecodingStep {
   private var bytes: [UInt8] = []
 
   mutating func append(_ token: [Unicode.Scalar]) -> [[Unicode.Scalar]] {
-    let known = token.map(ByteLevel.byte)
-    bytes += known.contains(nil) ? Array(String(token).utf8) : known.compactMap { $0 }
+    bytes += Self.bytes(token)
     let held = bytes.incompleteSuffix
     defer { bytes.removeFirst(bytes.count - held) }
     return [Self.text(bytes.dropLast(held))]
@@ -57,6 +67,11 @@ struct ByteLevelDecoding: DecodingStep {
   mutating func finish() -> [[Unicode.Scalar]] {
     defer { bytes = [] }
     return [Self.text(bytes[...])]
+  }
+
+  static func bytes(_ token: [Unicode.Scalar]) -> [UInt8] {
+    let known = token.map(ByteLevel.byte)
+    return known.contains(nil) ? Array(String(token).utf8) : known.compactMap { $0 }
   }
 
   private static func text(_ bytes: ArraySlice<UInt8>) -> [Unicode.Scalar] {
@@ -164,14 +179,15 @@ struct ByteFallbackDecoding: DecodingStep {
   private var bytes: [UInt8] = []
 
   mutating func append(_ token: [Unicode.Scalar]) -> [[Unicode.Scalar]] {
+    guard let byte = Self.byte(token) else { return finish() + [token] }
+    bytes.append(byte)
+    return []
+  }
+
+  static func byte(_ token: [Unicode.Scalar]) -> UInt8? {
     let text = String(token)
-    if text.utf8.count == 6, text.hasPrefix("<0x"), text.hasSuffix(">"),
-      let byte = UInt8(text.dropFirst(3).dropLast(), radix: 16)
-    {
-      bytes.append(byte)
-      return []
-    }
-    return finish() + [token]
+    guard text.utf8.count == 6, text.hasPrefix("<0x"), text.hasSuffix(">") else { return nil }
+    return UInt8(text.dropFirst(3).dropLast(), radix: 16)
   }
 
   mutating func finish() -> [[Unicode.Scalar]] {

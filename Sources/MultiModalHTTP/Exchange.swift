@@ -1,0 +1,224 @@
+import CMicrohttpd
+import Foundation
+import MultiModalServing
+import Synchronization
+
+/// libmicrohttpd's connection; its functions lock what they change.
+struct Connection: @unchecked Sendable {
+  let pointer: OpaquePointer
+  var socket: Int32 { cmhd_socket(pointer) }
+}
+
+/// One request and its answer. While it is worked on the connection is suspended; a task gives the answer and wakes it.
+final class Exchange: Sendable {
+  private struct State {
+    var body = Data()
+    var isTooLarge = false
+    var isStarted = false
+    var response: ServingResponse?
+    /// Parts of a streamed answer that are not sent yet.
+    var outgoing = Data()
+    var hasEnded = false
+    var isSuspended = false
+    var task: Task<Void, Never>?
+    var sent = 0
+  }
+
+  private let site: Site
+  private let connection: Connection
+  private let request: ServingRequest
+  private let began = ContinuousClock.now
+  private let state = Mutex(State())
+
+  init(_ site: Site, _ connection: Connection, method: String, path: String) {
+    self.site = site
+    self.connection = connection
+    request = ServingRequest(method: method, path: path, headers: connection.headers)
+  }
+
+  var isSuspended: Bool { state.withLock { $0.isSuspended } }
+
+  /// The client no longer waits, or the server no longer lets it.
+  func cancel() { state.withLock { $0.task }?.cancel() }
+
+  // MARK: Receiving
+
+  /// Answers at once what will not be read.
+  func begin() -> MHD_Result {
+    let limit = site.configuration.maxBodyBytes
+    let length = request.headers["content-length"].flatMap { Int($0) } ?? 0
+    if site.isDraining { return refuse(.draining) }
+    // Who waits for a word before sending gets it; others may not hear what is said while they send.
+    if length > limit, request.headers["expect"] != nil || length > 4 * limit {
+      return refuse(.bodyTooLarge(limit: limit))
+    }
+    state.withLock { $0.body.reserveCapacity(min(length, limit)) }
+    return .YES
+  }
+
+  private func refuse(_ error: APIError) -> MHD_Result {
+    let response = error.response
+    state.withLock {
+      $0.isStarted = true
+      $0.response = response
+    }
+    return queue(response)
+  }
+
+  func receive(_ bytes: UnsafeRawBufferPointer) -> MHD_Result {
+    let limit = site.configuration.maxBodyBytes
+    return state.withLock { state in
+      state.sent += bytes.count
+      guard state.sent <= limit else {
+        state.isTooLarge = true
+        state.body = Data()
+        return state.sent <= 4 * limit ? .YES : .NO
+      }
+      state.body.append(contentsOf: bytes)
+      return .YES
+    }
+  }
+
+  // MARK: Answering
+
+  /// Called when all is received, and again whenever the connection wakes.
+  func advance() -> MHD_Result {
+    let response = state.withLock { state -> ServingResponse? in
+      if state.isStarted { return state.response }
+      state.isStarted = true
+      state.sent = 0
+      site.watch.hasReceived(connection.socket)
+      if state.isTooLarge {
+        state.response = APIError.bodyTooLarge(limit: site.configuration.maxBodyBytes).response
+        return state.response
+      }
+      var request = request
+      request.body = state.body
+      state.body = Data()
+      suspend(&state)
+      state.task = Task { [request] in await answer(request) }
+      return nil
+    }
+    return response.map(queue) ?? .YES
+  }
+
+  private func answer(_ request: ServingRequest) async {
+    let response = await site.respond(request)
+    state.withLock {
+      $0.response = response
+      wake(&$0)
+    }
+    guard case .stream(let parts) = response.body else { return }
+    for await part in parts {
+      state.withLock {
+        $0.outgoing.append(part)
+        wake(&$0)
+      }
+    }
+    state.withLock {
+      $0.hasEnded = true
+      wake(&$0)
+    }
+  }
+
+  private func suspend(_ state: inout State) {
+    state.isSuspended = true
+    site.watch.add(self, connection.socket)
+    MHD_suspend_connection(connection.pointer)
+  }
+
+  private func wake(_ state: inout State) {
+    guard state.isSuspended else { return }
+    state.isSuspended = false
+    site.watch.remove(connection.socket)
+    MHD_resume_connection(connection.pointer)
+  }
+
+  private func queue(_ response: ServingResponse) -> MHD_Result {
+    let made: OpaquePointer?
+    switch response.body {
+    case .bytes(let bytes):
+      state.withLock { $0.sent = bytes.count }
+      made = bytes.withUnsafeBytes {
+        MHD_create_response_from_buffer(
+          $0.count, UnsafeMutableRawPointer(mutating: $0.baseAddress), .RESPMEM_MUST_COPY)
+      }
+    case .stream:
+      made = MHD_create_response_from_callback(
+        .max, 16 << 10, { Exchange.at($0)?.read($2, $3) ?? -1 }, Unmanaged.passRetained(self).toOpaque(),
+        { $0.map { Unmanaged<Exchange>.fromOpaque($0).release() } })
+    }
+    guard let made else { return .NO }
+    defer { MHD_destroy_response(made) }
+    for (name, value) in response.headers { MHD_add_response_header(made, name, value) }
+    if site.isDraining { MHD_add_response_header(made, "Connection", "close") }
+    return MHD_queue_response(connection.pointer, UInt32(response.status), made)
+  }
+
+  static func at(_ pointer: UnsafeMutableRawPointer?) -> Exchange? {
+    pointer.map { Unmanaged<Exchange>.fromOpaque($0).takeUnretainedValue() }
+  }
+
+  /// Gives libmicrohttpd what is there to send, or suspends the connection until there is more.
+  fileprivate func read(_ buffer: UnsafeMutablePointer<CChar>?, _ size: Int) -> Int {
+    state.withLock { state in
+      guard let buffer, !state.outgoing.isEmpty else {
+        if state.hasEnded { return Int(MHD_CONTENT_READER_END_OF_STREAM) }
+        suspend(&state)
+        return 0
+      }
+      let count = min(size, state.outgoing.count)
+      state.outgoing.copyBytes(to: UnsafeMutableRawBufferPointer(start: buffer, count: count))
+      state.outgoing.removeFirst(count)
+      state.sent += count
+      return count
+    }
+  }
+
+  // MARK: The end
+
+  /// The answer is sent, or the connection is lost.
+  func end(isComplete: Bool) {
+    cancel()
+    let (response, sent) = state.withLock { ($0.response, $0.sent) }
+    site.log(
+      HTTPServer.Record(
+        client: connection.client, method: request.method, path: request.path,
+        status: response?.status, isComplete: isComplete, bytes: response == nil ? 0 : sent,
+        seconds: (.now - began) / .seconds(1),
+        requestID: response?.headers.first { $0.name.lowercased() == "x-request-id" }?.value))
+  }
+}
+
+extension Connection {
+  /// By names in small letters; the first of equal ones counts.
+  var headers: [String: String] {
+    var headers: [String: String] = [:]
+    withUnsafeMutablePointer(to: &headers) {
+      _ = MHD_get_connection_values(
+        pointer, .HEADER_KIND,
+        { context, _, name, value in
+          guard let context, let name, let value else { return .YES }
+          let headers = context.assumingMemoryBound(to: [String: String].self)
+          let key = String(cString: name).lowercased()
+          if headers.pointee[key] == nil { headers.pointee[key] = String(cString: value) }
+          return .YES
+        }, $0)
+    }
+    return headers
+  }
+
+  /// The client's address.
+  var client: String {
+    guard let address = cmhd_client_address(pointer) else { return "" }
+    let size =
+      address.pointee.sa_family == sa_family_t(AF_INET6)
+      ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
+    var name = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+    guard getnameinfo(address, socklen_t(size), &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0
+    else {
+      return ""
+    }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}

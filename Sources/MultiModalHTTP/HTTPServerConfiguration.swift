@@ -1,0 +1,28 @@
+/// How a server listens and what it takes.
+public struct HTTPServerConfiguration: Sendable {
+  /// A certificate with its chain, and its key, as PEM texts.
+  public struct TLS: Sendable {
+    public var certificate: String
+    public var privateKey: String
+
+    public init(certificate: String, privateKey: String) {
+      self.certificate = certificate
+      self.privateKey = privateKey
+    }
+  }
+
+  /// A name or address of this machine.
+  public var host = "127.0.0.1"
+  /// 0 for any that is free.
+  public var port: UInt16 = 8080
+  /// Plain HTTP when nil.
+  public var tls: TLS?
+  /// The most bytes of a body.
+  public var maxBodyBytes = 32 << 20
+  /// The most connections at once; more are closed as they come.
+  public var maxConnections = 1000
+  /// Seconds without a byte after which a connection is closed, and within which a request must have come as a whole.
+  public var receiveTimeout = 60
+
+  public init() {}
+}

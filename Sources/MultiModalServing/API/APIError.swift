@@ -1,0 +1,76 @@
+import Foundation
+import MultiModalModel
+
+/// What a request is answered where it cannot be done, in the shape that OpenAI's clients read.
+package struct APIError: Error, Equatable {
+  var status: Int
+  /// One sentence.
+  var message: String
+  var type = "invalid_request_error"
+  /// The field that is wrong.
+  var param: String?
+  var code: String?
+  var headers: [String: String] = [:]
+
+  static func bad(_ message: String, param: String? = nil, code: String? = nil) -> APIError {
+    APIError(status: 400, message: message, param: param, code: code)
+  }
+
+  /// A field that is not what it must be.
+  static func field(_ param: String, _ needed: String) -> APIError {
+    bad("'\(param)' must be \(needed).", param: param, code: "invalid_value")
+  }
+
+  package static func bodyTooLarge(limit: Int) -> APIError {
+    APIError(
+      status: 413, message: "The body has more than \(limit) bytes, the limit: send a smaller picture.",
+      code: "body_too_large")
+  }
+
+  package static let draining = APIError(
+    status: 503, message: "The server is about to stop: ask another, or again later.", type: "server_error",
+    code: "stopping", headers: ["Retry-After": "1"])
+
+  static let overloaded = APIError(
+    status: 429, message: "Too many requests wait already: ask again in a second.", type: "rate_limit_error",
+    code: "overloaded", headers: ["Retry-After": "1"])
+
+  static let timeout = APIError(
+    status: 503, message: "The request took longer than the server lets it: ask again later.",
+    type: "server_error", code: "timeout", headers: ["Retry-After": "1"])
+
+  static let invalidKey = APIError(
+    status: 401, message: "The API key is missing or wrong: send it as 'Authorization: Bearer KEY'.",
+    code: "invalid_api_key", headers: ["WWW-Authenticate": "Bearer"])
+
+  static func unknownModel(_ name: String, served: String) -> APIError {
+    APIError(
+      status: 404, message: "The model '\(name.prefix(100))' is not served here: ask for '\(served)'.",
+      param: "model", code: "model_not_found")
+  }
+
+  static let imageRequired = bad(
+    "This model writes texts for pictures, but no message has one: add an 'image_url' part with a data: URL.",
+    param: "messages", code: "image_required")
+
+  /// What failed although the request was right.
+  static func failure(_ error: any Error) -> APIError {
+    APIError(
+      status: 500, message: error.localizedDescription, type: "server_error", code: "internal_error")
+  }
+
+  var json: JSONValue {
+    [
+      "error": [
+        "message": .string(message), "type": .string(type), "param": param.map(JSONValue.string) ?? .null,
+        "code": code.map(JSONValue.string) ?? .null,
+      ]
+    ]
+  }
+
+  package var response: ServingResponse {
+    ServingResponse(
+      json, status: status,
+      headers: headers.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) })
+  }
+}

@@ -1,0 +1,79 @@
+import Foundation
+import LibGnuTLS
+import MultiModalPipeline
+
+/// Pictures as the decoder sees them, by what their files hold, so that the same picture is decoded and encoded once.
+actor PictureCache {
+  private struct Entry {
+    let task: Task<Captioner.EncodedImage, any Error>
+    var lastUse: Int
+    /// 0 until it is known.
+    var bytes = 0
+  }
+
+  private let captioner: Captioner
+  private let processor: ImageProcessor
+  private let capacity: Int
+  private var entries: [Digest: Entry] = [:]
+  private var uses = 0
+  private(set) var hits = 0
+
+  /// - Parameter capacity: bytes of memory
+  init(_ captioner: Captioner, processor: ImageProcessor, capacity: Int) {
+    self.captioner = captioner
+    self.processor = processor
+    self.capacity = capacity
+  }
+
+  /// - Parameter bytes: of a picture file
+  /// - Throws: `PictureError` for what is no picture, `ModelError` for one that the model cannot take.
+  func picture(_ bytes: Data) async throws -> Captioner.EncodedImage {
+    let digest = Digest(bytes)
+    uses += 1
+    if let entry = entries[digest] {
+      hits += 1
+      entries[digest]?.lastUse = uses
+      return try await entry.task.value
+    }
+    let task = Task { [captioner, processor] in
+      try await captioner.encode(processor(bytes: bytes, name: "of the request"))
+    }
+    entries[digest] = Entry(task: task, lastUse: uses)
+    do {
+      let picture = try await task.value
+      entries[digest]?.bytes = picture.bytes
+      removeOldest()
+      return picture
+    } catch {
+      entries[digest] = nil
+      throw error
+    }
+  }
+
+  private func removeOldest() {
+    var held = entries.values.reduce(0) { $0 + $1.bytes }
+    while held > capacity,
+      let oldest = entries.filter({ $0.value.bytes > 0 }).min(by: { $0.value.lastUse < $1.value.lastUse })
+    {
+      held -= oldest.value.bytes
+      entries[oldest.key] = nil
+    }
+  }
+}
+
+/// SHA-256.
+struct Digest: Hashable, Sendable {
+  let bytes: [UInt8]
+
+  init(_ data: some ContiguousBytes) {
+    bytes = data.withUnsafeBytes { data in
+      [UInt8](unsafeUninitializedCapacity: 32) { digest, count in
+        gnutls_hash_fast(GNUTLS_DIG_SHA256, data.baseAddress, data.count, digest.baseAddress)
+        count = 32
+      }
+    }
+  }
+
+  /// In a time that says nothing about where they differ.
+  func isEqual(to other: Digest) -> Bool { gnutls_memcmp(bytes, other.bytes, bytes.count) == 0 }
+}

@@ -1,0 +1,39 @@
+import Foundation
+
+/// A request as any HTTP server has read it.
+public struct ServingRequest: Sendable {
+  /// In capitals, such as `POST`.
+  public var method: String
+  /// Without the query, percent-decoded.
+  public var path: String
+  /// By names in small letters.
+  public var headers: [String: String]
+  public var body: Data
+
+  public init(method: String, path: String, headers: [String: String] = [:], body: Data = Data()) {
+    self.method = method
+    self.path = path
+    self.headers = headers
+    self.body = body
+  }
+}
+
+/// What is answered.
+public struct ServingResponse: Sendable {
+  /// What follows the headers.
+  public enum Body: Sendable {
+    case bytes(Data)
+    /// Parts as they come to be. Whoever no longer wants them drops the stream or cancels the task that reads it.
+    case stream(AsyncStream<Data>)
+  }
+
+  public var status: Int
+  public var headers: [(name: String, value: String)]
+  public var body: Body
+
+  public init(status: Int = 200, headers: [(name: String, value: String)] = [], body: Body) {
+    self.status = status
+    self.headers = headers
+    self.body = body
+  }
+}

@@ -1,0 +1,37 @@
+/// What a service is called, and what it lets clients do.
+public struct ServingConfiguration: Sendable {
+  /// What requests may take.
+  public struct Limits: Sendable {
+    /// Texts that are written at once.
+    public var runningTexts = 64
+    /// Requests that wait for that; more are refused with 429.
+    public var waitingRequests = 256
+    /// New tokens of a text.
+    public var newTokens = 1024
+    /// Width times height of a picture.
+    public var pixels = 50_000_000
+    /// Memory for pictures that were encoded already.
+    public var pictureCacheBytes = 64 << 20
+    /// Seconds of a request, waiting included.
+    public var seconds = 120.0
+
+    public init() {}
+  }
+
+  /// The model's name.
+  public var model: String
+  /// Other names that clients may call it by.
+  public var aliases: [String] = []
+  /// Whether a text begins with what the last user message says; otherwise that is passed over, as models that were not
+  /// trained with prompts need it.
+  public var usesPrompts = true
+  /// What requests without a picture are answered; they are refused when nil.
+  public var textOnlyAnswer: String?
+  /// The origin that pages of other sites may call from, or `*`; none when nil.
+  public var allowedOrigin: String?
+  /// Who may ask; anyone when nil.
+  public var keys: APIKeys?
+  public var limits = Limits()
+
+  public init(model: String) { self.model = model }
+}

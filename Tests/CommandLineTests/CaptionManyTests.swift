@@ -1,0 +1,100 @@
+import Foundation
+import Testing
+
+/// `caption` over more pictures than one.
+@Suite struct CaptionManyTests {
+  private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent()
+    .deletingLastPathComponent()
+  private static let texts = ["1": "owl", "2": "hamburger", "3": "flag: Brazil"]
+
+  /// Twelve pictures in two folders, and a file that is none.
+  private func pictures() throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    for index in 0..<12 {
+      let below = folder.url.appendingPathComponent("pictures/\(index % 2)")
+      try FileManager.default.createDirectory(at: below, withIntermediateDirectories: true)
+      try FileManager.default.copyItem(
+        at: Self.root.appendingPathComponent("Examples/pictures/picture-\(index % 3 + 1).jpg"),
+        to: below.appendingPathComponent("\(index)-\(index % 3 + 1).jpg"))
+    }
+    try folder.write("no picture", "pictures/0/5-bad.jpg")
+    return folder
+  }
+
+  private func caption(_ arguments: String..., environment: [String: String] = [:]) throws -> GPT4MM.Result {
+    let process = GPT4MM.process(["caption", "--model", "Models/emoji"] + arguments, in: Self.root)
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    return try GPT4MM.finish(process)
+  }
+
+  private struct Line: Decodable {
+    struct Text: Decodable { let text: String }
+    let picture: String
+    let texts: [Text]?
+    let error: String?
+  }
+
+  private func lines(_ path: String) throws -> [Line] {
+    try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+      .map { try JSONDecoder().decode(Line.self, from: Data($0.utf8)) }
+  }
+
+  @Test func everyPictureOfAFolderHasALineInOrderAndADamagedOneIsNamed() throws {
+    let folder = try pictures()
+    let output = folder.path("texts.jsonl")
+    let result = try caption("--output", output, "--batch-size", "5", folder.path("pictures"))
+    #expect(result.code == 1 && result.output.isEmpty)
+    #expect(
+      result.errors.contains("5-bad.jpg: it is no picture") && result.errors.contains("13 pictures in "))
+    let lines = try lines(output)
+    #expect(lines.map(\.picture) == lines.map(\.picture).sorted())
+    for line in lines {
+      let name = line.picture.split(separator: "/").last ?? ""
+      #expect(line.texts?.first?.text == Self.texts[String(name.dropLast(4).suffix(1))], "\(name)")
+      #expect((line.error != nil) == name.hasSuffix("bad.jpg"))
+    }
+  }
+
+  @Test func aRunThatWasStoppedGoesOnBehindItsLastWholeLine() throws {
+    let folder = try pictures()
+    let (whole, cut) = (folder.path("whole.jsonl"), folder.path("cut.jsonl"))
+    _ = try caption("--quiet", "--output", whole, folder.path("pictures"))
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: whole))
+    try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: cut))
+    let refused = try caption("--output", cut, folder.path("pictures"))
+    #expect(refused.code == 1 && refused.errors.contains("--resume"))
+    #expect(try caption("--quiet", "--resume", "--output", cut, folder.path("pictures")).errors.isEmpty)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: cut)) == bytes)
+    try folder.write("{}\n", "other.jsonl")
+    let other = try caption("--resume", "--output", folder.path("other.jsonl"), folder.path("pictures"))
+    #expect(other.code == 1 && other.errors.contains("no line of captions"))
+  }
+
+  @Test func processesOfALauncherShareThePicturesAndWriteAFileEach() throws {
+    let folder = try pictures()
+    var found: [String] = []
+    for rank in 0..<2 {
+      _ = try caption(
+        "--quiet", "--output", folder.path("texts.jsonl"), folder.path("pictures"),
+        environment: [
+          "RANK": "\(rank)", "LOCAL_RANK": "\(rank)", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+          "MASTER_PORT": "29500",
+        ])
+      let lines = try lines(folder.path("texts-\(rank)-of-2.jsonl"))
+      #expect((6...7).contains(lines.count))
+      found += lines.map(\.picture)
+    }
+    #expect(Set(found).count == 13)
+  }
+
+  @Test func aListComesFromAFileOrStandardInput() throws {
+    let folder = try pictures()
+    let paths = ["pictures/0/0-1.jpg", "pictures/1/1-2.jpg"].map(folder.path)
+    try folder.write(paths.joined(separator: "\r\n"), "list.txt")
+    let expected = "\(paths[0]): owl\n\(paths[1]): hamburger\n"
+    #expect(try caption("--quiet", "--list", folder.path("list.txt")).output == expected)
+    let process = GPT4MM.process(["caption", "--quiet", "--list", "-"], in: Self.root)
+    #expect(try GPT4MM.finish(process, input: Data(paths.joined(separator: "\n").utf8)).output == expected)
+  }
+}

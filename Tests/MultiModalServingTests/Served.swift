@@ -1,0 +1,144 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Testing
+import Torch
+
+@testable import MultiModalServing
+
+/// A service over a model, asked without HTTP.
+struct Served {
+  let captioner: Captioner
+  let service: ServingService
+
+  init(_ captioner: Captioner, _ change: (inout ServingConfiguration) -> Void = { _ in }) throws {
+    var configuration = ServingConfiguration(model: "emoji")
+    change(&configuration)
+    self.captioner = captioner
+    service = try ServingService(captioner, configuration)
+  }
+
+  /// The model in `Models/emoji`.
+  static func emoji(_ change: (inout ServingConfiguration) -> Void = { _ in }) throws -> Served {
+    try Served(emojiCaptioner.get(), change)
+  }
+
+  private static let emojiCaptioner = Result {
+    try Captioner(contentsOf: root.appendingPathComponent("Models/emoji"))
+  }
+
+  /// A tiny model with random weights that writes long texts.
+  static func long(_ change: (inout ServingConfiguration) -> Void = { _ in }) throws -> Served {
+    let tokenizer = try SentencePieceTokenizer.train(
+      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 270))
+    var configuration = GPT4MultiModal.Configuration()
+    configuration.imageSize = 16
+    configuration.patchSize = 8
+    configuration.encoderDim = 16
+    configuration.encoderDepth = 1
+    configuration.encoderHeads = 1
+    configuration.decoderDim = 16
+    configuration.decoderDepth = 1
+    configuration.decoderHeads = 1
+    configuration.alibiNumHeads = 1
+    configuration.maxSeqLen = 20_000
+    configuration.numTokens = tokenizer.vocabularySize
+    var image = ImageProcessor.Configuration()
+    image.size = .init(height: 16, width: 16)
+    let model = try GPT4MultiModal(configuration, contents: .random(Generator(seed: 2)))
+    try model.prepareForInference()
+    let captioner = try Captioner(
+      model: model, tokenizer: tokenizer, processor: ImageProcessor(configuration: image))
+    return try Served(captioner) {
+      $0.limits.newTokens = 20_000
+      change(&$0)
+    }
+  }
+
+  static let root = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+  static func picture(_ number: Int) throws -> Data {
+    let names = ["picture-1.jpg", "picture-2.jpg", "picture-3.jpg"]
+    return try Data(contentsOf: root.appendingPathComponent("Examples/pictures/\(names[number - 1])"))
+  }
+
+  static func url(_ number: Int = 1) throws -> String {
+    "data:image/jpeg;base64," + (try picture(number)).base64EncodedString()
+  }
+
+  // MARK: Requests
+
+  /// A body with one user message that has a picture.
+  static func body(_ fields: [String: JSONValue] = [:], picture: Int = 1) throws -> JSONValue {
+    var body: [String: JSONValue] = [
+      "model": "emoji",
+      "messages": [
+        [
+          "role": "user",
+          "content": [["type": "image_url", "image_url": ["url": .string(try url(picture))]]],
+        ]
+      ],
+    ]
+    body.merge(fields) { $1 }
+    return .object(body)
+  }
+
+  static func body(messages: JSONValue) -> JSONValue { ["model": "emoji", "messages": messages] }
+
+  /// A body whose texts never end by themselves.
+  func endless(tokens: Int, _ fields: [String: JSONValue] = [:]) throws -> JSONValue {
+    let ends = Dictionary(
+      uniqueKeysWithValues: captioner.generation.end.map { ("\($0)", JSONValue.int(-100)) })
+    return try Self.body(["max_tokens": .int(tokens), "logit_bias": .object(ends)].merging(fields) { $1 })
+  }
+
+  func get(_ path: String, headers: [String: String] = [:]) async throws -> (status: Int, json: JSONValue) {
+    try await ask(ServingRequest(method: "GET", path: path, headers: headers))
+  }
+
+  func chat(_ body: JSONValue) async throws -> (status: Int, json: JSONValue) {
+    try await ask(ServingRequest(method: "POST", path: "/v1/chat/completions", body: body.data))
+  }
+
+  /// The text of an answer, or what is wrong with the request.
+  func answer(_ body: JSONValue) async throws -> String? {
+    let json = try await chat(body).json
+    return json["choices"][0]["message"]["content"].text ?? json["error"]["message"].text
+  }
+
+  func ask(_ request: ServingRequest) async throws -> (status: Int, json: JSONValue) {
+    let response = await service.respond(to: request)
+    guard case .bytes(let bytes) = response.body else { throw ModelError("the answer is a stream") }
+    return (response.status, (try? JSONDecoder().decode(JSONValue.self, from: bytes)) ?? .null)
+  }
+
+  /// A stream's events without the last, which must be `[DONE]`.
+  func events(_ body: JSONValue) async throws -> [JSONValue] {
+    let response = await service.respond(
+      to: ServingRequest(method: "POST", path: "/v1/chat/completions", body: body.data))
+    guard case .stream(let parts) = response.body else { throw ModelError("the answer is no stream") }
+    var text = ""
+    for await part in parts { text += String(decoding: part, as: UTF8.self) }
+    #expect(text.hasSuffix("data: [DONE]\n\n"))
+    return try text.components(separatedBy: "\n\n").dropLast(2).map { event in
+      #expect(event.hasPrefix("data: "))
+      return try JSONDecoder().decode(JSONValue.self, from: Data(event.dropFirst(6).utf8))
+    }
+  }
+}
+
+extension JSONValue {
+  subscript(name: String) -> JSONValue {
+    if case .object(let fields) = self { fields[name] ?? .null } else { .null }
+  }
+
+  subscript(index: Int) -> JSONValue {
+    if case .array(let values) = self, values.indices.contains(index) { values[index] } else { .null }
+  }
+
+  var text: String? { if case .string(let text) = self { text } else { nil } }
+  var number: Int? { if case .int(let number) = self { number } else { nil } }
+  var count: Int { if case .array(let values) = self { values.count } else { 0 } }
+  var names: Set<String> { if case .object(let fields) = self { Set(fields.keys) } else { [] } }
+}

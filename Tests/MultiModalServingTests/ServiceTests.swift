@@ -1,0 +1,173 @@
+import Foundation
+import MultiModalModel
+import Testing
+
+@testable import MultiModalServing
+
+/// The service around the chat: its routes, keys, limits and counts.
+@Suite struct ServiceTests {
+  @Test(arguments: ["/v1/models", "/models", "/v1/models/"]) func modelsAreListed(path: String) async throws {
+    let (status, json) = try await Served.emoji().get(path)
+    #expect(status == 200)
+    #expect(json["object"].text == "list")
+    #expect(json["data"][0].names == ["id", "object", "created", "owned_by"])
+    #expect(json["data"][0]["id"].text == "emoji")
+  }
+
+  @Test func aModelsNameMayHaveSlashes() async throws {
+    let served = try Served.emoji { $0.model = "org/emoji" }
+    #expect(try await served.get("/v1/models/org/emoji").json["id"].text == "org/emoji")
+    let (status, json) = try await served.get("/v1/models/emoji")
+    #expect(status == 404)
+    #expect(json["error"]["code"].text == "model_not_found")
+  }
+
+  @Test func whatIsNotThereHasOpenAIsShapeToo() async throws {
+    let served = try Served.emoji()
+    for path in ["/v1/responses", "/v1/embeddings", "/x", "/v1", "//"] {
+      let (status, json) = try await served.get(path)
+      #expect(status == 404)
+      #expect(json["error"].names == ["message", "type", "param", "code"])
+    }
+    let response = await served.service.respond(
+      to: ServingRequest(method: "DELETE", path: "/v1/chat/completions"))
+    #expect(response.status == 405)
+    #expect(response.headers.contains { $0.name == "Allow" && $0.value == "POST, OPTIONS" })
+  }
+
+  @Test func keysAreAskedForWhereThereAreAny() async throws {
+    // The SHA-256 of "secret" and of "other".
+    let keys = try APIKeys(
+      """
+      # keys
+      2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b  ours
+      d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa
+      """)
+    let served = try Served.emoji { $0.keys = keys }
+    for header in [nil, "Bearer wrong", "Basic secret", "secret", "Bearer "] {
+      let (status, json) = try await served.get(
+        "/v1/models", headers: header.map { ["authorization": $0] } ?? [:])
+      #expect(status == 401)
+      #expect(json["error"]["code"].text == "invalid_api_key")
+    }
+    for header in ["Bearer secret", "bearer other"] {
+      #expect(try await served.get("/v1/models", headers: ["authorization": header]).status == 200)
+    }
+    #expect(try await served.get("/health").status == 200)
+    // Without keys anything goes, because clients insist on sending one.
+    #expect(try await Served.emoji().get("/v1/models", headers: ["authorization": "Bearer x"]).status == 200)
+    #expect(throws: APIKeyError.self) { try APIKeys("secret") }
+    #expect(throws: APIKeyError.self) { try APIKeys("# none\n") }
+  }
+
+  @Test func otherSitesMayCallWhereThatIsSaid() async throws {
+    let request = ServingRequest(
+      method: "OPTIONS", path: "/v1/chat/completions", headers: ["origin": "https://a.b"])
+    let closed = await (try Served.emoji()).service.respond(to: request)
+    #expect(closed.status == 204)
+    #expect(!closed.headers.contains { $0.name.hasPrefix("Access-Control") })
+    let open = await (try Served.emoji { $0.allowedOrigin = "https://a.b" }).service.respond(to: request)
+    #expect(open.headers.contains { $0.name == "Access-Control-Allow-Origin" && $0.value == "https://a.b" })
+    #expect(
+      open.headers.contains {
+        $0.name == "Access-Control-Allow-Headers" && $0.value.contains("Authorization")
+      })
+  }
+
+  @Test func aRequestsIDIsTheClientsWhereALogCanHoldIt() async throws {
+    let served = try Served.emoji()
+    func id(_ given: String?) async -> String? {
+      let response = await served.service.respond(
+        to: ServingRequest(method: "GET", path: "/health", headers: given.map { ["x-request-id": $0] } ?? [:])
+      )
+      return response.headers.first { $0.name == "X-Request-Id" }?.value
+    }
+    #expect(await id("abc-1") == "abc-1")
+    for bad in [nil, "", "a b", "a\u{7}", String(repeating: "a", count: 129)] {
+      #expect(await id(bad)?.hasPrefix("req_") == true)
+    }
+  }
+
+  @Test func moreThanMayWaitAreRefusedAndTheOthersAnswered() async throws {
+    let served = try Served.long {
+      $0.limits.runningTexts = 1
+      $0.limits.waitingRequests = 1
+    }
+    let body = try served.endless(tokens: 400)
+    let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
+      for _ in 0..<4 { group.addTask { try await served.chat(body).status } }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(statuses.sorted() == [200, 200, 429, 429])
+    let response = APIError.overloaded.response
+    #expect(response.headers.contains { $0.name == "Retry-After" })
+    #expect(try await served.chat(served.endless(tokens: 1)).status == 200)
+  }
+
+  @Test func aRequestThatTakesTooLongEndsWithAnErrorAndFreesItsPlace() async throws {
+    let served = try Served.long {
+      $0.limits.seconds = 0.2
+      $0.limits.runningTexts = 1
+    }
+    let (status, json) = try await served.chat(served.endless(tokens: 19_000))
+    #expect(status == 503)
+    #expect(json["error"]["code"].text == "timeout")
+    let events = try await served.events(served.endless(tokens: 19_000, ["stream": true]))
+    #expect(events.last?["error"]["code"].text == "timeout")
+    #expect(try await served.chat(served.endless(tokens: 1)).status == 200)
+  }
+
+  @Test func whoGoesFreesItsPlace() async throws {
+    let served = try Served.long { $0.limits.runningTexts = 1 }
+    let body = try served.endless(tokens: 19_000)
+    let gone = Task { try await served.chat(body) }
+    while await served.captioner.work.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
+    gone.cancel()
+    #expect(try await gone.value.status == 499)
+    #expect(try await served.chat(served.endless(tokens: 1)).status == 200)
+    let steps = await served.captioner.work.steps
+    try await Task.sleep(for: .milliseconds(20))
+    #expect(await served.captioner.work.steps == steps)
+  }
+
+  @Test func theSamePictureIsEncodedOnceAndTextsDoNotDependOnTheirNeighbours() async throws {
+    let served = try Served.long()
+    func body(_ index: Int) throws -> JSONValue {
+      try served.endless(
+        tokens: 20 + index,
+        [
+          "seed": .int(index), "temperature": index % 2 == 0 ? 0 : 1,
+          "presence_penalty": .double(Double(index) / 16),
+          "logprobs": true,
+        ])
+    }
+    func choices(_ index: Int) async throws -> JSONValue {
+      try await served.chat(body(index)).json["choices"]
+    }
+    var alone: [JSONValue] = []
+    for index in 0..<16 { alone.append(try await choices(index)) }
+    let together = try await withThrowingTaskGroup(of: (Int, JSONValue).self) { group in
+      for index in 0..<16 { group.addTask { (index, try await choices(index)) } }
+      return try await group.reduce(into: [Int: JSONValue]()) { $0[$1.0] = $1.1 }
+    }
+    for index in 0..<16 { #expect(together[index] == alone[index]) }
+    #expect(await served.captioner.work.pictures == 1)
+  }
+
+  @Test func metricsAreWhatPrometheusReads() async throws {
+    let served = try Served.emoji()
+    _ = try await served.chat(Served.body())
+    _ = try await served.chat(Served.body(["n": 0]))
+    let response = await served.service.respond(to: ServingRequest(method: "GET", path: "/metrics"))
+    guard case .bytes(let bytes) = response.body else { return }
+    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    #expect(lines.contains(#"gpt4mm_requests_total{route="/v1/chat/completions",status="200"} 1"#))
+    #expect(lines.contains(#"gpt4mm_requests_total{route="/v1/chat/completions",status="400"} 1"#))
+    #expect(lines.contains("gpt4mm_tokens_total 3"))
+    #expect(lines.contains(#"gpt4mm_request_seconds_bucket{le="+Inf"} 2"#))
+    #expect(lines.contains("gpt4mm_texts_running 0"))
+    for line in lines where !line.hasPrefix("#") {
+      #expect(line.wholeMatch(of: /[a-z0-9_]+(\{[^}]*\})? [-+.e0-9]+/) != nil, "\(line)")
+    }
+  }
+}
