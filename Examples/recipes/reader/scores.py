@@ -81,6 +81,8 @@ def groups(records: list[dict]) -> dict[str, dict[str, list[int]]]:
         for kind in record["kinds"] or ["none"]:
             found["kind"][kind].append(place)
         found["source"][record["source"]].append(place)
+        if record["profile"] == "screen":
+            found["font"][record.get("font", "a PDF file's")].append(place)
         for low, high in LENGTHS:
             if low <= len(record["text"]) <= high:
                 found["length"][f"{low} to {high}"].append(place)

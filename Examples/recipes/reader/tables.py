@@ -160,13 +160,13 @@ def blocks(report: dict) -> dict[str, str]:
     """By the names that pages have for them."""
     whole = {"bars": bar_table, "summary": summary, "folded": folded, "speed": speed, "precisions": precisions, "classes": classes,
              "failures": failures, "confusions": confusions, "confidence": confidence, "blank": blank, "conditions": conditions}
-    return {name: part(report) for name, part in whole.items()} | {kind: grouped(report, kind) for kind in ("kind", "length", "source")}
+    return {name: part(report) for name, part in whole.items()} | {kind: grouped(report, kind) for kind in ("kind", "length", "source", "font")}
 
 
 def report(figures: dict) -> str:
     part = blocks(figures)
     titles = {"bars": "Bars", "summary": "Sets", "folded": "Typed and typeset signs as one", "speed": "Speed", "precisions": "int8",
-              "kind": "By kind of degradation", "length": "By length", "source": "By source", "classes": "By class of character",
+              "kind": "By kind of degradation", "length": "By length", "source": "By source", "font": "By font of a screen", "classes": "By class of character",
               "failures": "Failures by class", "confusions": "Mistakes", "confidence": "Confidence", "blank": "Pictures without text"}
     pictures = {"confidence": "\n\n![reliability](reliability.png) ![rejection](rejection.png)",
                 "failures": "\n\n![worst cases](worst.png)\n\n![sure and wrong](sure-and-wrong.png)"}
