@@ -5,7 +5,8 @@ from pathlib import Path
 
 from support import Failure
 
-FLOAT, INT8, THEIRS = "float32", "int8", "tesseract"
+FLOAT, BFLOAT, INT8, THEIRS = "float32", "bfloat16", "int8", "tesseract"
+PRECISIONS = FLOAT, BFLOAT, INT8
 LEAST_GROUP = 30  # pictures, below which a group has no line
 
 
@@ -38,7 +39,7 @@ def bars(report: dict, wanted: dict, faster: float, int8_points: float) -> list[
         lines.append({"what": f"{name}: character errors {bar}", "ours": f"{ours:.2f} %", "theirs": f"{theirs:.2f} %",
                       "met": bool(is_met(ours, theirs))})
     for name, speed in report["speed"].items():
-        ours, theirs = max(speed[FLOAT][0], speed[INT8][0]), speed[THEIRS][0]
+        ours, theirs = max(speed[precision][0] for precision in PRECISIONS), speed[THEIRS][0]
         lines.append({"what": f"{name}: at least {faster} times the pictures per second", "ours": f"{ours:.0f}", "theirs": f"{theirs:.0f}",
                       "met": ours >= faster * theirs})
     more = max(100 * part["int8_more"][0] for part in report["sets"].values())
@@ -72,16 +73,16 @@ def speed(report: dict) -> str:
     lines = []
     for name, rates in report["speed"].items():
         each = {reader: "{:.0f} ({:.0f} to {:.0f})".format(*rate) for reader, rate in rates.items()}
-        lines.append([f"`{name}`", each[FLOAT], each[INT8], each[THEIRS], f"{rates[FLOAT][0] / rates[THEIRS][0]:.1f}",
-                      f"{rates[INT8][0] / rates[THEIRS][0]:.1f}"])
-    return table(["pictures per second", "float32", "int8", "tesseract", "float32, times", "int8, times"], lines)
+        times = (f"{rates[precision][0] / rates[THEIRS][0]:.1f}" for precision in PRECISIONS)
+        lines.append([f"`{name}`", *each.values(), " / ".join(times)])
+    return table(["pictures per second", *PRECISIONS, "tesseract", "times tesseract's"], lines)
 
 
 def precisions(report: dict) -> str:
-    lines = [[f"`{name}`", *(percent(part["readers"][reader]["cer"][0], 2) for reader in (FLOAT, INT8)),
+    lines = [[f"`{name}`", *(percent(part["readers"][reader]["cer"][0], 2) for reader in PRECISIONS),
               "{:+.2f} ({:+.2f} to {:+.2f})".format(*(100 * end for end in part["int8_more"]))]
              for name, part in report["sets"].items()]
-    return table(["character errors, %", "float32", "int8", "int8 more, points"], lines)
+    return table(["character errors, %", *PRECISIONS, "int8 more, points"], lines)
 
 
 def grouped(report: dict, kind: str) -> str:
@@ -165,7 +166,7 @@ def blocks(report: dict) -> dict[str, str]:
 
 def report(figures: dict) -> str:
     part = blocks(figures)
-    titles = {"bars": "Bars", "summary": "Sets", "folded": "Typed and typeset signs as one", "speed": "Speed", "precisions": "int8",
+    titles = {"bars": "Bars", "summary": "Sets", "folded": "Typed and typeset signs as one", "speed": "Speed", "precisions": "Precisions",
               "kind": "By kind of degradation", "length": "By length", "source": "By source", "font": "By font of a screen", "classes": "By class of character",
               "failures": "Failures by class", "confusions": "Mistakes", "confidence": "Confidence", "blank": "Pictures without text"}
     pictures = {"confidence": "\n\n![reliability](reliability.png) ![rejection](rejection.png)",
