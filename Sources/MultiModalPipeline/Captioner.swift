@@ -21,6 +21,11 @@ public actor Captioner {
     public let finish: GeneratedText.FinishReason
     /// Of a beam search; nil otherwise.
     public let score: Double?
+
+    /// How sure the model is: the mean of its tokens' probabilities, from 0 to 1. 0 without tokens.
+    public var confidence: Double {
+      logProbabilities.reduce(0) { $0 + exp($1) } / Double(max(logProbabilities.count, 1))
+    }
   }
 
   /// What a text is asked for.

@@ -7,13 +7,44 @@ import Torch
 public struct Evaluation: Sendable {
   public struct Result: Sendable, Codable {
     public let picture: String
+    /// What the text begins with, as the folder says.
+    public let prompt: String?
     /// The folder's texts for this picture and prompt.
     public let expected: [String]
     public let generated: String
+    /// How sure the model is: the mean of its tokens' probabilities.
+    public let confidence: Double
   }
 
   public let metrics: TextMetrics
+  /// Where the metrics lie for other pictures of the same kind, with a probability of 95 %.
+  public let intervals: MetricIntervals
   public let results: [Result]
+
+  init(results: [Result]) {
+    self.results = results
+    metrics = TextMetrics(results)
+    intervals = MetricIntervals(
+      generated: results.map(\.generated), references: results.map(\.expected))
+  }
+
+  /// The metrics of the pictures that share a prompt, in the prompts' order; `""` for those without one.
+  public var metricsByPrompt: [(prompt: String, metrics: TextMetrics)] {
+    Dictionary(grouping: results) { $0.prompt ?? "" }.sorted { $0.key < $1.key }
+      .map { ($0.key, TextMetrics($0.value)) }
+  }
+
+  /// A sentence where one text is written for pictures whose texts differ; nil elsewhere.
+  public var warning: String? {
+    Self.warning(generated: results.map(\.generated), references: results.map(\.expected))
+  }
+
+  static func warning(generated: [String], references: [[String]]) -> String? {
+    guard let text = generated.first, Set(generated).count == 1, Set(references).count > 1 else { return nil }
+    return
+      "the model writes the same text for all \(generated.count) pictures, \"\(text)\": train it for longer, or see whether "
+      + "pictures and texts belong together"
+  }
 
   /// Captions every picture of a folder. A picture that occurs several times with the same prompt is captioned once and
   /// compared with all its texts.
@@ -34,15 +65,14 @@ public struct Evaluation: Sendable {
       request.prompt = job.prompt
       return job.picture.input(request, limits: captioner.processor.configuration.limits)
     } report: { captions in
-      let job = jobs[results.count]
+      let (job, caption) = (jobs[results.count], try captions.get().first)
       results.append(
         Result(
-          picture: job.picture.name, expected: job.texts, generated: try captions.get().first?.text ?? ""))
+          picture: job.picture.name, prompt: job.prompt, expected: job.texts, generated: caption?.text ?? "",
+          confidence: caption?.confidence ?? 0))
       report(results.count, jobs.count)
     }
-    return Evaluation(
-      metrics: TextMetrics(generated: results.map(\.generated), references: results.map(\.expected)),
-      results: results)
+    return Evaluation(results: results)
   }
 
   /// A picture, its prompt, and all texts that are right for both.
@@ -106,5 +136,11 @@ public struct Evaluation: Sendable {
       throw error
     }
     return total / Double(tokens)
+  }
+}
+
+extension TextMetrics {
+  fileprivate init(_ results: [Evaluation.Result]) {
+    self.init(generated: results.map(\.generated), references: results.map(\.expected))
   }
 }

@@ -37,6 +37,15 @@ import Testing
       "caption", "--model", folder.path("run"), "--json", "--quiet", "-", input: bytes)
     #expect(json.output.contains(#""text":"blue""#) && json.output.contains(#""finish":"stop""#))
     #expect(json.errors.isEmpty)
+    #expect(json.output.contains(#""confidence":0."#), "\(json.output)")
+    let sure = try GPT4MM.run(
+      "caption", "--model", folder.path("run"), "--min-confidence", "0.5", "--quiet", picture)
+    #expect(sure.output == caption.output && sure.errors.isEmpty)
+    let unsure = try GPT4MM.run(
+      "caption", "--model", folder.path("run"), "--min-confidence", "1", "--json", "--quiet", picture)
+    #expect(unsure.code == 0 && unsure.output.contains(#""texts":[]"#), "\(unsure.output)")
+    #expect(
+      unsure.errors.hasPrefix("\(picture): no text, because the model is sure by 0."), "\(unsure.errors)")
     let beams = try GPT4MM.run(
       "caption", "--model", folder.path("run"), "--beams", "3", "--samples", "2", picture)
     #expect(beams.output.split(separator: "\n").count == 2 && beams.output.hasPrefix("\(picture): blue\n"))
@@ -58,7 +67,9 @@ import Testing
     #expect(
       evaluation.output
         == "3 pictures: exact match 100.0 %, token F1 100.0 %, ROUGE-L 100.0 %, BLEU-4 0.0 %, CIDEr 2.50, "
-        + "character errors 0.0 %, word errors 0.0 %\n")
+        + "character errors 0.0 %, word errors 0.0 %\n"
+        + "with a probability of 95 %: exact match 100.0 to 100.0 %, character errors 0.0 to 0.0 %\n")
+    #expect(evaluation.errors.contains(" pictures per second, 16 at once\n"), "\(evaluation.errors)")
     #expect(
       try String(contentsOfFile: folder.path("results.jsonl"), encoding: .utf8).split(separator: "\n").count
         == 3)
@@ -66,18 +77,20 @@ import Testing
     // Several texts of one picture are references of one generated text.
     let lines = try String(contentsOfFile: folder.path("validation/metadata.jsonl"), encoding: .utf8)
     try folder.write(
-      lines + #"{"file_name": "blue.png", "text": "the blue one"}"# + "\n", "validation/metadata.jsonl")
+      lines + #"{"file_name": "blue.png", "text": "the blue one"}"# + "\n"
+        + #"{"file_name": "red.png", "text": "red", "prompt": "What? "}"# + "\n", "validation/metadata.jsonl")
     let several = try GPT4MM.run(
       "evaluate", "--model", folder.path("run"), "--data", folder.path("validation"), "--json", "--output",
       folder.path("results.jsonl"))
     for figure in [
-      #""bleu_4":0"#, #""character_error_rate":0"#, #""cider":"#, #""count":3"#, #""exact_match":1"#,
-      #""rouge_l":1"#, #""token_f1":1"#, #""word_error_rate":0"#,
+      #""bleu_4":0"#, #""character_error_rate":"#, #""cider":"#, #""count":4"#, #""exact_match":"#,
+      #""rouge_l":"#, #""token_f1":"#, #""word_error_rate":"#, #""prompts":{"":{"#, #""What? ":{"#,
+      #""intervals":{"character_error_rate":[0"#, #""seconds":"#,
     ] {
       #expect(several.output.contains(figure), "\(several.output)")
     }
     #expect(
       try String(contentsOfFile: folder.path("results.jsonl"), encoding: .utf8).contains(
-        #"{"expected":["blue","the blue one"],"generated":"blue","picture":"blue.png"}"#))
+        #","expected":["blue","the blue one"],"generated":"blue","picture":"blue.png"}"#))
   }
 }

@@ -39,4 +39,31 @@ struct EvaluationTests {
     none.add(samples[0])
     #expect(none.jobs.isEmpty)
   }
+
+  private func evaluation(_ texts: [(prompt: String?, expected: String, generated: String)]) -> Evaluation {
+    Evaluation(
+      results: texts.map {
+        .init(
+          picture: "a.png", prompt: $0.prompt, expected: [$0.expected], generated: $0.generated, confidence: 1
+        )
+      })
+  }
+
+  @Test func oneTextForPicturesWhoseTextsDifferIsSaid() {
+    let same = evaluation([(nil, "cat", "dog"), (nil, "bird", "dog"), (nil, "dog", "dog")])
+    #expect(same.warning?.hasPrefix("the model writes the same text for all 3 pictures, \"dog\": ") == true)
+    #expect(evaluation([(nil, "cat", "dog"), (nil, "bird", "a dog")]).warning == nil)
+    #expect(evaluation([(nil, "dog", "dog"), (nil, "dog", "dog")]).warning == nil)
+    #expect(evaluation([]).warning == nil)
+  }
+
+  @Test func eachPromptHasMetricsOfItsOwn() {
+    let prompts = evaluation([
+      ("colour: ", "red", "red"), (nil, "cat", "dog"), ("colour: ", "blue", "red"), (nil, "dog", "dog"),
+      ("colour: ", "red", "red"),
+    ]).metricsByPrompt
+    #expect(prompts.map(\.prompt) == ["", "colour: "])
+    #expect(prompts.map(\.metrics.count) == [2, 3])
+    #expect(prompts.map(\.metrics.exactMatch) == [0.5, 2.0 / 3])
+  }
 }

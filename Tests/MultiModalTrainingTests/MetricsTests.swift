@@ -71,6 +71,20 @@ struct MetricsTests {
     #expect(one == TextMetrics(generated: ["cat"], expected: ["cat"]))
   }
 
+  @Test func intervalsHoldTheRateAndAreAsWideAsThoseOfABinomial() {
+    // 2 * 1.96 * sqrt(0.9 * 0.1 / 1000) = 0.037
+    let generated = (0..<1000).map { $0 % 10 == 0 ? "dog" : "cat" }
+    let intervals = MetricIntervals(generated: generated, references: generated.map { _ in ["cat"] })
+    for (interval, rate) in [(intervals.exactMatch, 0.9), (intervals.characterErrorRate, 0.1)] {
+      #expect(interval.contains(rate))
+      #expect(abs(interval.upperBound - interval.lowerBound - 0.037) < 0.004, "\(interval)")
+    }
+    #expect(intervals == MetricIntervals(generated: generated, references: generated.map { _ in ["cat"] }))
+    let right = MetricIntervals(generated: ["cat", "dog"], references: [["cat"], []])
+    #expect(right.exactMatch == 1...1 && right.characterErrorRate == 0...0)
+    #expect(MetricIntervals(generated: [], references: []).exactMatch == 0...0)
+  }
+
   @Test func metricsAreWrittenInSnakeCase() throws {
     let metrics = TextMetrics(
       generated: ["a cat on a mat", "a dog"], expected: ["a cat on the mat", "a dog"])

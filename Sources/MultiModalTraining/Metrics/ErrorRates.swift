@@ -9,16 +9,15 @@ extension TextMetrics {
   /// of a reference of N units (Levenshtein, 1966): the reference with the fewest edits, the first of several.
   /// References without any unit give the number of edits, as jiwer does.
   private static func errorRate<Unit: Equatable>(_ pairs: [Pair], units: (String) -> [Unit]) -> Double {
-    var edits = 0
-    var length = 0
-    for pair in pairs {
-      let generated = units(pair.generated)
-      let choices = pair.references.map(units).map { (edits: editDistance(generated, $0), length: $0.count) }
-      guard let best = choices.min(by: { $0.edits < $1.edits }) else { continue }
-      edits += best.edits
-      length += best.length
-    }
-    return Double(edits) / Double(max(length, 1))
+    let errors = pairs.map { Self.errors($0, units: units) }
+    return Double(errors.reduce(0) { $0 + $1.edits }) / Double(max(errors.reduce(0) { $0 + $1.length }, 1))
+  }
+
+  /// S + D + I, and N.
+  static func errors<Unit: Equatable>(_ pair: Pair, units: (String) -> [Unit]) -> (edits: Int, length: Int) {
+    let generated = units(pair.generated)
+    let choices = pair.references.map(units).map { (edits: editDistance(generated, $0), length: $0.count) }
+    return choices.min { $0.edits < $1.edits } ?? (0, 0)
   }
 
   /// d(i, j) = min(d(i-1, j) + 1, d(i, j-1) + 1, d(i-1, j-1) + [a_i ≠ b_j]), a row at a time.

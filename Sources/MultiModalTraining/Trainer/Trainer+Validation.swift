@@ -33,6 +33,9 @@ extension Trainer {
     report(.validated(step: state.step, loss: loss, metrics: metrics, isBest: isBest))
     var warnings = record?.add(validationLoss: loss, metrics: metrics, step: state.step) ?? []
     if let generated {
+      Evaluation.warning(generated: generated, references: heldOut.jobs.map(\.texts)).map {
+        warnings.append("step \(state.step): \($0)")
+      }
       do {
         try record?.writeReport(
           summary: summary, examples: Array(zip(heldOut.jobs, generated)),

@@ -24,6 +24,9 @@ extension Command {
       Option("length-penalty", "X", "beams are ranked by log-probability / length ^ X"),
       Option("samples", "N", "texts per picture: draws, or the best beams"),
       Option("stop", "TEXT", "end a text before this string; may be given several times"),
+      Option(
+        "min-confidence", "X",
+        "write no text that the model is less sure of: from 0 to 1, the mean token probability"),
       Option("sliding-window", "drop the older half of a text that outgrows the model instead of refusing"),
       Option("seed", "N", default: "0", "the same seed draws the same texts"),
       Option("list", "FILE", "a file with the path of a picture in each line; - for standard input"),

@@ -10,6 +10,8 @@ struct CaptionWork {
   let pictures: [StoredPicture]
   private let output: CaptionOutput?
   private let printsJSON: Bool
+  /// Texts that the model is less sure of are not written; nil writes all.
+  private let minConfidence: Double?
   private let batchSize: Int
   private let showsProgress: Bool
 
@@ -22,6 +24,10 @@ struct CaptionWork {
     }
     let named = arguments.string("output")
     guard named != nil || !arguments.flag("resume") else { throw UsageError("--resume needs --output FILE") }
+    minConfidence = try arguments.double("min-confidence")
+    if let minConfidence, !(0...1).contains(minConfidence) {
+      throw UsageError("--min-confidence must be from 0 to 1, got \(minConfidence)")
+    }
     self.batchSize = batchSize
     printsJSON = arguments.flag("json")
     // Texts on a terminal show by themselves how far the work is.
@@ -67,7 +73,7 @@ struct CaptionWork {
 
   /// - Returns: how many pictures could not be read
   func run(_ captioner: Captioner, _ request: Captioner.Request) async throws -> Int {
-    if pictures.count == 1, output == nil, !printsJSON, request.options.numBeams == 1,
+    if pictures.count == 1, output == nil, !printsJSON, minConfidence == nil, request.options.numBeams == 1,
       request.options.numReturnSequences == 1
     {
       try await stream(captioner, request)
@@ -82,8 +88,9 @@ struct CaptionWork {
     } report: { result in
       let picture = pictures[done]
       done += 1
+      if minConfidence != nil { bar?.pause() }
       do {
-        try write(picture.name, result.get(), prompt: request.prompt ?? "")
+        try write(picture.name, sureEnough(result.get(), picture.name), prompt: request.prompt ?? "")
       } catch let error as PictureError where pictures.count > 1 {
         bar?.pause()
         Terminal.note("gpt4mm: \(error.localizedDescription)")
@@ -125,6 +132,18 @@ struct CaptionWork {
     Terminal.write(isBegun ? "\n" : title + "\n")
   }
 
+  /// The captions that are not rejected; where none is left, that is said.
+  private func sureEnough(_ captions: [Captioner.Caption], _ name: String) -> [Captioner.Caption] {
+    guard let minConfidence else { return captions }
+    let kept = captions.filter { $0.confidence >= minConfidence }
+    if kept.isEmpty, let surest = captions.map(\.confidence).max() {
+      Terminal.note(
+        "\(name): no text, because the model is sure by "
+          + String(format: "%.3f only, less than %g", surest, minConfidence))
+    }
+    return kept
+  }
+
   private func write(_ name: String, _ captions: [Captioner.Caption], prompt: String) throws {
     let line = try Shared.encode(Line(picture: name, texts: captions.map(Line.Text.init)))
     if let output {
@@ -145,6 +164,7 @@ struct CaptionWork {
       let text: String
       let tokens: [Int]
       let logProbabilities: [Double]
+      let confidence: Double
       let finish: GeneratedText.FinishReason
       let score: Double?
 
@@ -152,6 +172,7 @@ struct CaptionWork {
         text = caption.text
         tokens = caption.tokens
         logProbabilities = caption.logProbabilities
+        confidence = caption.confidence
         finish = caption.finish
         score = caption.score
       }

@@ -83,6 +83,23 @@ extension TrainerTests {
       #expect(try ModelFolder(run.url).model().parameters.count > 0)
     }
 
+    @Test func aModelThatWritesOneTextForAllPicturesIsSaid() async throws {
+      let (data, run) = (try squares(), try TemporaryFolder())
+      let trainer = try Trainer(
+        data: data.url, run: run.url,
+        configuration: smallSettings {
+          $0.training.learningRate = 1e-30
+          $0.training.minLearningRate = 0
+        }, resume: false)
+      let logits = try #require(trainer.learned.first { $0.name.hasSuffix("to_logits.weight") })
+      try withoutGradients { _ = try logits.value.fill_(0) }
+      var warnings: [String] = []
+      _ = try await trainer.train { if case .warning(let text) = $0 { warnings.append(text) } }
+      #expect(warnings.count == 3)
+      #expect(
+        warnings[0].hasPrefix("step 4: the model writes the same text for all 4 pictures, "), "\(warnings)")
+    }
+
     @Test func theBestWeightsCanBeTheResult() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
       // The better the training texts are known, the worse these fit.
