@@ -214,7 +214,7 @@ extension TrainingStepTests {
       #"{"gradient_accumulation_steps": 1000001}"#,
       "training.gradient_accumulation_steps must be at most 1000000, got 1000001"
     ),
-    (#"{"gradient_accumulation_steps": "two"}"#, "training.gradient_accumulation_steps must be a whole number"),
+    (#"{"gradient_accumulation_steps": "two"}"#, "gradient_accumulation_steps must be a whole number"),
     (#"{"activation_checkpointing": 3}"#, "training.activation_checkpointing must be true or false"),
     (#"{"precision": 16}"#, "training.precision must be a text"),
     (#"{"precision": "int8"}"#, "training.precision"),
