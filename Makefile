@@ -1,6 +1,7 @@
 # Every target sets up what it needs (scripts/setup), says what it does, and is quick when nothing changed.
 
 PICTURES = $(wildcard Examples/pictures/*.png Examples/pictures/*.jpg Examples/pictures/*.webp)
+WORDS = $(wildcard Examples/words/*.png)
 SWIFT_SOURCES = Package.swift $(wildcard Sources Tests Examples Benchmarks)
 
 # SwiftPM takes no run path from pkg-config, so executables and tests get LibTorch's on the command line.
@@ -20,9 +21,11 @@ build: setup ## build in release mode; the command line is then .build/release/g
 	@echo "Building gpt4mm in release mode"
 	@$(ENVIRONMENT) && swift build -c release $(RUN_PATH)
 
-demo: build ## caption three pictures with the trained weights that lie in Models/emoji
+demo: build ## caption three pictures and read three words with the trained weights that lie in Models
 	@echo "Captioning $(PICTURES)"
 	@.build/release/gpt4mm caption --model Models/emoji $(PICTURES)
+	@echo "Reading $(WORDS)"
+	@.build/release/gpt4mm caption --model Models/reader $(WORDS)
 
 test: setup ## test the set-up, then build in debug mode and run every test
 	@echo "Testing scripts/setup"
