@@ -58,16 +58,18 @@ public struct ModelFolder: Sendable {
     dtype: DType = .float32
   ) throws -> any ImageToTextModel {
     let contents = try WeightFile.read(url)
-    return try model(
-      of: contents, precision ?? Self.precision(of: contents, in: url), configuration, device, dtype)
+    let precision = try precision ?? Self.precision(of: contents, in: url)
+    return try model(of: consume contents, precision, configuration, device, dtype)
   }
 
+  /// - Parameter contents: given up, so that each tensor's memory is free again as soon as it is packed
   private func model(
-    of contents: Safetensors.Contents, _ precision: Precision?,
+    of contents: consuming Safetensors.Contents, _ precision: Precision?,
     _ configuration: (any ImageToTextConfiguration)?, _ device: Device, _ dtype: DType
   ) throws -> any ImageToTextModel {
     let model = try load(
-      contents, .uninitialized, configuration, device, dtype, strict: true, keepsDType: precision != nil
+      consume contents, .uninitialized, configuration, device, dtype, strict: true,
+      keepsDType: precision != nil
     ).model
     if let precision { try model.prepareForInference(precision) }
     return model
@@ -124,7 +126,7 @@ public struct ModelFolder: Sendable {
   }
 
   private func load(
-    _ weights: Safetensors.Contents, _ contents: ParameterStore.Contents,
+    _ weights: consuming Safetensors.Contents, _ contents: ParameterStore.Contents,
     _ given: (any ImageToTextConfiguration)?, _ device: Device, _ dtype: DType, strict: Bool,
     keepsDType: Bool = false
   ) throws -> (model: any ImageToTextModel, report: LoadReport) {
@@ -147,7 +149,7 @@ public struct ModelFolder: Sendable {
   public func bundle(precision: Precision? = nil, device: Device = .cpu) throws -> ModelBundle {
     let contents = try WeightFile.read(url)
     let precision = try precision ?? Self.precision(of: contents, in: url) ?? .float32
-    return try bundle(model(of: contents, precision, nil, device, .float32))
+    return try bundle(model(of: consume contents, precision, nil, device, .float32))
   }
 
   /// The folder's other parts with a model, such as one that is trained further.
