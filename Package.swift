@@ -53,12 +53,15 @@ let package = Package(
     // One process of several, which the tests of process groups start.
     .executableTarget(name: "distributed-check", dependencies: ["Torch"], path: "Tests/DistributedCheck"),
 
+    // What tests of several libraries make.
+    .target(name: "TestSupport", dependencies: ["MultiModalPipeline"], path: "Tests/Support"),
+
     .testTarget(name: "TorchTests", dependencies: ["Torch", "distributed-check"]),
     .testTarget(name: "MultiModalModelTests", dependencies: ["MultiModalModel"]),
-    .testTarget(name: "MultiModalPipelineTests", dependencies: ["MultiModalPipeline"]),
-    .testTarget(name: "MultiModalTrainingTests", dependencies: ["MultiModalTraining"]),
-    .testTarget(name: "MultiModalServingTests", dependencies: ["MultiModalHTTP"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["gpt4mm"]),
+    .testTarget(name: "MultiModalPipelineTests", dependencies: ["MultiModalPipeline", "TestSupport"]),
+    .testTarget(name: "MultiModalTrainingTests", dependencies: ["MultiModalTraining", "TestSupport"]),
+    .testTarget(name: "MultiModalServingTests", dependencies: ["MultiModalHTTP", "TestSupport"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["gpt4mm", "TestSupport"]),
     .testTarget(name: "FuzzTests", dependencies: ["MultiModalTraining"], path: "Tests/Fuzz"),
   ],
   swiftLanguageModes: [.v6],

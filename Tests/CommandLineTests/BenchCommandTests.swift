@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import TestSupport
 import Testing
 import Torch
 
@@ -8,25 +9,7 @@ import Torch
   /// A model folder `model` with a tokenizer, and a folder `data` of three pictures.
   private func folder() throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
-    let tokenizer = try SentencePieceTokenizer.train(
-      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 272))
-    var configuration = GPT4MultiModal.Configuration()
-    configuration.imageSize = 16
-    configuration.patchSize = 8
-    configuration.encoderDim = 64
-    configuration.encoderDepth = 1
-    configuration.encoderHeads = 1
-    configuration.decoderDim = 64
-    configuration.decoderDepth = 1
-    configuration.decoderHeads = 1
-    configuration.alibiNumHeads = 1
-    configuration.maxSeqLen = 24
-    configuration.numTokens = tokenizer.vocabularySize
-    var image = ImageProcessor.Configuration()
-    image.size = .init(height: 16, width: 16)
-    try ModelFolder.write(
-      GPT4MultiModal(configuration, contents: .random(Generator(seed: 2))), tokenizer: tokenizer,
-      processor: ImageProcessor(configuration: image), to: folder.url.appendingPathComponent("model"))
+    try SmallBundle(vocabularySize: 272, width: 64).write(to: folder.url.appendingPathComponent("model"))
     var lines = ""
     for (index, text) in ["a cat", "a dog", "a cat"].enumerated() {
       let pixels: [UInt8] = (0..<256).flatMap { _ in [UInt8(60 * index), 100, 200] }

@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import TestSupport
 import Testing
 import Torch
 
@@ -16,26 +17,7 @@ import Torch
     -> Folder
   {
     let folder = Folder()
-    let tokenizer = try SentencePieceTokenizer.train(
-      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 270))
-    var configuration = GPT4MultiModal.Configuration()
-    configuration.imageSize = 16
-    configuration.patchSize = 8
-    configuration.encoderDim = 16
-    configuration.encoderDepth = 1
-    configuration.encoderHeads = 1
-    configuration.decoderDim = 16
-    configuration.decoderDepth = 1
-    configuration.decoderHeads = 1
-    configuration.alibiNumHeads = 1
-    configuration.maxSeqLen = 24
-    configuration.numTokens = tokenizer.vocabularySize
-    change(&configuration)
-    var image = ImageProcessor.Configuration()
-    image.size = .init(height: 16, width: 16)
-    try ModelFolder.write(
-      GPT4MultiModal(configuration, contents: .random(Generator(seed: 2))), tokenizer: tokenizer,
-      processor: ImageProcessor(configuration: image), to: folder.url, dtype: dtype)
+    try SmallBundle(vocabularySize: 270, width: 16, change).write(to: folder.url, dtype: dtype)
     return folder
   }
 

@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import TestSupport
 import Testing
 import Torch
 
@@ -16,26 +17,8 @@ import Torch
   /// A model folder by the name of `original`, with everything that a captioner needs.
   private func place(dtype: DType = .float32) throws -> (place: Place, folder: ModelFolder) {
     let place = try Place()
-    let tokenizer = try SentencePieceTokenizer.train(
-      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 272))
-    var configuration = GPT4MultiModal.Configuration()
-    configuration.imageSize = 16
-    configuration.patchSize = 8
-    configuration.encoderDim = 64
-    configuration.encoderDepth = 1
-    configuration.encoderHeads = 1
-    configuration.decoderDim = 64
-    configuration.decoderDepth = 1
-    configuration.decoderHeads = 1
-    configuration.alibiNumHeads = 1
-    configuration.maxSeqLen = 24
-    configuration.numTokens = tokenizer.vocabularySize
-    var image = ImageProcessor.Configuration()
-    image.size = .init(height: 16, width: 16)
-    try ModelFolder.write(
-      GPT4MultiModal(configuration, contents: .random(Generator(seed: 2))), tokenizer: tokenizer,
-      processor: ImageProcessor(configuration: image), to: place("original"), dtype: dtype,
-      readme: "# A model\n")
+    try SmallBundle(vocabularySize: 272, width: 64).write(
+      to: place("original"), dtype: dtype, readme: "# A model\n")
     return (place, try ModelFolder(place("original")))
   }
 

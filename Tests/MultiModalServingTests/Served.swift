@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import TestSupport
 import Testing
 import Torch
 
@@ -29,26 +30,10 @@ struct Served {
 
   /// A tiny model with random weights that writes long texts.
   static func long(_ change: (inout ServingConfiguration) -> Void = { _ in }) throws -> Served {
-    let tokenizer = try SentencePieceTokenizer.train(
-      on: ["a cat", "a dog"], configuration: .init(vocabularySize: 270))
-    var configuration = GPT4MultiModal.Configuration()
-    configuration.imageSize = 16
-    configuration.patchSize = 8
-    configuration.encoderDim = 16
-    configuration.encoderDepth = 1
-    configuration.encoderHeads = 1
-    configuration.decoderDim = 16
-    configuration.decoderDepth = 1
-    configuration.decoderHeads = 1
-    configuration.alibiNumHeads = 1
-    configuration.maxSeqLen = 20_000
-    configuration.numTokens = tokenizer.vocabularySize
-    var image = ImageProcessor.Configuration()
-    image.size = .init(height: 16, width: 16)
-    let model = try GPT4MultiModal(configuration, contents: .random(Generator(seed: 2)))
-    try model.prepareForInference()
+    let bundle = try SmallBundle(vocabularySize: 270, width: 16, longestText: 20_000)
+    try bundle.model.prepareForInference()
     let captioner = try Captioner(
-      model: model, tokenizer: tokenizer, processor: ImageProcessor(configuration: image))
+      model: bundle.model, tokenizer: bundle.tokenizer, processor: bundle.processor)
     return try Served(captioner) {
       $0.limits.newTokens = 20_000
       change(&$0)

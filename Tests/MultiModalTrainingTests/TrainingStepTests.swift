@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import TestSupport
 import Testing
 import Torch
 
@@ -240,27 +241,11 @@ extension TrainingStepTests {
       lines += #"{"file_name": "\#(name).png", \#(prompt)"text": "\#(text)"}"# + "\n"
     }
     try folder.write(lines, "metadata.jsonl")
-    let tokenizer = try SentencePieceTokenizer.train(
-      on: texts.map(\.1) + ["say"], configuration: .init(vocabularySize: 280))
-    var configuration = GPT4MultiModal.Configuration()
-    configuration.imageSize = 16
-    configuration.patchSize = 8
-    configuration.encoderDim = 32
-    configuration.encoderDepth = 1
-    configuration.encoderHeads = 1
-    configuration.decoderDim = 32
-    configuration.decoderDepth = 1
-    configuration.decoderHeads = 1
-    configuration.alibiNumHeads = 1
-    configuration.maxSeqLen = 40
-    configuration.numTokens = tokenizer.vocabularySize
-    var image = ImageProcessor.Configuration()
-    image.size = .init(height: 16, width: 16)
-    let processor = try ImageProcessor(configuration: image)
+    let bundle = try SmallBundle(
+      texts: texts.map(\.1) + ["say"], vocabularySize: 280, width: 32, longestText: 40)
+    let (tokenizer, processor) = (bundle.tokenizer, bundle.processor)
     let place = folder.url.appendingPathComponent("model")
-    try ModelFolder.write(
-      GPT4MultiModal(configuration, contents: .random(Generator(seed: 2))), tokenizer: tokenizer,
-      processor: processor, to: place)
+    try bundle.write(to: place)
 
     let model = try ModelFolder(place).model()
     var (total, count) = (0.0, 0)
