@@ -88,6 +88,12 @@ import Testing
     #expect(Set(found).count == 13)
   }
 
+  @Test func whatIsNoRegularFileIsWrittenThrough() throws {
+    let folder = try pictures()
+    let result = try caption("--quiet", "--output", "/dev/stdout", folder.path("pictures/1"))
+    #expect(result.code == 0 && result.output.split(separator: "\n").count == 6, "\(result.errors)")
+  }
+
   @Test func aListComesFromAFileOrStandardInput() throws {
     let folder = try pictures()
     let paths = ["pictures/0/0-1.jpg", "pictures/1/1-2.jpg"].map(folder.path)

@@ -46,7 +46,7 @@ import Torch
       (["train", "--data", "x", "--out="], "--out must not be empty"),
       (["caption", "--threads", "0", "x.png"], "--threads must be from 1 to 1024, got 0"),
       (["caption", "--min-confidence", "90", "x.png"], "--min-confidence must be from 0 to 1, got 90"),
-      (["evaluate", "--data", "x", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+      (["evaluate", "--data", "x", "--batch-size", "0"], "--batch-size must be from 1 to"),
       (["evaluate", "--data", "x", "--beams", "0"], "num_beams must be from 1 to 64, got 0"),
     ]
     for (call, message) in wrong {

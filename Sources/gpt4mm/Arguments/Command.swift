@@ -115,6 +115,14 @@ struct Arguments {
     }
   }
 
+  /// A count, which must be given where the option has no default.
+  func positive(_ name: String, atMost most: Int = 1_000_000_000) throws -> Int {
+    guard let number = try int(name), (1...most).contains(number) else {
+      throw UsageError("--\(name) must be from 1 to \(most), got '\(string(name) ?? "")'")
+    }
+    return number
+  }
+
   func unsigned(_ name: String) throws -> UInt64? {
     try string(name).map {
       guard let number = UInt64($0) else {

@@ -55,7 +55,7 @@ extension Command {
     let precisions = try list(arguments.required("precision")).map {
       try choice($0, "precision", Precision.self)
     }
-    let runs = try positive(arguments, "runs")
+    let runs = try arguments.positive("runs", atMost: 1_000_000)
     let model = try arguments.required("model")
     var report = Report()
     if names.contains("start") {
@@ -157,9 +157,9 @@ extension Command {
 
   private static func setting(_ arguments: Arguments) throws -> Setting {
     var setting = Setting()
-    setting.batch = try positive(arguments, "batch")
+    setting.batch = try arguments.positive("batch", atMost: 1_000_000)
     func optional(_ name: String) throws -> Int? {
-      arguments.string(name) == nil ? nil : try positive(arguments, name)
+      arguments.string(name) == nil ? nil : try arguments.positive(name, atMost: 1_000_000)
     }
     setting.textLength = try optional("text-length")
     setting.imageSize = try optional("image-size")
@@ -179,12 +179,5 @@ extension Command {
       throw UsageError.unknown("--\(option)", name, among: Choice.allCases.map(\.rawValue) + others)
     }
     return choice
-  }
-
-  private static func positive(_ arguments: Arguments, _ name: String) throws -> Int {
-    guard let number = try arguments.int(name), (1...1_000_000).contains(number) else {
-      throw UsageError("--\(name) must be from 1 to 1000000, got '\(arguments.string(name) ?? "")'")
-    }
-    return number
   }
 }

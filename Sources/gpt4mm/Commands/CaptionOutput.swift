@@ -1,7 +1,8 @@
 import Foundation
 import Torch
 
-/// A file of JSON lines that grows while its pictures are captioned, so that what is done is there after a stop.
+/// A file of JSON lines that grows while its pictures are captioned, so that what is done is there after a stop. What is no
+/// regular file, such as a pipe, is written through.
 final class CaptionOutput {
   /// The pictures that have a line already.
   let done: Set<String>
@@ -13,13 +14,17 @@ final class CaptionOutput {
   init(_ url: URL, resumes: Bool) throws {
     self.url = url
     try AtomicFile.check(url)
-    guard resumes || !FileManager.default.fileExists(atPath: url.path) else {
+    var status = stat()
+    let exists = stat(url.path, &status) == 0
+    let isRegular = !exists || status.st_mode & S_IFMT == S_IFREG
+    guard resumes || !exists || !isRegular else {
       throw FileError("\(url.path) is there already: go on with it by --resume, or give another name")
     }
-    let descriptor = open(url.path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
+    let descriptor = open(
+      url.path, (isRegular ? O_RDWR | O_CREAT | O_APPEND : O_WRONLY) | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw FileError("\(url.path) cannot be written: \(Self.reason)") }
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    done = try Self.readDone(handle, url)
+    done = try isRegular ? Self.readDone(handle, url) : []
   }
 
   /// - Throws: `FileError` when the disk is full.

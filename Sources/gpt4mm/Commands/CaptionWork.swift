@@ -19,16 +19,13 @@ struct CaptionWork {
 
   /// - Parameter rank: which of how many processes this is
   init(_ arguments: Arguments, rank: Int, processes: Int) throws {
-    guard let batchSize = try arguments.int("batch-size"), batchSize >= 1 else {
-      throw UsageError("--batch-size must be at least 1, got \(arguments.string("batch-size") ?? "")")
-    }
+    batchSize = try arguments.positive("batch-size")
     let named = arguments.string("output")
     guard named != nil || !arguments.flag("resume") else { throw UsageError("--resume needs --output FILE") }
     minConfidence = try arguments.double("min-confidence")
     if let minConfidence, !(0...1).contains(minConfidence) {
       throw UsageError("--min-confidence must be from 0 to 1, got \(minConfidence)")
     }
-    self.batchSize = batchSize
     printsJSON = arguments.flag("json")
     // Texts on a terminal show by themselves how far the work is.
     showsProgress = !arguments.flag("quiet") && (named != nil || isatty(STDOUT_FILENO) == 0)

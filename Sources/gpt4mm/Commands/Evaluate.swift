@@ -25,8 +25,7 @@ extension Command {
     var asked = GenerationOptions()
     asked.numBeams = beams ?? 1
     try Shared.check(asked)
-    let batchSize = try arguments.int("batch-size") ?? 16
-    guard batchSize > 0 else { throw UsageError("--batch-size must be at least 1, got \(batchSize)") }
+    let batchSize = try arguments.positive("batch-size")
     let precision = try Shared.precision(arguments)
     let output = arguments.string("output").map(url)
     if let output { try AtomicFile.check(output) }

@@ -21,6 +21,7 @@ extension Command {
       throw UsageError("'explain' needs one picture, got \(arguments.positional.count)")
     }
     let out = url(try arguments.required("out"))
+    try AtomicFile.check(out)
     let device = try Shared.machine(arguments)
     let captioner = try Captioner(
       contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
@@ -39,11 +40,7 @@ extension Command {
     let pictures = try ([plain] + grid.weights).map {
       try seen.heated(by: $0, rows: grid.rows, columns: grid.columns, enlargedBy: factor)
     }
-    do {
-      try Picture.grid(pictures, columns: 6).png().write(to: out, options: .atomic)
-    } catch let error as CocoaError {
-      throw UsageError("cannot write \(out.path): \(error.localizedDescription)")
-    }
+    try AtomicFile.write(Picture.grid(pictures, columns: 6).png(), to: out)
   }
 
   private struct Explanation: Encodable {

@@ -67,8 +67,8 @@ extension Command {
       throw UsageError("--port must be from 0 to 65535, got '\(arguments.string("port") ?? "")'")
     }
     http.port = port
-    http.maxBodyBytes = try positive(arguments, "max-body")
-    http.maxConnections = try positive(arguments, "max-connections")
+    http.maxBodyBytes = try arguments.positive("max-body")
+    http.maxConnections = try arguments.positive("max-connections")
     switch (arguments.string("tls-cert"), arguments.string("tls-key")) {
     case (nil, nil): break
     case (let certificate?, let key?):
@@ -91,10 +91,10 @@ extension Command {
         throw UsageError("--api-keys \(file): \(error)")
       }
     }
-    configuration.limits.runningTexts = try positive(arguments, "max-running")
-    configuration.limits.waitingRequests = try positive(arguments, "max-waiting")
-    configuration.limits.newTokens = try positive(arguments, "max-new-tokens")
-    configuration.limits.pixels = try positive(arguments, "max-pixels")
+    configuration.limits.runningTexts = try arguments.positive("max-running")
+    configuration.limits.waitingRequests = try arguments.positive("max-waiting")
+    configuration.limits.newTokens = try arguments.positive("max-new-tokens")
+    configuration.limits.pixels = try arguments.positive("max-pixels")
     let seconds = try arguments.double("max-seconds") ?? 0
     guard seconds > 0, seconds <= 1e6 else {
       throw UsageError("--max-seconds must be above 0 and at most 1000000, got \(seconds)")
@@ -103,18 +103,12 @@ extension Command {
     return configuration
   }
 
-  private static func positive(_ arguments: Arguments, _ name: String) throws -> Int {
-    let value = try arguments.int(name) ?? 0
-    guard (1...1_000_000_000).contains(value) else {
-      throw UsageError("--\(name) must be from 1 to 1000000000, got \(value)")
-    }
-    return value
-  }
-
   private static func text(_ path: String) throws -> String {
-    do { return try String(contentsOf: url(path), encoding: .utf8) } catch {
-      throw UsageError("cannot read \(path): \(error.localizedDescription)")
+    let bytes = try InputFile.read(url(path), atMost: InputFile.longestSettings)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw UsageError("\(path) is no text in UTF-8")
     }
+    return text
   }
 
   /// Whoever reaches the port could use the model.
