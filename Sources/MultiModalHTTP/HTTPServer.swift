@@ -8,8 +8,11 @@ import Synchronization
 public final class HTTPServer: Sendable {
   /// What an access log says of a request.
   public struct Record: Sendable {
+    /// The client's address.
     public let client: String
+    /// As it was asked, such as `GET`.
     public let method: String
+    /// Percent-decoded, without the query.
     public let path: String
     /// nil where the client went before it was answered.
     public let status: Int?
@@ -17,7 +20,9 @@ public final class HTTPServer: Sendable {
     public let isComplete: Bool
     /// Of the answer's body.
     public let bytes: Int
+    /// From the request's headers to its end.
     public let seconds: Double
+    /// What the answer's `X-Request-Id` said; nil without an answer.
     public let requestID: String?
   }
 

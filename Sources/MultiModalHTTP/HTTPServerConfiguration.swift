@@ -2,9 +2,12 @@
 public struct HTTPServerConfiguration: Sendable {
   /// A certificate with its chain, and its key, as PEM texts.
   public struct TLS: Sendable {
+    /// The certificate and those between it and a root.
     public var certificate: String
+    /// The certificate's own.
     public var privateKey: String
 
+    /// Neither is checked before the server starts.
     public init(certificate: String, privateKey: String) {
       self.certificate = certificate
       self.privateKey = privateKey
@@ -24,5 +27,6 @@ public struct HTTPServerConfiguration: Sendable {
   /// Seconds without a byte after which a connection is closed, and within which a request must have come as a whole.
   public var receiveTimeout = 60
 
+  /// On port 8080 of this machine alone.
   public init() {}
 }

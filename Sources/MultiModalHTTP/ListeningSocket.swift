@@ -2,7 +2,9 @@ import Foundation
 
 /// A server that cannot be started; says why.
 public struct HTTPServerError: Error, CustomStringConvertible, LocalizedError {
+  /// One sentence for the person who started it.
   public let description: String
+  /// The same.
   public var errorDescription: String? { description }
 }
 

@@ -36,6 +36,7 @@ public protocol ImageToTextConfiguration: Codable, Equatable, Sendable {
 }
 
 extension ImageToTextConfiguration {
+  /// Nothing: the tokenizer says how texts begin and end.
   public var generationFields: [String: JSONValue]? { nil }
 }
 
@@ -78,7 +79,9 @@ public protocol ImageToTextModel: AnyObject {
 
 /// How a picture's positions lie in it: row by row, behind some that stand for the whole picture.
 public struct PatchGrid: Sendable, Equatable {
+  /// Of patches, from the top.
   public let rows: Int
+  /// Of patches, from the left.
   public let columns: Int
   /// Positions before the first patch, such as a class token's.
   public let prefix: Int

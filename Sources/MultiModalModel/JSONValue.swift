@@ -48,3 +48,22 @@ public enum JSONValue: Codable, Equatable, Sendable {
     }
   }
 }
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+  ExpressibleByNilLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+  /// `"text"`
+  public init(stringLiteral value: String) { self = .string(value) }
+  /// `1`
+  public init(integerLiteral value: Int) { self = .int(value) }
+  /// `true`
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  /// `nil`, which JSON calls null.
+  public init(nilLiteral: ()) { self = .null }
+  /// `[1, "text"]`
+  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  /// `["name": 1]`; of equal names the last counts.
+  public init(dictionaryLiteral elements: (String, JSONValue)...) {
+    self = .object(Dictionary(elements) { $1 })
+  }
+}

@@ -38,7 +38,9 @@ extension Captioner {
 
   /// Where a decoder looked in a picture for each token of a text.
   public struct AttentionGrid: Sendable, Equatable {
+    /// Of patches, from the top.
     public let rows: Int
+    /// Of patches, from the left.
     public let columns: Int
     /// For each token the weight of each patch, row by row; together at most 1, less what went to positions without a patch.
     public let weights: [[Float]]

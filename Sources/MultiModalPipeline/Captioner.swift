@@ -50,12 +50,15 @@ public actor Captioner {
   public struct Input: Sendable {
     /// What `processor` makes a processed picture of, if it is not one yet.
     public enum Source: Sendable {
+      /// As `processor` makes it.
       case processed(ProcessedImage)
       /// What errors call a file whose bytes are read when its turn comes.
       case bytes(name: String, @Sendable () throws -> Data)
+      /// A file of any format that `processor` reads.
       case file(URL)
     }
 
+    /// In any form.
     public var picture: Source
     /// What is asked for it; `defaultRequest` when nil.
     public var request: Request?

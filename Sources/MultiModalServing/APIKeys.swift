@@ -35,7 +35,9 @@ public struct APIKeys: Sendable {
 
 /// A list of keys that cannot be used.
 public struct APIKeyError: Error, CustomStringConvertible, LocalizedError {
+  /// One sentence that names the line.
   public let description: String
+  /// The same.
   public var errorDescription: String? { description }
 }
 

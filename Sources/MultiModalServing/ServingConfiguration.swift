@@ -15,6 +15,7 @@ public struct ServingConfiguration: Sendable {
     /// Seconds of a request, waiting included.
     public var seconds = 120.0
 
+    /// Limits for a model that shares its machine.
     public init() {}
   }
 
@@ -31,7 +32,9 @@ public struct ServingConfiguration: Sendable {
   public var allowedOrigin: String?
   /// Who may ask; anyone when nil.
   public var keys: APIKeys?
+  /// What requests may take.
   public var limits = Limits()
 
+  /// - Parameter model: what clients call it
   public init(model: String) { self.model = model }
 }

@@ -129,6 +129,7 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
     set { numTokens = newValue }
   }
 
+  /// `num_tokens` is the vocabulary's size.
   public var mayExceedTokenizer: Bool { false }
   public var longestText: Int { maxSeqLen }
   public var longestTextName: String { "max_seq_len" }

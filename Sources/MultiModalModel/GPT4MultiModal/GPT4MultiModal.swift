@@ -88,6 +88,8 @@ public final class GPT4MultiModal: ImageToTextModel {
     try encoder.withAttentionMaps(img).maps
   }
 
+  /// A row of patches for each `patchSize` pixels.
+  /// - Throws: `ModelError` for a size that is no multiple of it.
   public func patchGrid(height: Int, width: Int) throws -> PatchGrid {
     try configuration.validateImage(height: height, width: width)
     return PatchGrid(

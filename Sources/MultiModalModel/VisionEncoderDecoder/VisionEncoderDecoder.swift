@@ -45,6 +45,8 @@ public final class VisionEncoderDecoder: ImageToTextModel {
     try encoder.attentionMaps(img, interpolates: configuration.interpolatesPositions)
   }
 
+  /// Behind the class token, and DeiT's distillation token.
+  /// - Throws: `ModelError` for a size that the encoder does not take.
   public func patchGrid(height: Int, width: Int) throws -> PatchGrid {
     let (rows, columns) = try configuration.encoder.grid(
       height: height, width: width, interpolates: configuration.interpolatesPositions)

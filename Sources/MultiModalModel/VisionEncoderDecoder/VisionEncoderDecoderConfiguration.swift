@@ -46,6 +46,7 @@ extension VisionEncoderDecoder.Configuration {
     }
   }
 
+  /// Checkpoints have rows of the head that belong to no token.
   public var mayExceedTokenizer: Bool { true }
   public var longestText: Int { decoder.longestText }
   public var longestTextName: String { decoder.positionsName }

@@ -140,13 +140,15 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
 
   public var files: TokenizerFiles { TokenizerFiles(contents: [TokenizerFiles.sentencePieceName: modelData]) }
 
-  /// Whether a token has no text, such as the one that ends a text.
+  /// What the token adds to a text; none for a control token.
+  /// - Throws: `TokenizerError` for an id that is not in the vocabulary.
   public func bytes(_ id: Int) throws -> [UInt8] {
     if isControl(id) { return [] }
     if let byte = byte(id) { return [byte] }
     return Array(try piece(id).replacingOccurrences(of: "\u{2581}", with: " ").utf8)
   }
 
+  /// Whether a token has no text, such as the one that ends a text.
   func isControl(_ id: Int) -> Bool {
     (0..<vocabularySize).contains(id) && withExtendedLifetime(self) { csp_is_control(processor, Int32(id)) }
   }

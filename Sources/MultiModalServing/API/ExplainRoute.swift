@@ -14,6 +14,7 @@ struct ExplainRoute: Sendable {
     var tokens: [(id: Int, logProbability: Double)] = []
     var text = ""
     for try await piece in generation.pieces {
+      chat.metrics.count(piece)
       tokens += zip(piece.tokens, piece.logProbabilities).map { ($0, $1) }
       text += piece.text
     }

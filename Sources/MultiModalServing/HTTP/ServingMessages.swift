@@ -8,8 +8,10 @@ public struct ServingRequest: Sendable {
   public var path: String
   /// By names in small letters.
   public var headers: [String: String]
+  /// As a whole; empty for none.
   public var body: Data
 
+  /// - Parameter headers: by names in small letters
   public init(method: String, path: String, headers: [String: String] = [:], body: Data = Data()) {
     self.method = method
     self.path = path
@@ -27,10 +29,14 @@ public struct ServingResponse: Sendable {
     case stream(AsyncStream<Data>)
   }
 
+  /// From 100 to 599.
   public var status: Int
+  /// In the order in which they are sent.
   public var headers: [(name: String, value: String)]
+  /// At once, or part by part.
   public var body: Body
 
+  /// - Parameter headers: the length and the date are the server's
   public init(status: Int = 200, headers: [(name: String, value: String)] = [], body: Body) {
     self.status = status
     self.headers = headers
