@@ -166,6 +166,26 @@ import Torch
     #expect(tensors.mapValues(\.shape) == shapes[work])
   }
 
+  @Test func weightsLeaveMemoryAsTheyArePacked() throws {
+    let folder = try TemporaryFolder()
+    func peak(depth: Int) throws -> Double {
+      let model = folder.url.appendingPathComponent("\(depth) layers")
+      try SmallBundle(vocabularySize: 272, width: 512) {
+        $0.decoderDepth = depth
+        $0.decoderHeads = 8
+      }.write(to: model)
+      let result = try run(
+        ["bench", "--model", model.path, "--paced", "--work", "decode", "--precision", "int8"], input: "1\n")
+      #expect(result.code == 0, "\(result.errors)")
+      let last = try #require(result.output.split(separator: "\n").last)
+      return try number(json(String(last)), "peak_memory_bytes")
+    }
+    // A layer's two attentions and feed-forward have 16 x 512 x 512 weights: seven more are 117 MB as they are read and
+    // 29 MB packed.
+    let more = 7.0 * 16 * 512 * 512
+    #expect(try peak(depth: 8) - peak(depth: 1) < 2.5 * more)
+  }
+
   @Test func aPacedBenchTakesItsInputsAndRefusesWhatIsNoNumber() throws {
     let folder = try folder()
     let input = folder.url.appendingPathComponent("in.safetensors")
