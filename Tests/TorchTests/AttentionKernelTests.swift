@@ -9,10 +9,11 @@ import Testing
 
   private func attention(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, mask: Tensor? = nil, slopes: Tensor? = nil, isCausal: Bool = false,
-    scale: Double = 0.125
+    scale: Double = 0.125, rounds: Bool = false
   ) throws -> Tensor {
     try Self.attention(
-      .tensor(q), .tensor(k), .tensor(v), .optional(mask), .optional(slopes), .bool(isCausal), .double(scale))
+      .tensor(q), .tensor(k), .tensor(v), .optional(mask), .optional(slopes), .bool(isCausal), .double(scale),
+      .bool(rounds))
   }
 
   /// As the formula says it, [batch, queries, heads · 64].
@@ -49,6 +50,18 @@ import Testing
     let fused = try Tensor.scaledDotProductAttention(query: q, key: k, value: v)
     let merged = try fused.transpose(1, 2).reshape([2, queries, 192])
     #expect(try difference(attention(q, k, v), merged) < 1e-5)
+  }
+
+  @Test(arguments: queryCounts) func roundedFactorsChangeTheResultLittle(queries: Int) throws {
+    for keys in Self.keyCounts {
+      let (q, k, v) = try parts(queries, keys)
+      #expect(try difference(attention(q, k, v, rounds: true), plain(q, k, v)) < 0.03, "\(keys) keys")
+      guard queries <= keys else { continue }
+      #expect(
+        try difference(
+          attention(q, k, v, isCausal: true, rounds: true), plain(q, k, v, added: causalMask(queries, keys)))
+          < 0.03, "\(keys) keys, causal")
+    }
   }
 
   @Test(arguments: queryCounts) func aMaskIsAddedToTheScores(queries: Int) throws {
@@ -166,7 +179,7 @@ import Testing
       let none = try Tensor.zeros([1, 1, 0, 64])
       let some = try Tensor.zeros([1, 1, 3, 64])
       let result = try Operator("gpt4mm::attention")(
-        .tensor(none), .tensor(some), .tensor(some), .none, .none, .bool(false), .double(1))
+        .tensor(none), .tensor(some), .tensor(some), .none, .none, .bool(false), .double(1), .bool(false))
       #expect(result.shape == [1, 0, 64])
     }
   }
@@ -177,7 +190,7 @@ import Testing
       let k = try q.narrow(2, start: 0, length: 3)
       let refused =
         (try? Operator("gpt4mm::attention")(
-          .tensor(q), .tensor(k), .tensor(k), .none, .none, .bool(true), .double(1))) == nil
+          .tensor(q), .tensor(k), .tensor(k), .none, .none, .bool(true), .double(1), .bool(false))) == nil
       precondition(refused)
     }
   }

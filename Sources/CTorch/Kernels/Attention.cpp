@@ -1,4 +1,5 @@
 #include "Library.h"
+#include "PackedProduct.h"
 #include "Parallel.h"
 
 #include <ATen/Dispatch.h>
@@ -9,12 +10,14 @@ using at::Tensor;
 namespace {
 
 constexpr int64_t widest = 64;            // head
-constexpr int64_t chunk = 64;             // keys whose transpose is held at once
+constexpr int64_t chunk = 64;             // keys beside each other
 constexpr int64_t group = 4;              // queries computed together
+constexpr int64_t most_queries = 64;      // of a block
 
 /// Some queries of one head.
 struct Block {
   const float *query, *key, *value;
+  const uint32_t *packed_keys = nullptr, *packed_values = nullptr;  // for more than one query
   const float *mask;  // or null
   int64_t query_stride, key_stride, value_stride, mask_stride;
   int64_t queries, keys;
@@ -23,12 +26,14 @@ struct Block {
   float scale;
   /// The score is lowered by this for each position between query and key; the first query's position.
   float slope, first_query;
-  float *scores;   // [queries, padded]
-  float *weights;  // [padded, group], and a vector behind it
+  float *scores;  // [queries, padded]
   int64_t padded;
   float *result;
   int64_t result_stride;
 };
+
+/// Queries of a block, as many as keep the scores in a core's own cache.
+int64_t queries_at_once(int64_t padded) { return std::max(group, std::min(most_queries, 65536 / padded / group * group)); }
 
 Tensor rows_of(const Tensor &x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
 
@@ -41,25 +46,50 @@ namespace {
 
 bool is_width(int64_t width) { return width == 32 || width == widest; }
 
-void attend(int64_t width, const Block &work) {
-  if (width == 32)
-    KERNEL(attend<32>)(work);
-  else
-    KERNEL(attend<64>)(work);
-}
+/// A thread's own memory, which keeps a head packed from one block of its queries to the next.
+class Scratch {
+ public:
+  Scratch(int64_t width, bool rounds, int64_t queries, int64_t padded)
+      : width(width), rounds(rounds), padded(padded), scores(std::min(queries, queries_at_once(padded)) * padded),
+        keys(queries > 1 ? padded * width : 0), values(queries > 1 && rounds ? padded / 2 * width : 0) {}
+
+  /// - Parameters:
+  ///   - head: a number of its own for each
+  ///   - count: of the head's keys
+  void attend(Block &work, int64_t head, int64_t count) {
+    work.scores = scores.data();
+    work.padded = padded;
+    if (work.queries > 1) {
+      if (head != packed) KERNEL(pack_head)(width, rounds, work, count, keys.data(), values.data());
+      packed = head;
+      work.packed_keys = keys.data();
+      work.packed_values = values.data();
+    }
+    KERNEL(attend)(width, rounds, work);
+  }
+
+ private:
+  const int64_t width;
+  const bool rounds;
+  const int64_t padded;
+  int64_t packed = -1;
+  std::vector<float> scores;
+  std::vector<uint32_t> keys, values;
+};
 
 }  // namespace
 
-/// Attention in float32 over [batch, heads, length, width], 32 or 64 wide, without gradients: for short texts and few patches,
+/// Attention over float32 [batch, heads, length, width], 32 or 64 wide, without gradients: for short texts and few patches,
 /// where LibTorch's kernel spends most of its time around its matrix products.
 /// - Parameters:
 ///   - mask: added to the scores, broadcastable to [batch, heads, queries, keys]
 ///   - slopes: ALiBi's, one per head: the score falls by so much for each position between query and key, where the
 ///     queries are the last of the keys
+///   - rounds: what several queries are multiplied with, and they themselves, to bfloat16 where the machine has products of it
 /// - Returns: [batch, queries, heads · width]
 Tensor gpt4mm::attention(
     const Tensor &query, const Tensor &key, const Tensor &value, const std::optional<Tensor> &mask,
-    const std::optional<Tensor> &slopes, bool is_causal, double scale) {
+    const std::optional<Tensor> &slopes, bool is_causal, double scale, bool rounds) {
   const int64_t width = query.size(-1);
   TORCH_CHECK(is_width(width), "heads must be 32 or 64 wide, got ", width);
   for (auto &x : {query, key, value})
@@ -82,12 +112,11 @@ Tensor gpt4mm::attention(
   auto result = at::empty({batch, queries, heads * width}, query.options());
   auto target = result.data_ptr<float>();
   const int64_t padded = (keys + chunk - 1) / chunk * chunk;
-  // As many queries at once as keep the scores in a core's own cache.
-  const int64_t rows = std::max(group, std::min<int64_t>(64, 65536 / padded / group * group));
+  const int64_t rows = queries_at_once(padded);
   const int64_t blocks = (queries + rows - 1) / rows;
   const int64_t cost = 2 * std::max<int64_t>(1, std::min(rows, queries)) * keys * width;
   gpt4mm::parallel_for(batch * heads * blocks, std::max<int64_t>(1, 200000 / cost), [&](int64_t begin, int64_t end) {
-    std::vector<float> scores(std::min(rows, queries) * padded), weights(queries > 1 ? padded * group + lanes : 0);
+    Scratch scratch(width, rounds, queries, padded);
     for (int64_t item = begin; item < end; item++) {
       const int64_t block = item % blocks, head = item / blocks % heads, b = item / blocks / heads;
       const int64_t first = block * rows;
@@ -108,12 +137,9 @@ Tensor gpt4mm::attention(
       work.scale = static_cast<float>(scale);
       work.slope = falls.defined() ? falls.const_data_ptr<float>()[head] : 0;
       work.first_query = static_cast<float>(keys - queries + first);
-      work.scores = scores.data();
-      work.weights = weights.data();
-      work.padded = padded;
       work.result = target + (b * queries + first) * heads * width + head * width;
       work.result_stride = heads * width;
-      attend(width, work);
+      scratch.attend(work, item / blocks, keys);
     }
   });
   return result;
@@ -204,13 +230,13 @@ Tensor gpt4mm::slot_attention(
   auto result = at::empty({tokens, heads * width}, keys.options());
   auto target = result.data_ptr<float>(), k = keys.data_ptr<float>(), v = values.data_ptr<float>();
   const int64_t padded = (longest + chunk - 1) / chunk * chunk;
-  const int64_t block = std::max(group, std::min<int64_t>(64, 65536 / padded / group * group));
+  const int64_t block = queries_at_once(padded);
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, projected.scalar_type(), "slot_attention", [&] {
     auto source = projected.const_data_ptr<scalar_t>();
     const int64_t grain = std::max<int64_t>(1, 60000 / std::max<int64_t>(1, cost));
     gpt4mm::parallel_for(rows.size(0) * heads, grain, [&](int64_t begin, int64_t end) {
-      std::vector<float> queries(most * width), scores(std::min(block, most) * padded),
-          weights(most > 1 ? padded * group + lanes : 0);
+      std::vector<float> queries(most * width);
+      Scratch scratch(width, false, most, padded);
       for (int64_t item = begin; item < end; item++) {
         const int64_t head = item % heads;
         const Row &own = row[item / heads];
@@ -238,12 +264,9 @@ Tensor gpt4mm::slot_attention(
           work.scale = static_cast<float>(scale);
           work.slope = falls.defined() ? falls.const_data_ptr<float>()[head] : 0;
           work.first_query = static_cast<float>(own.held + first);
-          work.scores = scores.data();
-          work.weights = weights.data();
-          work.padded = padded;
           work.result = target + (own.first + first) * heads * width + head * width;
           work.result_stride = heads * width;
-          attend(width, work);
+          scratch.attend(work, item, own.held + (grows ? own.count : 0));
         }
       }
     });

@@ -5,8 +5,8 @@ TORCH_LIBRARY(gpt4mm, library) {
   library.def(
       "heads(Tensor projected, int normalized, Tensor?[] cosines, Tensor?[] sines, Tensor(a!)[] results) -> ()");
   library.def(
-      "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? slopes, bool is_causal, float scale) -> "
-      "Tensor");
+      "attention(Tensor query, Tensor key, Tensor value, Tensor? mask, Tensor? slopes, bool is_causal, float scale, "
+      "bool rounds) -> Tensor");
   library.def(
       "slot_attention(Tensor projected, int normalized, Tensor?[] cosines, Tensor?[] sines, Tensor(a!) keys, "
       "Tensor(b!) values, Tensor rows, Tensor? slopes, float scale) -> Tensor");

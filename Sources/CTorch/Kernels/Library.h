@@ -21,7 +21,7 @@ at::Tensor layer_norm(const at::Tensor &x, const at::Tensor &weight, const at::T
 
 at::Tensor attention(
     const at::Tensor &query, const at::Tensor &key, const at::Tensor &value, const std::optional<at::Tensor> &mask,
-    const std::optional<at::Tensor> &slopes, bool is_causal, double scale);
+    const std::optional<at::Tensor> &slopes, bool is_causal, double scale, bool rounds);
 
 at::Tensor slot_attention(
     const at::Tensor &projected, int64_t normalized, const c10::List<std::optional<at::Tensor>> &cosines,

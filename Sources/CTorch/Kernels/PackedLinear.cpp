@@ -61,7 +61,7 @@ struct Panels {
           to[words - 1] = 0;
           switch (layout.word) {
             case Word::float32: memcpy(to, row, inputs * sizeof(float)); break;
-            case Word::bfloat16: KERNEL(to_bfloat16)(row, inputs, reinterpret_cast<uint16_t *>(to)); break;
+            case Word::bfloat16: KERNEL(round_row)(row, inputs, reinterpret_cast<uint16_t *>(to)); break;
             case Word::integers:
               KERNEL(quantize_row)(row, inputs, to, &scales[first + r], &zeros[first + r]);
               break;

@@ -19,6 +19,8 @@ public final class Attention {
   private let dropout: Double
   private let residualDropout: Double
   private let scale: Double
+  /// Whether a prepared layer may round queries, keys, values and weights as it multiplies them.
+  private var roundsActivations = false
 
   /// - Parameters:
   ///   - query: [dim] to [heads · width]; keys and values may come from another width
@@ -159,7 +161,8 @@ public final class Attention {
       let merged = try attentionOperator(
         .tensor(query), .tensor(context.keys), .tensor(context.values),
         mask.additive.map { .tensor($0) } ?? .none,
-        mask.slopes.map { .tensor($0) } ?? .none, .bool(mask.isCausal), .double(scale))
+        mask.slopes.map { .tensor($0) } ?? .none, .bool(mask.isCausal), .double(scale),
+        .bool(roundsActivations))
       return (try toOut(merged, residual: residual), nil)
     }
     let (merged, map) = try attended(query, context, mask: mask, dropout: dropout, wantsMap: wantsMap)
@@ -201,12 +204,14 @@ public final class Attention {
 
   /// Prepares self-attention.
   func prepareForInference(_ precision: Precision) throws {
+    roundsActivations = precision.roundsActivations
     try toAll.prepareForInference(precision)
     try toOut.prepareForInference(precision)
   }
 
   /// Prepares cross-attention, but for the keys and values, which all layers compute as one.
   func prepareQueriesForInference(_ precision: Precision) throws {
+    roundsActivations = precision.roundsActivations
     try toQuery.prepareForInference(precision)
     try toOut.prepareForInference(precision)
   }

@@ -18,6 +18,9 @@ public enum Precision: String, Sendable, CaseIterable, Codable {
   /// The dtype in which embeddings, and whatever else is not quantised, are kept in memory or in a file.
   public var storageDType: DType { self == .float32 ? .float32 : .bfloat16 }
 
+  /// Whether activations are rounded where they are multiplied with each other, as in attention.
+  public var roundsActivations: Bool { self == .bfloat16 || self == .int8 }
+
   /// How a linear layer's weights are quantised; nil where they are not.
   public var quantization: QuantizedWeight.Scheme? {
     switch self {
