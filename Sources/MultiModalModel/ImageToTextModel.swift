@@ -101,7 +101,21 @@ extension ImageToTextModel {
   /// - Throws: `ModelError` for a picture that the model cannot take, or when a prepared model is to be trained.
   public func encode(_ img: Tensor) throws -> Tensor {
     try checkCanTrain()
-    return try context(of: img)
+    let together = try picturesTogether(img)
+    guard img.shape.first ?? 0 > together else { return try context(of: img) }
+    return try Tensor.cat(
+      stride(from: 0, to: img.shape[0], by: together).map { first in
+        try context(of: img.narrow(0, start: first, length: min(together, img.shape[0] - first)))
+      })
+  }
+
+  /// As many pictures as a prepared model encodes at once on a CPU: of more the activations leave its caches between two
+  /// layers (16 pictures of 384 x 384 took 1.7 times as long together as one after the other).
+  private func picturesTogether(_ img: Tensor) throws -> Int {
+    guard precision != nil, img.device == .cpu, img.rank == 4 else { return .max }
+    let size = img.shape[1] == configuration.channels ? img.shape[2...] : img.shape[1...2]
+    let grid = try patchGrid(height: size[size.startIndex], width: size[size.startIndex + 1])
+    return max(1, 512 / (grid.prefix + grid.rows * grid.columns))
   }
 
   /// - Parameters:

@@ -130,6 +130,18 @@ import Torch
     }
   }
 
+  @Test(arguments: [Precision.float32, .bfloat16, .int8])
+  func manyPicturesAreEncodedAsEachAlone(precision: Precision) throws {
+    let model = try model { $0.imageSize = 64 }
+    try model.prepareForInference(precision)
+    let pictures = try Tensor.rand([40, 3, 64, 64], generator: Generator(seed: 3))
+    let together = try model.encode(pictures)
+    let apart = try Tensor.cat((0..<40).map { try model.encode(pictures.narrow(0, start: $0, length: 1)) })
+    #expect(together.shape == apart.shape)
+    #expect(try together.array(of: Float.self) == apart.array(of: Float.self))
+    #expect(try model.encode(pictures.permute([0, 2, 3, 1])).shape == together.shape)
+  }
+
   @Test(arguments: Kind.allCases) private func aPreparedModelGeneratesTheSameTexts(kind: Kind) throws {
     let img = try smallImages(3)
     for beams in [1, 3] {
