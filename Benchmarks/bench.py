@@ -71,7 +71,7 @@ def set_differences(row: Row, workers: list[WorkerProcess], work: WorkFolder, op
             print(f"{row.name}: nothing to check with: {row.reference.name} {reference.result.error}", file=sys.stderr)
             return
     for worker in workers:
-        if worker.is_alive and worker.contender != row.reference:
+        if worker.is_alive and worker.contender.work == row.reference.work and worker.contender != row.reference:
             output = work.output(output_name(row.name, worker.contender))
             worker.result.difference = compare(output, right, worker.contender.precision)
 
