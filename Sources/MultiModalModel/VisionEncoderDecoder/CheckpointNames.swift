@@ -143,7 +143,7 @@ struct CheckpointNames {
     return try zip(names, pieces).map { own, piece in
       (
         (parts.prefix(5) + [own, kind]).joined(separator: "."),
-        kind == "weight" ? try piece.transpose(0, 1).contiguous() : try piece.contiguous()
+        kind == "weight" ? try piece.transpose(0, 1) : piece
       )
     }
   }

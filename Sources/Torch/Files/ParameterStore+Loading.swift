@@ -62,7 +62,9 @@ extension ParameterStore {
         }
         let keeps = try keepsDType && parameter.isTrainable && tensor.dtype.isFloatingPoint
         let fitting = try keeps ? tensor : tensor.to(dtype: parameter.value.dtype)
-        try parameter.replace(with: fitting.to(device: device).contiguous())
+        let placed = try fitting.to(device: device)
+        // Packing rearranges a weight anyway, one after the other; a copy of each would hold all of them twice.
+        try parameter.replace(with: keeps ? placed : placed.contiguous())
       }
     }
     return report
