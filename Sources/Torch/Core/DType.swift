@@ -48,9 +48,30 @@ extension DType: CustomStringConvertible {
   }
 }
 
-/// A Swift type whose memory layout is that of a tensor's elements.
+/// A Swift type whose memory layout is that of a tensor's elements, and whose values operators take as scalars.
 public protocol TensorElement: BitwiseCopyable, Sendable {
+  /// The elements' type.
   static var dtype: DType { get }
+  /// This value as an operator's argument.
+  var scalar: Argument { get }
+}
+
+extension TensorElement where Self: BinaryInteger {
+  public var scalar: Argument { .int(Int(truncatingIfNeeded: self)) }
+}
+
+extension TensorElement where Self: BinaryFloatingPoint {
+  public var scalar: Argument { .double(Double(self)) }
+}
+
+// What is written with a leading point beside a tensor, as in `x * .pi`.
+extension TensorElement where Self == Double {
+  /// The number π.
+  public static var pi: Double { 3.141592653589793 }
+  /// Above all numbers.
+  public static var infinity: Double { 1 / 0.0 }
+  /// Not a number.
+  public static var nan: Double { 0 / 0.0 }
 }
 
 extension Float: TensorElement { public static var dtype: DType { .float32 } }
@@ -61,4 +82,7 @@ extension Int32: TensorElement { public static var dtype: DType { .int32 } }
 extension Int16: TensorElement { public static var dtype: DType { .int16 } }
 extension Int8: TensorElement { public static var dtype: DType { .int8 } }
 extension UInt8: TensorElement { public static var dtype: DType { .uint8 } }
-extension Bool: TensorElement { public static var dtype: DType { .bool } }
+extension Bool: TensorElement {
+  public static var dtype: DType { .bool }
+  public var scalar: Argument { .bool(self) }
+}
