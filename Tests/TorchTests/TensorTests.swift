@@ -50,7 +50,7 @@ import Torch
   }
 
   @Test func itemNeedsExactlyOneElement() throws {
-    #expect(try Tensor(scalar: Float(3)).item(Float.self) == 3)
+    #expect(try Tensor(Float(3)).item(Float.self) == 3)
     let error = #expect(throws: TorchError.self) { try Tensor([1, 2] as [Float]).item(Float.self) }
     #expect(error?.description == "a tensor of shape [2] has 2 elements, but item() needs exactly one")
   }
@@ -182,7 +182,7 @@ import Torch
     #expect(try x.unbind(1)[2].array(of: Float.self) == x.select(1, 2).array())
     #expect(try Tensor.zeros([0, 2]).unbind(0).isEmpty)
     for dim in [Int.min, .max] { #expect(throws: TorchError.self) { try x.unbind(dim) } }
-    for dim in [0, -1, 1] { #expect(throws: TorchError.self) { try Tensor(scalar: Float(1)).unbind(dim) } }
+    for dim in [0, -1, 1] { #expect(throws: TorchError.self) { try Tensor(Float(1)).unbind(dim) } }
     #expect(try x.unsqueeze(-1).shape == [2, 3, 4, 1])
     #expect(throws: TorchError.self) { try x.unsqueeze(4) }
     #expect(throws: TorchError.self) { try Tensor.stack([x, x], dim: 4) }
