@@ -120,7 +120,7 @@ import Torch
     #expect(try Tensor.arange(3).array(of: Int.self) == [0, 1, 2])
     #expect(try Tensor.arange(2, dtype: .float32).dtype == .float32)
     #expect(try Tensor([1, 0]).embedding(a).array(of: Float.self) == [3, 4, 1, 2])
-    #expect(try a.index([Tensor([true, false])]).array(of: Float.self) == [1, 2])
+    #expect(try a[Tensor([true, false])].array(of: Float.self) == [1, 2])
     #expect(try a.gather(1, Tensor([1, 0], shape: [2, 1])).array(of: Float.self) == [2, 3])
     #expect(try Tensor([7, 8, 9]).floorDivide(2).array(of: Int.self) == [3, 4, 4])
   }
