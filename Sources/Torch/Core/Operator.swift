@@ -1,25 +1,38 @@
 import CTorch
 
-/// One argument of an operator.
+/// One argument of an operator, by its type in the schema.
 public enum Argument: Sendable {
+  /// `None`
   case none
+  /// `Tensor`, and `Tensor?` that is there.
   case tensor(Tensor)
+  /// `Tensor[]`
   case tensors([Tensor])
+  /// `Tensor?[]`
   case optionalTensors([Tensor?])
+  /// `int`, `SymInt`, `Scalar`; a `ScalarType` as the raw value of `DType`.
   case int(Int)
+  /// `int[]`, `SymInt[]`
   case ints([Int])
+  /// `float`, `Scalar`
   case double(Double)
+  /// `float[]`
   case doubles([Double])
-  /// For a schema's `Scalar?[]`.
+  /// `Scalar?[]`
   case optionalDoubles([Double])
+  /// `bool`
   case bool(Bool)
+  /// `str`
   case string(String)
+  /// `Device`
   case device(Device)
+  /// `Generator`
   case generator(Generator)
 
   static func optional(_ tensor: Tensor?) -> Argument { tensor.map { .tensor($0) } ?? .none }
   static func optional(_ value: Double?) -> Argument { value.map { .double($0) } ?? .none }
   static func optional(_ value: Int?) -> Argument { value.map { .int($0) } ?? .none }
+  static func optional(_ values: [Int]?) -> Argument { values.map { .ints($0) } ?? .none }
   static func optional(_ generator: Generator?) -> Argument { generator.map { .generator($0) } ?? .none }
   static func dtype(_ dtype: DType?) -> Argument { dtype.map { .int(Int($0.rawValue)) } ?? .none }
 }
