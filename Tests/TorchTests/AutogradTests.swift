@@ -27,6 +27,80 @@ import Torch
     #expect(try w.grad?.sum().item(Float.self) == 6)
   }
 
+  @Test func aGradientStartsTheBackwardPassOfWhatIsNoScalar() throws {
+    let x = try Tensor([1.0, 2, 3]).requiresGrad_()
+    let y = try x * x
+    #expect(throws: TorchError.self) { try y.backward() }
+    try y.backward(gradient: Tensor([1.0, 0, -1]), retainGraph: true)
+    #expect(try x.grad?.array(of: Float.self) == [2, 0, -6])
+    try y.backward(gradient: Tensor([0.0, 1, 0]))
+    #expect(try x.grad?.array(of: Float.self) == [2, 4, -6])
+    #expect(throws: TorchError.self) { try y.backward(gradient: Tensor([1.0, 0, -1])) }
+    #expect(throws: TorchError.self) { try (x * x).backward(gradient: Tensor([1.0])) }
+  }
+
+  @Test func gradGivesDerivativesOfDerivativesAndTouchesNone() throws {
+    let x = try Tensor([2.0]).requiresGrad_()
+    let unused = try Tensor([1.0, 1]).requiresGrad_()
+    let first = try grad(of: (x * x * x).sum(), withRespectTo: [x, unused], createGraph: true)
+    #expect(try first.map { try $0.array(of: Float.self) } == [[12], [0, 0]])
+    let second = try grad(of: first[0], withRespectTo: [x], gradient: Tensor([0.5]))
+    #expect(try second[0].array(of: Float.self) == [6])
+    #expect(try x.grad == nil)
+    #expect(throws: TorchError.self) { try grad(of: Tensor([1.0]), withRespectTo: [x]) }
+  }
+
+  @Test func aCustomFunctionHasTheDerivativeThatItIsGiven() throws {
+    let x = try Tensor([-1.0, 2]).requiresGrad_()
+    let w = try Tensor([3.0, 4]).requiresGrad_()
+    // Straight through: rounding has the derivative 1.
+    let y = try customFunction([x * 2, w, Tensor([1.0])]) { inputs in
+      (try inputs[0].round() * inputs[1], { [try $0 * inputs[1], try $0 * inputs[0], nil] })
+    }
+    try (y * 10).sum().backward()
+    #expect(try y.array(of: Float.self) == [-6, 16])
+    #expect(try x.grad?.array(of: Float.self) == [60, 80])
+    #expect(try w.grad?.array(of: Float.self) == [-20, 40])
+    #expect(try !withoutGradients { try customFunction([x]) { (try $0[0].abs(), { [$0] }) } }.requiresGrad)
+  }
+
+  @Test func whatACustomFunctionThrowsIsSaid() throws {
+    struct Failure: Error {}
+    let x = try Tensor([1.0, 2]).requiresGrad_()
+    #expect(throws: Failure.self) { try customFunction([x]) { _ in throw Failure() } }
+    func message(_ pullback: @escaping @Sendable (Tensor) throws -> [Tensor?]) -> String {
+      let error = #expect(throws: TorchError.self) {
+        try customFunction([x]) { (try $0[0].abs(), pullback) }.sum().backward()
+      }
+      return error?.message ?? ""
+    }
+    #expect(message { _ in throw FileError("no derivative here") } == "no derivative here")
+    #expect(message { _ in [] } == "a custom function of 1 tensors gave 0 derivatives")
+    #expect(message { _ in [try Tensor([1.0, 2, 3])] }.contains("invalid gradient"))
+    let y = try customFunction([x]) { (try $0[0].abs(), { [$0] }) }
+    #expect(throws: TorchError.self) { try grad(of: y.sum(), withRespectTo: [x], createGraph: true) }
+  }
+
+  @Test func aCustomFunctionLeavesNoTensor() async {
+    await #expect(processExitsWith: .success) {
+      func step(backward: Bool) throws {
+        let x = try Tensor([1.0]).requiresGrad_()
+        let y = try customFunction([x]) { inputs in
+          let double = try inputs[0] * 2
+          return (try double.abs(), { [try $0 * double] })
+        }
+        if backward { try y.backward() }
+      }
+      try step(backward: true)
+      let before = Tensor.liveCount
+      for _ in 0..<9 {
+        try step(backward: true)
+        try step(backward: false)
+      }
+      precondition(Tensor.liveCount == before, "\(Tensor.liveCount - before) tensors are left")
+    }
+  }
+
   @Test func anErrorNamesOperatorShapesAndReason() throws {
     let a = try Tensor.zeros([4, 3])
     let b = try Tensor.zeros([4, 8])
