@@ -105,7 +105,7 @@ public final class Workload {
     if isTraining {
       for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
       let optimizer = try AdamW(
-        groups: [AdamW.Group(parameters: model.parameters.trainable, weightDecay: 0.01)])
+        groups: [ParameterGroup(parameters: model.parameters.trainable, weightDecay: 0.01)])
       model.checkpointsActivations = setting.activationCheckpointing
       training = TrainingStep(
         model, optimizer, precision: setting.precision == .bfloat16 ? .bfloat16 : .float32, clipNorm: nil,

@@ -126,6 +126,36 @@ import Torch
     for value in try parameter.value.array(of: Float.self) { #expect(abs(value - (1 - 0.01 * 1.1)) < 1e-6) }
   }
 
+  @Test(arguments: [
+    ("plain", 0, false, 0), ("decay", 0, false, 0.2), ("momentum", 0.9, false, 0.1),
+    ("nesterov", 0.9, true, 0.1),
+  ])
+  func sgdIsPyTorchs(_ name: String, _ momentum: Double, _ nesterov: Bool, _ decay: Double) throws {
+    let file = try Safetensors.read(fixture("tensors/tensors.safetensors")).tensors
+    let store = ParameterStore(contents: .random(try Generator(seed: 1)))
+    let parameter = try store.root.parameter("w", shape: [3], .constant(1))
+    try parameter.value.copy_(Tensor([0.5, -1, 2])).requiresGrad_()
+    let unused = try store.root.parameter("unused", shape: [2], .constant(1))
+    let group = ParameterGroup(parameters: [parameter, unused], weightDecay: decay)
+    var optimizer = try SGD(groups: [group], momentum: momentum, nesterov: nesterov)
+    for step in 1...4 {
+      try optimizer.zeroGrad()
+      try (parameter.value * parameter.value * step).sum().backward()
+      try optimizer.step(learningRate: 0.1)
+      // As from a checkpoint.
+      let next = try SGD(groups: [group], momentum: momentum, nesterov: nesterov)
+      try next.restore(optimizer.momenta)
+      optimizer = next
+    }
+    #expect(try difference(parameter.value, #require(file["sgd \(name)"])) < 1e-6)
+    #expect(try unused.value.array(of: Float.self) == [1, 1])
+  }
+
+  @Test func sgdRefusesWhatMakesNoSense() throws {
+    #expect(throws: TorchError.self) { try SGD(groups: [], momentum: -1) }
+    #expect(throws: TorchError.self) { try SGD(groups: [], nesterov: true) }
+  }
+
   @Test func theOptimizerScalesGradientsAsClippingDoes() throws {
     func moved(_ body: (Parameter, AdamW) throws -> Void) throws -> [Float] {
       let store = ParameterStore(contents: .random(try Generator(seed: 4)))

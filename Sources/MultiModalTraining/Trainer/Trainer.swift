@@ -116,8 +116,8 @@ public final class Trainer {
     }
     optimizer = try AdamW(
       groups: [
-        AdamW.Group(parameters: own(decayed), weightDecay: settings.weightDecay),
-        AdamW.Group(parameters: own(others), weightDecay: 0),
+        ParameterGroup(parameters: own(decayed), weightDecay: settings.weightDecay),
+        ParameterGroup(parameters: own(others), weightDecay: 0),
       ], beta1: settings.beta1, beta2: settings.beta2)
     average = settings.emaDecay > 0 ? try MovingAverage(learned, decay: settings.emaDecay) : nil
     try setup.restore(optimizer, average, learned: learned)
