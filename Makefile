@@ -47,7 +47,7 @@ format: ## rewrite the Swift sources in the project's format
 	@echo "Formatting $(SWIFT_SOURCES)"
 	@swift format format --in-place --parallel --recursive --configuration .swift-format $(SWIFT_SOURCES)
 
-format-check: ## fail if a Swift source is not in the project's format
+format-check: ## fail if a Swift source is not in the project's format or a public declaration has no comment
 	@echo "Checking the format of $(SWIFT_SOURCES)"
 	@swift format lint --strict --parallel --recursive --configuration .swift-format $(SWIFT_SOURCES)
 

@@ -20,7 +20,9 @@ public enum Work: String, Sendable, CaseIterable, Codable {
 
 /// The sizes of a piece of work.
 public struct Setting: Sendable {
+  /// What is computed in.
   public var precision = Precision.float32
+  /// Pictures at a time.
   public var batch = 1
   /// Tokens of a text; 50, or as many as the model takes, when nil.
   public var textLength: Int?
@@ -31,6 +33,7 @@ public struct Setting: Sendable {
   /// While training.
   public var activationCheckpointing = false
 
+  /// One picture in float32.
   public init() {}
 }
 

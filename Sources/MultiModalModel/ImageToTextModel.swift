@@ -91,7 +91,9 @@ public struct PatchGrid: Sendable, Equatable {
 public let ignoreIndex = -100
 
 extension ImageToTextModel {
+  /// The same names.
   public func parameterTensors(of checkpoint: [String: Tensor]) throws -> [String: Tensor] { checkpoint }
+  /// The same names.
   public func checkpointTensors(of parameters: [(String, Tensor)]) throws -> [(String, Tensor)] { parameters }
 
   /// What the model was prepared for; nil before `prepareForInference`.

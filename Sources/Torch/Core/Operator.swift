@@ -42,6 +42,7 @@ public enum Argument: Sendable {
 /// Every operator that LibTorch has can be called this way, gradients included:
 /// `try Operator("aten::mm")(.tensor(a), .tensor(b))`.
 public final class Operator: @unchecked Sendable {
+  /// With namespace and overload.
   public let name: String
   /// LibTorch's handle is immutable and lives as long as the process, hence the unchecked conformance.
   private let handle: Result<OpaquePointer, TorchError>
@@ -184,6 +185,7 @@ extension Argument {
 }
 
 extension Argument: CustomStringConvertible {
+  /// As errors show it: tensors by dtype and shape.
   public var description: String {
     switch self {
     case .none: "none"

@@ -13,9 +13,13 @@ public enum TensorLiteral: Sendable {
 extension TensorLiteral: ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
   ExpressibleByArrayLiteral
 {
+  /// `true` or `false`
   public init(booleanLiteral value: Bool) { self = .bool(value) }
+  /// A whole number.
   public init(integerLiteral value: Int) { self = .integer(value) }
+  /// A number with a point.
   public init(floatLiteral value: Double) { self = .number(value) }
+  /// A list.
   public init(arrayLiteral elements: TensorLiteral...) { self = .list(elements) }
 }
 

@@ -29,6 +29,7 @@ public struct TensorIndex: TensorIndexing, Sendable {
 
   let kind: Kind
 
+  /// Itself.
   public var tensorIndex: TensorIndex { self }
 }
 
@@ -46,30 +47,37 @@ extension TensorIndexing where Self == TensorIndex {
 }
 
 extension Int: TensorIndexing {
+  /// One entry of a dimension, which disappears.
   public var tensorIndex: TensorIndex { TensorIndex(kind: .at(self)) }
 }
 
 extension Range<Int>: TensorIndexing {
+  /// These entries of a dimension.
   public var tensorIndex: TensorIndex { .slice(from: lowerBound, to: upperBound) }
 }
 
 extension ClosedRange<Int>: TensorIndexing {
+  /// These entries of a dimension.
   public var tensorIndex: TensorIndex { .slice(from: lowerBound, to: end(after: upperBound)) }
 }
 
 extension PartialRangeFrom<Int>: TensorIndexing {
+  /// These entries of a dimension, to its end.
   public var tensorIndex: TensorIndex { .slice(from: lowerBound) }
 }
 
 extension PartialRangeUpTo<Int>: TensorIndexing {
+  /// The entries of a dimension before this one.
   public var tensorIndex: TensorIndex { .slice(to: upperBound) }
 }
 
 extension PartialRangeThrough<Int>: TensorIndexing {
+  /// The entries of a dimension up to this one.
   public var tensorIndex: TensorIndex { .slice(to: end(after: upperBound)) }
 }
 
 extension Tensor: TensorIndexing {
+  /// Where a bool mask is true, or the entries that int64 indices name.
   public var tensorIndex: TensorIndex { TensorIndex(kind: .tensor(self)) }
 }
 
