@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 
 #include <cstdlib>
+#include <mutex>
 #include <utility>
 
 bool ct_tensor_requires_grad(const CTTensor *tensor) {
@@ -80,12 +81,14 @@ struct Pullback : torch::autograd::Node {
   ~Pullback() override { release_variables(); }
 
   void release_variables() override {
+    std::lock_guard<std::mutex> lock(mutex_);
     if (auto held = std::exchange(context, nullptr)) release(held);
   }
 
   std::string name() const override { return "Pullback"; }
 
   torch::autograd::variable_list apply(torch::autograd::variable_list &&gradients) override {
+    std::lock_guard<std::mutex> lock(mutex_);
     TORCH_CHECK(context, "the backward pass ran through here before and was not told to retain the graph");
     TORCH_CHECK(!c10::GradMode::is_enabled(), "a custom function or a checkpoint has no second derivative");
     torch::autograd::variable_list derivatives(num_outputs());

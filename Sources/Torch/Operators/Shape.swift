@@ -86,7 +86,7 @@ extension Tensor {
 
   /// `dim` in at most `count` parts of one size, the last one smaller if need be; they share memory.
   public func chunk(_ count: Int, dim: Int = 0) throws -> [Tensor] {
-    try Op.chunk.call([.tensor(self), .int(count), .int(dim)], capacity: Swift.max(parts(dim), count))
+    try Op.chunk.call([.tensor(self), .int(count), .int(dim)], capacity: parts(dim))
   }
 
   /// Every entry of `dim`, which disappears; shares memory.
