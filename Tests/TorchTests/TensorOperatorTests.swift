@@ -65,7 +65,7 @@ import Torch
       ("where scalar", .where(x > 0, x, 7.0)),
     ])
     #expect(try x.allClose(x) && !x.allClose(y))
-    #expect(try !(x * Double.nan).allClose(x * .nan))
+    #expect(try !(x * Double.nan).allClose(x * Double.nan))
   }
 
   @Test func creationAndShapesArePyTorchs() throws {
@@ -133,6 +133,16 @@ import Torch
     ])
     #expect(throws: TorchError.self) { try x.clone().indexPut_(0, to: v.outer(w)) }
     #expect(throws: TorchError.self) { try x.clone().indexPut_(5, to: 1) }
+  }
+
+  @Test func scalarsKeepIntegersExact() throws {
+    let n = try Tensor([Int.max - 1, 3])
+    #expect(try n.clamp(min: 4).array(of: Int.self) == [.max - 1, 4])
+    #expect(try n.clamp(min: 0, max: 5).dtype == .int64 && n.clamp(max: 2.5).dtype == .float32)
+    #expect(try n.clone().sub_(1).add_(2).array(of: Int.self) == [.max, 4])
+    #expect(try Tensor([6, 8]).mul_(3).array(of: Int.self) == [18, 24])
+    #expect(try Tensor([6.0, 8]).div_(4).array(of: Float.self) == [1.5, 2])
+    #expect(throws: TorchError.self) { try Tensor([6, 8]).div_(4) }
   }
 
   @Test func compoundAssignmentLeavesWhoSharesTheMemory() throws {

@@ -78,16 +78,6 @@ extension TensorElement where Self: BinaryFloatingPoint {
   public var scalar: Argument { .double(Double(self)) }
 }
 
-// What is written with a leading point beside a tensor, as in `x * .pi`.
-extension TensorElement where Self == Double {
-  /// The number π.
-  public static var pi: Double { 3.141592653589793 }
-  /// Above all numbers.
-  public static var infinity: Double { 1 / 0.0 }
-  /// Not a number.
-  public static var nan: Double { 0 / 0.0 }
-}
-
 extension Float: TensorElement {
   /// `float32`
   public static var dtype: DType { .float32 }

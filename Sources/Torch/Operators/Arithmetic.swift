@@ -43,10 +43,13 @@ private enum Op {
   static let outer = Operator("aten::outer")
   static let einsum = Operator("aten::einsum")
   static let addInPlace = Operator("aten::add_", overload: "Tensor")
+  static let addScalarInPlace = Operator("aten::add_", overload: "Scalar")
   static let subInPlace = Operator("aten::sub_", overload: "Tensor")
+  static let subScalarInPlace = Operator("aten::sub_", overload: "Scalar")
   static let mulInPlace = Operator("aten::mul_", overload: "Tensor")
   static let mulScalarInPlace = Operator("aten::mul_", overload: "Scalar")
   static let divInPlace = Operator("aten::div_", overload: "Tensor")
+  static let divScalarInPlace = Operator("aten::div_", overload: "Scalar")
   static let copyInPlace = Operator("aten::copy_")
 }
 
@@ -176,8 +179,14 @@ extension Tensor {
   public func trunc() throws -> Tensor { try Op.trunc(.tensor(self)) }
 
   /// What is below `min` becomes `min`, and above `max`, `max`.
-  public func clamp(min: Double? = nil, max: Double? = nil) throws -> Tensor {
-    try Op.clamp(.tensor(self), .optional(min), .optional(max))
+  public func clamp(min: some TensorElement, max: some TensorElement) throws -> Tensor {
+    try Op.clamp(.tensor(self), min.scalar, max.scalar)
+  }
+  /// What is below `min` becomes `min`.
+  public func clamp(min: some TensorElement) throws -> Tensor { try Op.clamp(.tensor(self), min.scalar) }
+  /// What is above `max` becomes `max`.
+  public func clamp(max: some TensorElement) throws -> Tensor {
+    try Op.clamp(.tensor(self), .none, max.scalar)
   }
 
   /// The larger of both, element by element.
@@ -217,10 +226,28 @@ extension Tensor {
   @discardableResult
   public func mul_(_ other: Tensor) throws -> Tensor { try Op.mulInPlace(.tensor(self), .tensor(other)) }
 
+  /// Adds `number` to each element.
+  @discardableResult
+  public func add_(_ number: some TensorElement) throws -> Tensor {
+    try Op.addScalarInPlace(.tensor(self), number.scalar)
+  }
+
+  /// Subtracts `number` from each element.
+  @discardableResult
+  public func sub_(_ number: some TensorElement) throws -> Tensor {
+    try Op.subScalarInPlace(.tensor(self), number.scalar)
+  }
+
   /// Multiplies each element with `factor`.
   @discardableResult
-  public func mul_(_ factor: Double) throws -> Tensor {
-    try Op.mulScalarInPlace(.tensor(self), .double(factor))
+  public func mul_(_ factor: some TensorElement) throws -> Tensor {
+    try Op.mulScalarInPlace(.tensor(self), factor.scalar)
+  }
+
+  /// Divides each element by `divisor`.
+  @discardableResult
+  public func div_(_ divisor: some TensorElement) throws -> Tensor {
+    try Op.divScalarInPlace(.tensor(self), divisor.scalar)
   }
 
   /// Divides each element by that of `other`.
