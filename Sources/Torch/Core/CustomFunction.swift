@@ -4,9 +4,9 @@ import Foundation
 /// A function with a derivative of its own, where that of its operators is slow, unstable or not there: PyTorch's
 /// `torch.autograd.Function`.
 ///
-///     let clipped = try customFunction([x]) { inputs in
+///     let positive = try customFunction([x]) { inputs in
 ///       let y = try inputs[0].clamp(min: 0)
-///       return (y, { gradient in [try gradient * y] })
+///       return (y, { gradient in [try gradient * (y > 0)] })
 ///     }
 ///
 /// - Parameters:
