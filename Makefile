@@ -2,6 +2,7 @@
 
 PICTURES = $(wildcard Examples/pictures/*.png Examples/pictures/*.jpg Examples/pictures/*.webp)
 WORDS = $(wildcard Examples/words/*.png)
+LIBRARIES = Torch MultiModalModel MultiModalPipeline MultiModalTraining MultiModalServing
 SWIFT_SOURCES = Package.swift $(wildcard Sources Tests Examples Benchmarks)
 
 # SwiftPM takes no run path from pkg-config, so executables and tests get LibTorch's on the command line.
@@ -9,7 +10,7 @@ ENVIRONMENT = environment=$$(scripts/setup --print-env) && eval "$$environment"
 RUN_PATH = -Xlinker -rpath -Xlinker "$$LIBTORCH_LIB"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench format format-check clean
+.PHONY: help setup build demo test bench docs format format-check clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -30,7 +31,7 @@ demo: build ## caption three pictures and read three words with the trained weig
 test: setup ## test the set-up, then build in debug mode and run every test
 	@echo "Testing scripts/setup"
 	@Tests/scripts/setup-test
-	@echo "Building another package that depends on this one"
+	@echo "Building the examples of the documentation as another package"
 	@Tests/scripts/dependency-test
 	@echo "Building and running the Swift tests"
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
@@ -43,11 +44,26 @@ bench: build ## compare with zetascale, transformers, torch.compile, ONNX Runtim
 	@Benchmarks/.peers/bin/python Benchmarks/bench.py --gpt4mm .build/release/gpt4mm $(if $(BEFORE),--before $(BEFORE)) \
 	  --json Benchmarks/results/bench.json --picture Benchmarks/results/bench.png
 
+docs: setup ## make the libraries' documentation, a web site, in .build/documentation (with the toolchain's docc)
+	@echo "Documenting $(LIBRARIES)"
+	@rm -rf .build/documentation .build/*/symbolgraph && mkdir -p .build/documentation
+	@# SwiftPM asks for the symbols of the C targets too, and fails at those; whether ours are there shows next.
+	@$(ENVIRONMENT) && swift package dump-symbol-graph --skip-synthesized-members > .build/documentation/log 2>&1 || true
+	@# Not every parameter needs a sentence. Whatever else docc finds, such as a link to nothing, is an error.
+	@cd .build/documentation && for library in $(LIBRARIES); do \
+	  mkdir $$library && cp ../*/symbolgraph/$$library.symbols.json $$library || { cat log; exit 1; }; \
+	  ! docc convert ../../Sources/$$library/$$library.docc --additional-symbol-graph-dir $$library \
+	    --output-dir $$library.doccarchive --ide-console-output 2>&1 \
+	    | grep -E '(warning|error):' | grep -v 'is missing documentation' || exit 1; \
+	done
+	@docc merge .build/documentation/*.doccarchive --output-path .build/documentation/site
+	@echo "Open it with: python3 -m http.server -d .build/documentation/site"
+
 format: ## rewrite the Swift sources in the project's format
 	@echo "Formatting $(SWIFT_SOURCES)"
 	@swift format format --in-place --parallel --recursive --configuration .swift-format $(SWIFT_SOURCES)
 
-format-check: ## fail if a Swift source is not in the project's format
+format-check: ## fail if a Swift source is not in the project's format or a public declaration has no comment
 	@echo "Checking the format of $(SWIFT_SOURCES)"
 	@swift format lint --strict --parallel --recursive --configuration .swift-format $(SWIFT_SOURCES)
 

@@ -2,10 +2,14 @@
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
 
 #include <cstdlib>
+#include <mutex>
+#include <utility>
 
 bool ct_tensor_requires_grad(const CTTensor *tensor) {
   bool result = false;
@@ -17,8 +21,12 @@ CTError ct_tensor_set_requires_grad(CTTensor *tensor, bool requires_grad) {
   return guarded([&] { borrow(tensor).set_requires_grad(requires_grad); });
 }
 
-CTError ct_tensor_backward(CTTensor *tensor) {
-  return guarded([&] { torch::autograd::backward({borrow(tensor)}, {}); });
+CTError ct_tensor_backward(CTTensor *tensor, const CTTensor *gradient, bool retain_graph) {
+  return guarded([&] {
+    torch::autograd::variable_list start;
+    if (gradient) start.push_back(borrow(gradient));
+    torch::autograd::backward({borrow(tensor)}, start, retain_graph);
+  });
 }
 
 CTError ct_tensor_grad(const CTTensor *tensor, CTTensor **result) {
@@ -54,7 +62,7 @@ int32_t ct_autocast(int32_t device) {
 CTError ct_set_autocast(int32_t device, int32_t dtype) {
   return guarded([&] {
     auto type = static_cast<c10::DeviceType>(device);
-    // A weight cast without gradients, as in a checkpoint, must not be taken for one with them.
+    // A weight cast without gradients, as in a custom function, must not be taken for one with them.
     at::autocast::set_autocast_cache_enabled(false);
     if (dtype >= 0) at::autocast::set_autocast_dtype(type, static_cast<c10::ScalarType>(dtype));
     at::autocast::set_autocast_enabled(type, dtype >= 0);
@@ -63,82 +71,74 @@ CTError ct_set_autocast(int32_t device, int32_t dtype) {
 
 namespace {
 
-/// What a checkpoint computes, and under which settings.
-struct CheckpointBody : torch::CustomClassHolder {
-  CTTensor *(*body)(void *, CTTensor *const *);
+/// A step of the backward pass that runs a function given over C.
+struct Pullback : torch::autograd::Node {
+  CTPullback run;
   void (*release)(void *);
   void *context;
-  c10::DeviceType device = c10::DeviceType::CPU;
-  int32_t autocast = -1;
 
-  ~CheckpointBody() override { release(context); }
+  Pullback(CTPullback run, void (*release)(void *), void *context) : run(run), release(release), context(context) {}
+  ~Pullback() override { release_variables(); }
 
-  at::Tensor operator()(const std::vector<at::Tensor> &inputs) const {
-    std::vector<CTTensor *> handles;
-    for (auto &input : inputs)
-      handles.push_back(reinterpret_cast<CTTensor *>(const_cast<c10::TensorImpl *>(input.unsafeGetTensorImpl())));
-    auto result = body(context, handles.data());
-    TORCH_CHECK(result, "what is checkpointed failed");
-    auto tensor = borrow(result);
-    ct_tensor_release(result);
-    return tensor;
-  }
-};
-
-struct Checkpoint : torch::autograd::Function<Checkpoint> {
-  static std::vector<at::Tensor> leaves(const std::vector<at::Tensor> &tensors) {
-    std::vector<at::Tensor> result;
-    for (auto &tensor : tensors) result.push_back(tensor.detach().set_requires_grad(tensor.requires_grad()));
-    return result;
+  void release_variables() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (auto held = std::exchange(context, nullptr)) release(held);
   }
 
-  static at::Tensor forward(
-      torch::autograd::AutogradContext *context, c10::intrusive_ptr<CheckpointBody> body,
-      at::TensorList inputs) {
-    context->saved_data["body"] = c10::IValue::make_capsule(body);
-    context->save_for_backward(inputs.vec());
-    // Recorded as the second time, so that the same operators run, and forgotten at once.
-    c10::AutoGradMode on(true);
-    return (*body)(leaves(inputs.vec())).detach();
-  }
+  std::string name() const override { return "Pullback"; }
 
-  static torch::autograd::variable_list backward(
-      torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
-    auto capsule = context->saved_data["body"].toCapsule();
-    auto &body = static_cast<CheckpointBody &>(*capsule);
-    auto inputs = leaves(context->get_saved_variables());
-    at::Tensor output;
-    {
-      c10::AutoGradMode on(true);
-      struct Restored {
-        int32_t device, before = ct_autocast(device);
-        ~Restored() { free(ct_set_autocast(device, before)); }
-      } restored{static_cast<int32_t>(body.device)};
-      free(ct_set_autocast(restored.device, body.autocast));
-      output = body(inputs);
+  torch::autograd::variable_list apply(torch::autograd::variable_list &&gradients) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    TORCH_CHECK(context, "the backward pass ran through here before and was not told to retain the graph");
+    TORCH_CHECK(!c10::GradMode::is_enabled(), "a custom function or a checkpoint has no second derivative");
+    torch::autograd::variable_list derivatives(num_outputs());
+    if (!gradients[0].defined()) return derivatives;
+    std::vector<CTTensor *> results(num_outputs(), nullptr);
+    auto error = run(context, retain(gradients[0]), results.data());
+    for (size_t i = 0; i < results.size(); i++) {
+      if (!results[i]) continue;
+      if (task_should_compute_output(i)) derivatives[i] = borrow(results[i]);
+      ct_tensor_release(results[i]);
     }
-    // Parameters that the body uses are leaves, whose gradients this adds up.
-    torch::autograd::backward({output}, {gradients[0]});
-    torch::autograd::variable_list result{at::Tensor()};
-    for (auto &input : inputs) result.push_back(input.grad());
-    return result;
+    if (error) {
+      std::string text(error);
+      free(error);
+      TORCH_CHECK(false, text);
+    }
+    return derivatives;
   }
 };
+
+std::vector<at::Tensor> borrow(CTTensor *const *tensors, int64_t count) {
+  std::vector<at::Tensor> result;
+  for (int64_t i = 0; i < count; i++) result.push_back(borrow(tensors[i]));
+  return result;
+}
 
 }  // namespace
 
-CTError ct_checkpoint(
-    CTTensor *const *inputs, int64_t count, CTTensor *(*body)(void *context, CTTensor *const *inputs),
-    void (*release)(void *context), void *context, CTTensor **result) {
-  auto held = c10::make_intrusive<CheckpointBody>();
-  held->body = body;
-  held->release = release;
-  held->context = context;
+CTError ct_gradients(
+    CTTensor *output, CTTensor *const *inputs, int64_t count, const CTTensor *gradient, bool retain_graph,
+    bool create_graph, CTTensor **results) {
   return guarded([&] {
-    std::vector<at::Tensor> tensors;
-    for (int64_t i = 0; i < count; i++) tensors.push_back(borrow(inputs[i]));
-    held->device = tensors.at(0).device().type();
-    held->autocast = ct_autocast(static_cast<int32_t>(held->device));
-    *result = retain(Checkpoint::apply(held, at::TensorList(tensors)));
+    auto to = borrow(inputs, count);
+    torch::autograd::variable_list start;
+    if (gradient) start.push_back(borrow(gradient));
+    auto gradients =
+        torch::autograd::grad({borrow(output)}, to, start, retain_graph || create_graph, create_graph, true);
+    for (int64_t i = 0; i < count; i++)
+      results[i] = retain(gradients[i].defined() ? gradients[i] : at::zeros_like(to[i]));
+  });
+}
+
+CTError ct_with_pullback(
+    const CTTensor *value, CTTensor *const *inputs, int64_t count, CTPullback pullback,
+    void (*release)(void *context), void *context, CTTensor **result) {
+  auto node = c10::make_intrusive<Pullback>(pullback, release, context);
+  return guarded([&] {
+    node->set_next_edges(torch::autograd::collect_next_edges(borrow(inputs, count)));
+    auto output = borrow(value).detach();
+    torch::autograd::set_history(output, node);
+    *result = retain(std::move(output));
   });
 }

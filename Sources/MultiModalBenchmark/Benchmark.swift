@@ -4,15 +4,25 @@ import Torch
 
 /// The times of one piece of work, and what the machine could do at best.
 public struct BenchmarkResult: Sendable, Codable {
+  /// What was timed.
   public let work: Work
+  /// What it computed in.
   public let precision: Precision
+  /// Pictures at a time.
   public let batch: Int
+  /// Tokens of a text.
   public let textLength: Int
+  /// LibTorch's.
   public let threads: Int
+  /// How often it was timed.
   public let runs: Int
+  /// The shortest run.
   public let minSeconds: Double
+  /// Half of the runs took longer.
   public let medianSeconds: Double
+  /// Floating-point operations of one run.
   public let flops: Double
+  /// Bytes of the weights that a run reads.
   public let weightBytes: Int
   /// The largest memory that the process took until then.
   public let peakMemoryBytes: Int?

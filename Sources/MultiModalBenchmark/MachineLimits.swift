@@ -40,10 +40,12 @@ public struct MachineLimits: Sendable, Codable {
 
 /// Reads more memory than a cache holds, and does nothing else, in as many places at a time as is fastest here.
 public struct MemoryReading {
+  /// What is read, more than caches hold.
   public static let bytes = 512 << 20
   private let words: Tensor
   private let streams: Int
 
+  /// Takes the memory, and sees in how many places at a time reading is fastest.
   public init() throws {
     let words = try MachineWork.weightMemory(bytes: Self.bytes)
     let times = try [1, 2, 4].map { streams in
@@ -59,6 +61,7 @@ public struct MemoryReading {
 
 /// Times in seconds.
 public enum Stopwatch {
+  /// The time that `body` took.
   public static func seconds(_ body: () throws -> Void) rethrows -> Double {
     let began = ContinuousClock.now
     try body()

@@ -5,12 +5,17 @@ import Torch
 
 /// What passes between the start of a process and the first token of a picture's text.
 public struct StartUp: Sendable, Codable {
+  /// A part of the way.
   public struct Stage: Sendable, Codable {
+    /// For people.
     public let name: String
+    /// How long it took.
     public let seconds: Double
   }
 
+  /// In their order.
   public let stages: [Stage]
+  /// All of them together.
   public let totalSeconds: Double
 
   private init(stages: [Stage]) {

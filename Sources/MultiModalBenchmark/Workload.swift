@@ -20,7 +20,9 @@ public enum Work: String, Sendable, CaseIterable, Codable {
 
 /// The sizes of a piece of work.
 public struct Setting: Sendable {
+  /// What is computed in.
   public var precision = Precision.float32
+  /// Pictures at a time.
   public var batch = 1
   /// Tokens of a text; 50, or as many as the model takes, when nil.
   public var textLength: Int?
@@ -31,6 +33,7 @@ public struct Setting: Sendable {
   /// While training.
   public var activationCheckpointing = false
 
+  /// One picture in float32.
   public init() {}
 }
 
@@ -105,7 +108,7 @@ public final class Workload {
     if isTraining {
       for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
       let optimizer = try AdamW(
-        groups: [AdamW.Group(parameters: model.parameters.trainable, weightDecay: 0.01)])
+        groups: [ParameterGroup(parameters: model.parameters.trainable, weightDecay: 0.01)])
       model.checkpointsActivations = setting.activationCheckpointing
       training = TrainingStep(
         model, optimizer, precision: setting.precision == .bfloat16 ? .bfloat16 : .float32, clipNorm: nil,

@@ -9,8 +9,9 @@ public protocol ImageToTextConfiguration: Codable, Equatable, Sendable {
   var vocabularySize: Int { get set }
   /// Whether the head may tell apart more than the tokenizer has, as Hugging Face's checkpoints do.
   var mayExceedTokenizer: Bool { get }
-  /// The most tokens of a text, and what `config.json` calls that.
+  /// The most tokens of a text.
   var longestText: Int { get }
+  /// What `config.json` calls that.
   var longestTextName: String { get }
   /// Of the pictures that the model is made for, in pixels.
   var pictureSize: (height: Int, width: Int) { get }
@@ -46,10 +47,13 @@ extension ImageToTextConfiguration {
 /// A model is not safe to use from several tasks at once while its parameters change; calls that only read it
 /// are independent of each other.
 public protocol ImageToTextModel: AnyObject {
+  /// What the family's `config.json` says.
   associatedtype Configuration: ImageToTextConfiguration
+  /// What its `config.json` says.
   var configuration: Configuration { get }
   /// Every weight, by the names of the family's checkpoints.
   var parameters: ParameterStore { get }
+  /// Texts to logits.
   var decoder: Transformer { get }
   /// Whether dropout acts. A model that was prepared for inference throws when it is called so.
   var isTraining: Bool { get set }
@@ -91,7 +95,9 @@ public struct PatchGrid: Sendable, Equatable {
 public let ignoreIndex = -100
 
 extension ImageToTextModel {
+  /// The same names.
   public func parameterTensors(of checkpoint: [String: Tensor]) throws -> [String: Tensor] { checkpoint }
+  /// The same names.
   public func checkpointTensors(of parameters: [(String, Tensor)]) throws -> [(String, Tensor)] { parameters }
 
   /// What the model was prepared for; nil before `prepareForInference`.

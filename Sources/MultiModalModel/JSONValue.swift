@@ -1,13 +1,21 @@
 /// Any JSON, so that what a file says is written again as it was.
 public enum JSONValue: Codable, Equatable, Sendable {
+  /// `null`
   case null
+  /// `true` or `false`
   case bool(Bool)
+  /// A number without a point.
   case int(Int)
+  /// Any other number.
   case double(Double)
+  /// A text.
   case string(String)
+  /// A list.
   case array([JSONValue])
+  /// Values by name.
   case object([String: JSONValue])
 
+  /// Reads any JSON.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
     if container.decodeNil() {
@@ -35,6 +43,7 @@ public enum JSONValue: Codable, Equatable, Sendable {
     }
   }
 
+  /// Writes it.
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     switch self {

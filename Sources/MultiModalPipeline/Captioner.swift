@@ -17,7 +17,9 @@ public actor Captioner {
     public let text: String
     /// Token ids and the model's log-probability of each.
     public let tokens: [Int]
+    /// Of each token, as a natural logarithm.
     public let logProbabilities: [Double]
+    /// Why the text ends.
     public let finish: GeneratedText.FinishReason
     /// Of a beam search; nil otherwise.
     public let score: Double?
@@ -37,6 +39,7 @@ public actor Captioner {
     /// Strings at which a text ends, without them.
     public var stopStrings: [String] = []
 
+    /// What texts are asked for; without arguments a greedy one.
     public init(
       prompt: String? = nil, options: GenerationOptions = GenerationOptions(), stopStrings: [String] = []
     ) {
@@ -94,6 +97,7 @@ public actor Captioner {
 
   /// What texts are encoded and decoded by.
   public nonisolated let tokenizer: any Tokenizer
+  /// What pictures are made ready by.
   public nonisolated let processor: ImageProcessor
   /// How texts begin and end.
   public nonisolated let generation: GenerationSettings
@@ -123,6 +127,7 @@ public actor Captioner {
   /// What is asked for where nobody says otherwise: what the model's folder says, else a greedy text as long as the model can hold.
   public nonisolated var defaultRequest: Request { Request(options: generation.options) }
 
+  /// The thread that all captioners compute on.
   public nonisolated var unownedExecutor: UnownedSerialExecutor {
     ComputeThread.shared.asUnownedSerialExecutor()
   }

@@ -33,8 +33,10 @@ public struct ModelConfiguration: Codable, Equatable, Sendable {
     self.family = try family.init(from: decoder)
   }
 
+  /// Writes the family's fields.
   public func encode(to encoder: any Encoder) throws { try family.encode(to: encoder) }
 
+  /// Whether both are of one family and have the same fields.
   public static func == (one: Self, other: Self) -> Bool {
     func equals<Family: ImageToTextConfiguration>(_ family: Family) -> Bool {
       other.family as? Family == family

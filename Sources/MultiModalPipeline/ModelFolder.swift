@@ -6,14 +6,18 @@ import Torch
 /// `model.safetensors.index.json`, or a PyTorch file), and what turns pictures and text into tensors
 /// (`preprocessor_config.json`, `tokenizer.model`).
 public struct ModelFolder: Sendable {
+  /// Where a folder says what model it holds.
   public static let configurationName = "config.json"
+  /// Where a folder holds its weights, if they are one file of safetensors.
   public static let weightsName = "model.safetensors"
+  /// Where a folder says what is done with pictures.
   public static let processorName = "preprocessor_config.json"
   /// Where newer versions of transformers write the same.
   static let newProcessorName = "processor_config.json"
   /// Where a folder says how its texts are generated.
   public static let generationName = "generation_config.json"
 
+  /// The folder.
   public let url: URL
 
   /// - Throws: `ModelError` when there is no such folder or it lacks `config.json`.
@@ -167,6 +171,7 @@ public struct ModelFolder: Sendable {
   /// - Throws: `TokenizerError` for a folder without one, or of a kind that is not known.
   public func tokenizer() throws -> any Tokenizer { try TokenizerFiles(contentsOf: url).tokenizer(url.path) }
 
+  /// What makes its pictures ready.
   public func processor() throws -> ImageProcessor {
     let processor = try ImageProcessor(configuration: .init(folder: url))
     // Our own kind of file says how pictures are laid out; one that does not, beside a checkpoint, has lost its class.

@@ -5,20 +5,25 @@ import Torch
 
 /// How well a model's texts agree with those of an image folder.
 public struct Evaluation: Sendable {
+  /// A text and what it was compared with.
   public struct Result: Sendable, Codable {
+    /// Its name in the folder.
     public let picture: String
     /// What the text begins with, as the folder says.
     public let prompt: String?
     /// The folder's texts for this picture and prompt.
     public let expected: [String]
+    /// The model's text.
     public let generated: String
     /// How sure the model is: the mean of its tokens' probabilities.
     public let confidence: Double
   }
 
+  /// Of all pictures.
   public let metrics: TextMetrics
   /// Where the metrics lie for other pictures of the same kind, with a probability of 95 %.
   public let intervals: MetricIntervals
+  /// Of each picture.
   public let results: [Result]
 
   init(results: [Result]) {

@@ -2,9 +2,11 @@ import Foundation
 
 /// A linear rise to `peak` over `warmupSteps`, then a fall to `minimum` at `steps`.
 public struct LearningRateSchedule: Sendable {
+  /// How the learning rate falls.
   public enum Shape: String, Codable, Sendable, CaseIterable {
     /// Half a cosine (Loshchilov & Hutter, 2017).
     case cosine
+    /// A straight line.
     case linear
     /// No fall.
     case constant

@@ -12,13 +12,18 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   public var image = ImageProcessor.Configuration()
   /// How views of the training pictures are drawn; nil shows the pictures as they are.
   public var augmentation: PictureAugmentation.Configuration?
+  /// How texts become tokens.
   public var tokenizer = Vocabulary()
+  /// Where samples come from.
   public var data = DataReading()
+  /// How the model learns.
   public var training = Training()
+  /// How processes find each other.
   public var distributed = Distribution()
 
   /// How a vocabulary is made from the training texts where no tokenizer is given.
   public struct Vocabulary: Codable, Sendable, Equatable {
+    /// Tokens in all.
     public var vocabularySize = 2000
     /// SentencePiece's algorithm.
     public var type = SentencePieceTokenizer.TrainingConfiguration.ModelType.unigram
@@ -68,6 +73,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   public struct LowRankAdaptation: Codable, Sendable, Equatable {
     /// Of the adapters; 0 trains the weights themselves.
     public var rank = 0
+    /// What the adapters' product is scaled with, divided by `rank`.
     public var alpha = 16.0
     /// Parts of layers' names, such as `to_q` or `decoder.to_logits`; empty for all linear layers.
     public var layers: [String] = []
@@ -89,6 +95,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var learningRate = 1e-3
     /// The learning rate at the end, unless the schedule is constant.
     public var minLearningRate = 1e-5
+    /// Steps in which the learning rate rises.
     public var warmupSteps = 100
     /// How the learning rate falls after the warm-up.
     public var schedule = LearningRateSchedule.Shape.cosine
@@ -96,7 +103,9 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var labelSmoothing = 0.0
     /// AdamW's decay of matrices; vectors (norms, biases) and embeddings have none.
     public var weightDecay = 0.05
+    /// The decay of AdamW's first moment.
     public var beta1 = 0.9
+    /// The decay of AdamW's second moment.
     public var beta2 = 0.98
     /// The largest norm of all gradients together.
     public var clipNorm = 1.0
@@ -105,7 +114,9 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var emaDecay = 0.0
     /// Parts of the model that stay as they are: beginnings of parameters' names, such as `encoder`.
     public var freeze: [String] = []
+    /// Adapters that are trained in the weights' place.
     public var lora = LowRankAdaptation()
+    /// The same seed trains the same model.
     public var seed: UInt64 = 0
     /// Steps between two validations.
     public var validationEvery = 500
@@ -124,6 +135,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// What the finished model's weights are stored as; they are trained in float32.
     public var weights = Weights.float32
 
+    /// Which weights a finished model has.
     public enum Export: String, Codable, Sendable {
       /// Those after the last step.
       case last
@@ -131,8 +143,11 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       case best
     }
 
+    /// What weights are stored as.
     public enum Weights: String, Codable, Sendable {
+      /// Four bytes for each.
       case float32
+      /// Two bytes for each.
       case bfloat16
 
       var dtype: DType { self == .float32 ? .float32 : .bfloat16 }
@@ -159,6 +174,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     }
   }
 
+  /// The defaults.
   public init() {}
 
   /// - Throws: `TrainingError` or the part's own error, for a setting that is unknown or out of range.
@@ -184,6 +200,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     let image: Image?
   }
 
+  /// - Throws: `TrainingError` that names the first setting out of range.
   public func validate() throws {
     try model.family.validate()
     guard let size = image.outputSize else {

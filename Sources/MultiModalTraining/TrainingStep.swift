@@ -5,6 +5,7 @@ import Torch
 public struct TrainingStep {
   /// What a training step computes in; weights, gradients and the optimizer stay in float32.
   public enum Precision: String, Codable, Sendable, CaseIterable {
+    /// Everything in float32.
     case float32
     /// Matrix products and attention in bfloat16, norms, softmax and the loss in float32.
     case bfloat16
@@ -17,6 +18,7 @@ public struct TrainingStep {
 
   /// What learns.
   public let model: any ImageToTextModel
+  /// What moves the parameters.
   public let optimizer: AdamW
   /// What it computes in: what was asked for, or float32 on a CPU that does not multiply bfloat16.
   public let precision: Precision
@@ -28,6 +30,7 @@ public struct TrainingStep {
   private let processes: DataParallel?
   private let device: Device
 
+  /// A step of one process.
   public init(
     _ model: any ImageToTextModel, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
     labelSmoothing: Double = 0, device: Device

@@ -48,7 +48,7 @@ import Torch
     #expect(
       message(try .zeros([1, 3, 16, 16], dtype: .uint8), text)
         == "img holds uint8, but must hold floating-point numbers: normalise the picture first")
-    #expect(message(try img * .nan, text) == "img holds numbers that are not finite (NaN or infinity)")
+    #expect(message(try img * Double.nan, text) == "img holds numbers that are not finite (NaN or infinity)")
     #expect(message(img, try Tensor([1, 20], shape: [1, 2])) == "text holds token 20, but num_tokens is 20")
     #expect(message(img, try Tensor([1, -1], shape: [1, 2])) == "text holds token -1, but num_tokens is 20")
     #expect(

@@ -5,8 +5,11 @@ import Torch
 
 /// A GPT4MultiModal of one layer each side with random weights, for pictures of 16 x 16, and what belongs to it.
 public struct SmallBundle {
+  /// Untrained.
   public let model: GPT4MultiModal
+  /// With a small vocabulary.
   public let tokenizer: SentencePieceTokenizer
+  /// For its pictures.
   public let processor: ImageProcessor
 
   /// - Parameters:

@@ -200,7 +200,7 @@ import Testing
       let (q, k, v) = try parts(queries, 20)
       for part in 0..<3 {
         var parts = [q, k, v]
-        parts[part] = try parts[part] * .nan
+        parts[part] = try parts[part] * Double.nan
         let y = try attention(parts[0], parts[1], parts[2]).array(of: Float.self)
         #expect(y.allSatisfy { $0.isNaN }, "part \(part)")
       }

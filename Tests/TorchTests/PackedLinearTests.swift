@@ -238,7 +238,7 @@ import Testing
   }
 
   private func isWithinHalfAStep(_ weight: Tensor, _ quantized: QuantizedWeight) throws -> Bool {
-    try (weight - quantized.dequantized()).abs().le(bound(quantized)).all().item(Bool.self)
+    try ((weight - quantized.dequantized()).abs() <= bound(quantized)).all().item(Bool.self)
   }
 
   @Test func everyWeightIsWithinHalfAStep() throws {

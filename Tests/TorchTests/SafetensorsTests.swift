@@ -10,7 +10,7 @@ import Torch
       tensors.append(("\(dtype)", try (Tensor.rand([3, 5], generator: generator) * 9).to(dtype: dtype)))
     }
     tensors.append(("empty", try Tensor.zeros([0, 4])))
-    tensors.append(("scalar", try Tensor(scalar: Float(2))))
+    tensors.append(("scalar", try Tensor(Float(2))))
     tensors.append(("a \"name\" with ünicode\n", try Tensor([1, 2])))
     tensors.append(("transposed", try Tensor([1, 2, 3, 4, 5, 6] as [Float], shape: [2, 3]).transpose(0, 1)))
     try withTemporaryFile { url in

@@ -75,7 +75,8 @@ CTError ct_tensor_from_memory(
 // Autograd
 bool ct_tensor_requires_grad(const CTTensor *tensor);
 CTError ct_tensor_set_requires_grad(CTTensor *tensor, bool requires_grad);
-CTError ct_tensor_backward(CTTensor *tensor);
+/// `gradient`: NULL for a scalar.
+CTError ct_tensor_backward(CTTensor *tensor, const CTTensor *gradient, bool retain_graph);
 CTError ct_tensor_grad(const CTTensor *tensor, CTTensor **result);
 CTError ct_tensor_set_grad(CTTensor *tensor, const CTTensor *gradient);
 bool ct_grad_mode(void);
@@ -83,10 +84,16 @@ void ct_set_grad_mode(bool enabled);
 /// The dtype that operators on this thread and kind of device cast to; -1 for none.
 int32_t ct_autocast(int32_t device);
 CTError ct_set_autocast(int32_t device, int32_t dtype);
-/// Computes `body(inputs)` without keeping what its gradients need: the backward pass computes it again. `body` returns
-/// a new reference, or NULL after it has kept its error. `release(context)` is called when nothing uses it any more.
-CTError ct_checkpoint(
-    CTTensor *const *inputs, int64_t count, CTTensor *(*body)(void *context, CTTensor *const *inputs),
+/// The derivatives of `output` with respect to `inputs`, zero for what it does not depend on.
+CTError ct_gradients(
+    CTTensor *output, CTTensor *const *inputs, int64_t count, const CTTensor *gradient, bool retain_graph,
+    bool create_graph, CTTensor **results);
+/// From an output's derivative, which it owns then, to new references to those of the inputs, NULL for none.
+typedef CTError (*CTPullback)(void *context, CTTensor *gradient, CTTensor **results);
+/// `value` as a function of `inputs` whose derivatives `pullback` computes. `release(context)` is called when nothing
+/// uses it any more.
+CTError ct_with_pullback(
+    const CTTensor *value, CTTensor *const *inputs, int64_t count, CTPullback pullback,
     void (*release)(void *context), void *context, CTTensor **result);
 
 // Random state

@@ -122,8 +122,10 @@ extension GPT4MultiModal.Configuration {
 }
 
 extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
+  /// None: a file without `model_type` is of this family.
   public static var modelType: String? { nil }
 
+  /// `num_tokens`
   public var vocabularySize: Int {
     get { numTokens }
     set { numTokens = newValue }
@@ -131,9 +133,13 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
 
   /// `num_tokens` is the vocabulary's size.
   public var mayExceedTokenizer: Bool { false }
+  /// `max_seq_len`
   public var longestText: Int { maxSeqLen }
+  /// What `config.json` calls that.
   public var longestTextName: String { "max_seq_len" }
+  /// A square of `image_size`.
   public var pictureSize: (height: Int, width: Int) { (imageSize, imageSize) }
+  /// Red, green and blue.
   public var channels: Int { ViTransformerWrapper.channels }
 
   /// Matrices and tables of tokens.
@@ -143,6 +149,7 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
     return encoder + decoder + 2 * Double(numTokens) * Double(decoderDim)
   }
 
+  /// The same with another `compatibility`.
   public func replacing(_ field: String, with value: String) throws -> Self {
     guard field == "compatibility", let compatibility = Compatibility(rawValue: value) else {
       throw ModelError(
@@ -154,6 +161,7 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
     return other
   }
 
+  /// A model of this configuration.
   public func makeModel(contents: ParameterStore.Contents, dtype: DType, device: Device) throws
     -> any ImageToTextModel
   {
@@ -247,6 +255,7 @@ extension GPT4MultiModal.Configuration: Codable {
     try validate()
   }
 
+  /// Writes all fields.
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: Key.self)
     for field in Self.fields {

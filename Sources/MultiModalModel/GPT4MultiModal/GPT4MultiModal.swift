@@ -15,7 +15,9 @@ public final class GPT4MultiModal: ImageToTextModel {
   public let decoder: Transformer
   /// Between an encoder and a decoder of different widths.
   private let encoderToDecoder: Linear?
+  /// Whether dropout acts.
   public var isTraining = false
+  /// Whether training keeps each layer's input alone: less memory, more time.
   public var checkpointsActivations = false {
     didSet {
       encoder.layers.checkpointsActivations = checkpointsActivations
@@ -79,11 +81,13 @@ public final class GPT4MultiModal: ImageToTextModel {
     try forward(img: img, text: text, mask: mask)
   }
 
+  /// A picture as the decoder sees it: [batch, patches, the decoder's width].
   public func context(of img: Tensor) throws -> Tensor {
     let encoded = try encoder(img, training: isTraining)
     return try encoderToDecoder.map { try $0(encoded) } ?? encoded
   }
 
+  /// The encoder's attention weights of a picture, [batch, heads, patches, patches] for each layer.
   public func encoderAttentionMaps(_ img: Tensor) throws -> [Attention.Map] {
     try encoder.withAttentionMaps(img).maps
   }
@@ -96,10 +100,12 @@ public final class GPT4MultiModal: ImageToTextModel {
       rows: height / configuration.patchSize, columns: width / configuration.patchSize, prefix: 0)
   }
 
+  /// Heads times their width, over all layers of the encoder.
   public var encoderAttentionWidth: Int {
     configuration.encoderDepth * configuration.encoderHeads * Configuration.headDim
   }
 
+  /// Packs the weights of every layer.
   public func pack(_ precision: Precision) throws {
     try decoder.prepareForInference(precision)
     try encoder.prepareForInference(precision)

@@ -8,6 +8,7 @@ public final class DecodingBatch {
 
   /// A token and what the text's condition says after it.
   public struct Token: Sendable {
+    /// What was taken or drawn.
     public internal(set) var token: GeneratedToken
     /// A copy, as it was after the token; nil where the text has none.
     public let condition: (any StopCondition)?
@@ -15,6 +16,7 @@ public final class DecodingBatch {
 
   /// A finished text and its condition at the end.
   public struct Text: Sendable {
+    /// All its tokens.
     public let text: GeneratedText
     /// As it was after the last token; nil where the text has none.
     public let condition: (any StopCondition)?

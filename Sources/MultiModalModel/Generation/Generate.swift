@@ -56,6 +56,7 @@ extension ImageToTextModel {
 
 /// Tokens as they are generated: each `next()` computes on the caller's task what it returns.
 public struct TokenStream: AsyncSequence {
+  /// What the stream gives.
   public typealias Element = GeneratedToken
 
   let batch: DecodingBatch
@@ -65,6 +66,7 @@ public struct TokenStream: AsyncSequence {
   /// Iterators of one stream share its texts, so use one.
   public func makeAsyncIterator() -> Iterator { Iterator(batch: batch, firstRows: firstRows) }
 
+  /// Computes a token at each call.
   public struct Iterator: AsyncIteratorProtocol {
     let batch: DecodingBatch
     let firstRows: [DecodingBatch.ID: Int]
@@ -75,8 +77,10 @@ public struct TokenStream: AsyncSequence {
       self.firstRows = firstRows
     }
 
+    /// The next token; nil at the end.
     public mutating func next() async throws -> GeneratedToken? { try advance() }
 
+    /// The next token, computed on the caller's actor; nil at the end.
     public mutating func next(isolation actor: isolated (any Actor)?) async throws -> GeneratedToken? {
       try advance()
     }

@@ -16,7 +16,9 @@ public struct GeneratedToken: Sendable, Equatable {
 
 /// What the model gives a token before any rule of `GenerationOptions`.
 public struct TokenLogProbability: Sendable, Equatable {
+  /// The token.
   public let id: Int
+  /// The natural logarithm of its probability.
   public let logProbability: Double
 }
 

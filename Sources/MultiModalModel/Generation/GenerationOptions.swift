@@ -63,6 +63,7 @@ public struct GenerationOptions: Sendable, Equatable {
   public var numBeams = 1
   /// Beam search ranks by log-probability / length ^ this.
   public var lengthPenalty = 1.0
+  /// When a beam search ends.
   public var earlyStopping = EarlyStopping.heuristic
   /// Texts per picture: draws, or the best of a beam search.
   public var numReturnSequences = 1
@@ -70,8 +71,10 @@ public struct GenerationOptions: Sendable, Equatable {
   public var topLogProbs = 0
   /// The same seed draws the same texts.
   public var seed: UInt64 = 0
+  /// What happens to a text that is as long as the model can hold.
   public var overflow = Overflow.error
 
+  /// One greedy text.
   public init() {}
 
   /// - Parameter vocabulary: how many token ids there are

@@ -68,7 +68,7 @@ final class TextEmbedding {
         case .given(let places): try places + offset
         case .listed(let places): try Tensor(places.map { $0 + offset }).to(device: text.device)
         }
-      return try rows.maskedFill(text.eq(Double(unplaced)), Double(offset - 1)).embedding(table)
+      return try rows.maskedFill(text == unplaced, Double(offset - 1)).embedding(table)
     }
     switch places {
     case .counted: return try table.narrow(0, start: offset, length: text.shape[1])

@@ -12,7 +12,9 @@ public final class VisionEncoderDecoder: ImageToTextModel {
   private let projection: Linear?
   /// Texts to logits.
   public let decoder: Transformer
+  /// Whether dropout acts.
   public var isTraining = false
+  /// Whether training keeps each layer's input alone: less memory, more time.
   public var checkpointsActivations = false {
     didSet {
       encoder.layers.checkpointsActivations = checkpointsActivations
@@ -35,12 +37,14 @@ public final class VisionEncoderDecoder: ImageToTextModel {
     decoder = try Transformer(root / "decoder", configuration.decoder)
   }
 
+  /// A picture as the decoder sees it: [batch, positions, the decoder's width].
   public func context(of img: Tensor) throws -> Tensor {
     let encoded = try encoder(
       img, interpolates: configuration.interpolatesPositions, training: isTraining)
     return try projection.map { try $0(encoded) } ?? encoded
   }
 
+  /// The encoder's attention weights of a picture, [batch, heads, positions, positions] for each layer.
   public func encoderAttentionMaps(_ img: Tensor) throws -> [Attention.Map] {
     try encoder.attentionMaps(img, interpolates: configuration.interpolatesPositions)
   }
@@ -53,18 +57,22 @@ public final class VisionEncoderDecoder: ImageToTextModel {
     return PatchGrid(rows: rows, columns: columns, prefix: configuration.encoder.prefixTokens)
   }
 
+  /// Heads times their width, over all layers of the encoder.
   public var encoderAttentionWidth: Int { configuration.encoder.depth * configuration.encoder.width }
 
+  /// Packs the weights of every layer.
   public func pack(_ precision: Precision) throws {
     try decoder.prepareForInference(precision)
     try encoder.prepareForInference(precision)
     try projection?.prepareForInference(precision)
   }
 
+  /// Hugging Face's names as this model's.
   public func parameterTensors(of checkpoint: [String: Tensor]) throws -> [String: Tensor] {
     try CheckpointNames(configuration).parameters(of: checkpoint)
   }
 
+  /// This model's names as Hugging Face's.
   public func checkpointTensors(of parameters: [(String, Tensor)]) throws -> [(String, Tensor)] {
     try CheckpointNames(configuration).checkpoint(of: parameters)
   }

@@ -23,8 +23,10 @@ extension VisionEncoderDecoder {
       try top.refuseUnknown(besides: ["vocab_size"])
     }
 
+    /// Reads a `config.json` as transformers writes it.
     public init(from decoder: any Decoder) throws { try self.init(JSONValue(from: decoder)) }
 
+    /// Writes the fields as they were read.
     public func encode(to encoder: any Encoder) throws { try fields.encode(to: encoder) }
   }
 }
@@ -33,6 +35,7 @@ extension VisionEncoderDecoder.Configuration {
   /// transformers' name of the class.
   public static var modelType: String? { "vision-encoder-decoder" }
 
+  /// The decoder's `vocab_size`.
   public var vocabularySize: Int {
     get { decoder.vocabulary }
     set {
@@ -48,9 +51,13 @@ extension VisionEncoderDecoder.Configuration {
 
   /// Checkpoints have rows of the head that belong to no token.
   public var mayExceedTokenizer: Bool { true }
+  /// How many positions the decoder has.
   public var longestText: Int { decoder.longestText }
+  /// What `config.json` calls that.
   public var longestTextName: String { decoder.positionsName }
+  /// The encoder's `image_size`.
   public var pictureSize: (height: Int, width: Int) { (encoder.height, encoder.pictureWidth) }
+  /// The encoder's `num_channels`.
   public var channels: Int { encoder.channels }
 
   /// As `GenerationConfig.from_model_config` of transformers 4 resolves them: what the outermost object says, then the decoder's,
@@ -91,6 +98,7 @@ extension VisionEncoderDecoder.Configuration {
       + layers(decoder.depth, decoder.width, decoder.innerWidth, attentions: 2) + tables
   }
 
+  /// The same with another value of a field that may be replaced.
   public func replacing(_ field: String, with value: String) throws -> Self {
     throw ModelError("\(field) is no choice of models of the type \(Self.modelType ?? "")")
   }
@@ -98,10 +106,12 @@ extension VisionEncoderDecoder.Configuration {
   /// Everything was checked when it was read.
   public func validate() throws {}
 
+  /// - Throws: `ModelError` when the encoder cannot take a picture of this size, in pixels.
   public func validateImage(height: Int, width: Int) throws {
     _ = try encoder.grid(height: height, width: width, interpolates: interpolatesPositions)
   }
 
+  /// A model of this configuration.
   public func makeModel(contents: ParameterStore.Contents, dtype: DType, device: Device) throws
     -> any ImageToTextModel
   {

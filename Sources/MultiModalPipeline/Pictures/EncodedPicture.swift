@@ -8,6 +8,7 @@ public struct PictureLimits: Equatable, Sendable {
   /// The length of the encoded file.
   public var maxBytes: Int
 
+  /// A hundred million pixels and 64 MiB where nothing else is said.
   public init(maxPixels: Int = 100_000_000, maxBytes: Int = 64 << 20) {
     self.maxPixels = maxPixels
     self.maxBytes = maxBytes

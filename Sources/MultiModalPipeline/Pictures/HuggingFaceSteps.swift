@@ -2,9 +2,13 @@ extension ImageProcessor.Configuration {
   /// Hugging Face's classes of image processors, by their names in `image_processor_type`. The older
   /// `ViTFeatureExtractor` and the like, `ViTImageProcessorFast` and `ViTImageProcessorPil` are the same to this package.
   public enum HuggingFaceType: String, CaseIterable, Sendable {
+    /// Of ViT and TrOCR.
     case vit = "ViTImageProcessor"
+    /// Of DeiT.
     case deit = "DeiTImageProcessor"
+    /// Of Donut.
     case donut = "DonutImageProcessor"
+    /// Of BLIP.
     case blip = "BlipImageProcessor"
   }
 
@@ -21,6 +25,7 @@ extension ImageProcessor.Configuration {
       /// What the longer side must not exceed; nil for any length. The shorter one then becomes less.
       public var longest: Int?
 
+      /// In pixels.
       public init(shortest: Int, longest: Int? = nil) {
         self.shortest = shortest
         self.longest = longest

@@ -6,6 +6,7 @@ import Foundation
 ///     let processor = try ImageProcessor(configuration: .init(contentsOf: folder.appending(path: "preprocessor_config.json")))
 ///     let image = try processor(URL(fileURLWithPath: "cat.jpg"))  // values: [3, height, width]
 public struct ImageProcessor: Sendable {
+  /// What is done with pictures.
   public let configuration: Configuration
   /// What each of the 256 values of a channel becomes: `[channels, 256]`.
   private let normalised: [Float]

@@ -9,10 +9,14 @@ extension ImageProcessor {
   /// Hugging Face's field names where those exist: libvips' filters, colours by the picture's profile, alpha over `background`.
   /// In both a missing field has its default, and an unknown one is refused, because it may be a misspelt one.
   public struct Configuration: Codable, Equatable, Sendable {
+    /// Of a picture, in pixels.
     public struct Size: Codable, Equatable, Sendable {
+      /// Rows.
       public var height: Int
+      /// Columns.
       public var width: Int
 
+      /// In pixels.
       public init(height: Int, width: Int) {
         self.height = height
         self.width = width
@@ -31,9 +35,13 @@ extension ImageProcessor {
 
     /// The filter, by the number that Pillow gives it.
     public enum Resample: Int, CaseIterable, Sendable {
+      /// The nearest pixel.
       case nearest = 0
+      /// Lanczos' windowed sinc, over three pixels on each side.
       case lanczos = 1
+      /// Straight lines.
       case bilinear = 2
+      /// Cubic curves.
       case bicubic = 3
       /// The mean of what a pixel covers. Hugging Face's kind alone has it.
       case box = 4
@@ -47,11 +55,13 @@ extension ImageProcessor {
     /// What makes the pictures of a Hugging Face checkpoint; nil for this package's own kind.
     public var huggingFace: HuggingFaceSteps?
 
+    /// Whether pictures become `size`.
     public var doResize = true
     /// The size after resizing, in pixels.
     public var size = Size(height: 256, width: 256)
     /// This package's own kind alone has it.
     public var resizeMode = ResizeMode.stretch
+    /// How pictures are resized.
     public var resample = Resample.bicubic
     /// The middle that is kept after resizing, in pixels; nil keeps all. Where the picture is smaller, `background` is added, or
     /// black in Hugging Face's kind.
@@ -61,9 +71,11 @@ extension ImageProcessor {
     /// Red, green and blue, 0 to 255: what shows through transparency, and what padding is filled with. This package's own kind
     /// alone has it.
     public var background: [Double] = [255, 255, 255]
+    /// Whether pixels are multiplied by `rescaleFactor`.
     public var doRescale = true
     /// What pixels, 0 to 255, are multiplied by.
     public var rescaleFactor = 1.0 / 255
+    /// Whether `imageMean` and `imageStd` are heeded.
     public var doNormalize = true
     /// Subtracted from the rescaled red, green and blue, or grey where there is one channel.
     public var imageMean: [Double] = [0.5, 0.5, 0.5]
@@ -74,6 +86,7 @@ extension ImageProcessor {
     /// Larger files are refused before reading.
     public var maxBytes = PictureLimits().maxBytes
 
+    /// 256 x 256, from -1 to 1.
     public init() {}
 
     /// The size of what comes out; nil where it depends on the picture.
@@ -83,6 +96,7 @@ extension ImageProcessor {
       return doResize ? size : nil
     }
 
+    /// What is refused before it is read.
     public var limits: PictureLimits { PictureLimits(maxPixels: maxPixels, maxBytes: maxBytes) }
 
     /// Reads and checks a `preprocessor_config.json`, or the part of a newer `processor_config.json` that is about pictures.
@@ -166,6 +180,7 @@ extension ImageProcessor.Configuration {
     "image_processor_type", "feature_extractor_type", "processor_class", "do_convert_rgb",
   ]
 
+  /// Reads the fields; refuses what is not known.
   public init(from decoder: any Decoder) throws {
     if let type = try HuggingFaceType(decoder) {
       try self.init(type, from: decoder)
@@ -175,6 +190,7 @@ extension ImageProcessor.Configuration {
     try validate()
   }
 
+  /// Writes the fields of its kind.
   public func encode(to encoder: any Encoder) throws {
     if let huggingFace { try encode(huggingFace, to: encoder) } else { try encodeOwn(to: encoder) }
   }

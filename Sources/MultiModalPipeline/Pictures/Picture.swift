@@ -3,7 +3,9 @@ import Foundation
 
 /// A decoded picture: upright, 8-bit sRGB, with alpha if the file has it.
 public struct Picture: Equatable, Sendable {
+  /// Rows.
   public let height: Int
+  /// Columns.
   public let width: Int
   /// 3, or 4 where the last is alpha (not premultiplied).
   public let channels: Int

@@ -20,12 +20,15 @@ public struct PictureAugmentation: Sendable {
     public var brightness = 20.0
     /// The share of views that are blurred, and the standard deviation in pixels.
     public var blurShare = 0.3
+    /// From and to, in pixels.
     public var blur = [0.3, 0.8]
     /// The share of views with noise, and its standard deviation, of 255.
     public var noiseShare = 0.5
+    /// From and to, of 255.
     public var noise = [1.0, 8.0]
     /// The share of views that went through JPEG, and its quality from 1 to 100.
     public var jpegShare = 0.7
+    /// From and to.
     public var jpegQuality = [50, 95]
     /// The share of views that are mirrored; 0 where left and right mean something.
     public var flipShare = 0.0
@@ -39,8 +42,10 @@ public struct PictureAugmentation: Sendable {
       case flipShare = "flip_share"
     }
 
+    /// The defaults.
     public init() {}
 
+    /// Reads the fields; refuses what is not known.
     public init(from decoder: any Decoder) throws {
       try decoder.refuseUnknownKeys(besides: CodingKeys.self)
       let fields = try decoder.container(keyedBy: CodingKeys.self)
@@ -93,6 +98,7 @@ public struct PictureAugmentation: Sendable {
     }
   }
 
+  /// How views are drawn.
   public let configuration: Configuration
   private let height: Int
   private let width: Int

@@ -3,6 +3,7 @@ import Torch
 /// Why a picture, or the configuration that says what to do with it, was refused. The description is one sentence for
 /// the person who gave it.
 public struct PictureError: SentenceError {
+  /// What is wrong, for a program.
   public enum Reason: Sendable {
     /// There is no such file, or it is a folder, or may not be read.
     case unreadable
@@ -20,7 +21,9 @@ public struct PictureError: SentenceError {
     case unwritable
   }
 
+  /// What is wrong, for a program.
   public let reason: Reason
+  /// What is wrong, for people.
   public let description: String
 
   package init(_ reason: Reason, _ description: String) {

@@ -3,6 +3,7 @@ import Foundation
 
 /// A picture format, told by the first bytes of a file, never by its name.
 public enum PictureFormat: String, CaseIterable, Sendable {
+  /// What is read.
   case jpeg, png, webp, gif, tiff, heic, avif
 
   /// The formats that the libvips and libheif on this machine decode.

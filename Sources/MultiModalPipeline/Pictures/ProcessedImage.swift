@@ -4,7 +4,9 @@ public struct ProcessedImage: Equatable, Sendable {
   public let values: [Float]
   /// 3 for red, green and blue, 1 for grey.
   public let channels: Int
+  /// Rows.
   public let height: Int
+  /// Columns.
   public let width: Int
 
   func hasSize(of other: ProcessedImage) -> Bool {

@@ -6,16 +6,20 @@ extension SentencePieceTokenizer {
   public struct TrainingConfiguration: Sendable, Equatable {
     /// SentencePiece's algorithms that fit open text.
     public enum ModelType: String, Sendable, Codable, CaseIterable {
+      /// The likeliest of all ways to cut (Kudo, 2018).
       case unigram
+      /// Byte-pair encoding (Sennrich et al., 2016).
       case bpe
     }
 
     /// The most entries; fewer where the text does not have that many.
     public var vocabularySize: Int
+    /// SentencePiece's algorithm.
     public var type: ModelType
     /// The share of the text's characters that get entries of their own; the others go by their bytes.
     public var characterCoverage: Double
 
+    /// What a vocabulary is made like.
     public init(vocabularySize: Int = 2000, type: ModelType = .unigram, characterCoverage: Double = 1) {
       self.vocabularySize = vocabularySize
       self.type = type

@@ -136,8 +136,10 @@ public final class SentencePieceTokenizer: Tokenizer, @unchecked Sendable {
     return String(cString: piece)
   }
 
+  /// Decodes one token after the other.
   public func streamingDecoder() -> any StreamingDecoder { SentencePieceDecoder(self) }
 
+  /// `tokenizer.model`
   public var files: TokenizerFiles { TokenizerFiles(contents: [TokenizerFiles.sentencePieceName: modelData]) }
 
   /// What the token adds to a text; none for a control token.

@@ -52,7 +52,9 @@ public protocol StreamingDecoder: Sendable {
 
 /// A text or vocabulary that cannot be used; says what was given and what to do.
 public struct TokenizerError: SentenceError {
+  /// One sentence, for people.
   public let description: String
 
+  /// One sentence, for people.
   public init(_ description: String) { self.description = description }
 }

@@ -24,6 +24,7 @@ public struct ServingRequest: Sendable {
 public struct ServingResponse: Sendable {
   /// What follows the headers.
   public enum Body: Sendable {
+    /// All of it.
     case bytes(Data)
     /// Parts as they come to be. Whoever no longer wants them drops the stream or cancels the task that reads it.
     case stream(AsyncStream<Data>)

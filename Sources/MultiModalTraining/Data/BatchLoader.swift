@@ -5,10 +5,14 @@ import Torch
 
 /// Pictures and texts as the model takes them.
 public struct Batch: Sendable {
-  public let images: Tensor  // [batch, channels, height, width]
-  public let text: Tensor  // int64 [batch, length], padded on the right
-  public let mask: Tensor?  // bool [batch, length], true for a real token; nil when all are
-  public let targets: Tensor  // int64 [batch, length - 1], ignoreIndex for prompt and padding
+  /// [batch, channels, height, width]
+  public let images: Tensor
+  /// int64 [batch, length], padded on the right
+  public let text: Tensor
+  /// bool [batch, length], true for a real token; nil when all are
+  public let mask: Tensor?
+  /// int64 [batch, length - 1], ignoreIndex for prompt and padding
+  public let targets: Tensor
   /// How many targets count.
   public let targetCount: Int
 

@@ -4,11 +4,14 @@ import Torch
 
 /// A picture with a text that belongs to it.
 public struct Sample: Sendable, Equatable {
+  /// Where it is.
   public let picture: StoredPicture
   /// What the text begins with, given and not learned.
   public let prompt: String?
+  /// What is learned.
   public let text: String
 
+  /// A picture that is read when its turn comes.
   public init(picture: StoredPicture, prompt: String?, text: String) {
     self.picture = picture
     self.prompt = prompt
@@ -20,12 +23,14 @@ public struct Sample: Sendable, Equatable {
 public struct StoredPicture: Sendable, Hashable {
   /// What logs and results call it.
   public let name: String
+  /// The file that holds it.
   public let file: URL
   /// Nil for the whole file.
   public let range: Range<Int>?
   /// Nil where all bytes are stored.
   private let sparse: SparseMap?
 
+  /// A file, or a part of one.
   public init(name: String, file: URL, range: Range<Int>? = nil) {
     self.init(name: name, file: file, range: range, sparse: nil)
   }

@@ -8,8 +8,10 @@ import Torch
 public struct ImageFolder: Dataset {
   static let metadataName = "metadata.jsonl"
 
+  /// The folder.
   public let url: URL
   private var metadata: URL { url.appendingPathComponent(Self.metadataName) }
+  /// `metadata.jsonl` alone.
   public var shards: [URL] { [metadata] }
 
   /// - Throws: `TrainingError` when there is no metadata file.
@@ -22,6 +24,7 @@ public struct ImageFolder: Dataset {
     }
   }
 
+  /// The samples in the order of the lines.
   public func samples(of shard: URL) throws -> () throws -> Sample? {
     let lines = try LineReader(shard)
     var pending: [Sample] = []

@@ -3,11 +3,15 @@ import Foundation
 /// A list of pictures and texts, a line each: `picture<TAB>text` or `picture<TAB>prompt<TAB>text`. Pictures are relative to
 /// the list's folder. Several lines may name the same picture.
 public struct ListFile: Dataset {
+  /// The file.
   public let url: URL
+  /// The file alone.
   public var shards: [URL] { [url] }
 
+  /// A file with a line for each sample.
   public init(_ url: URL) { self.url = url }
 
+  /// The samples in the order of the lines.
   public func samples(of shard: URL) throws -> () throws -> Sample? {
     let lines = try LineReader(shard)
     let folder = url.deletingLastPathComponent()

@@ -6,18 +6,22 @@ import Foundation
 /// of a sample are passed over, and so are those that belong to none: hidden ones, those without an extension, and notes
 /// on the set (`__index__`), as the webdataset library does.
 public struct WebDataset: Dataset {
+  /// The folder, or the one archive.
   public let url: URL
+  /// The archives.
   public let shards: [URL]
 
   static let pictureExtensions = ["jpg", "jpeg", "png", "webp"]
   /// A text for one picture is never longer.
   private static let longestText = 16 << 20
 
+  /// Archives whose samples belong together.
   public init(_ url: URL, shards: [URL]) {
     self.url = url
     self.shards = shards
   }
 
+  /// An archive's samples in their order.
   public func samples(of shard: URL) throws -> () throws -> Sample? {
     let archive = try TarReader(shard)
     var pending: [Sample] = []

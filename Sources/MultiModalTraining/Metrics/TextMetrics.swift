@@ -58,6 +58,7 @@ public struct TextMetrics: Sendable, Equatable, Codable {
     cider = Self.cider(pairs)
   }
 
+  /// Compares each text with one that was expected.
   public init(generated: [String], expected: [String]) {
     self.init(generated: generated, references: expected.map { [$0] })
   }

@@ -1,6 +1,7 @@
 import CTorch
 
 extension Tensor {
+  /// Whether operators on this tensor are recorded for `backward`.
   public var requiresGrad: Bool { withHandle { ct_tensor_requires_grad($0) } }
 
   /// Says whether operators on this leaf tensor are recorded for `backward`.
@@ -10,9 +11,16 @@ extension Tensor {
     return self
   }
 
-  /// Adds the derivatives of this scalar with respect to every leaf it was computed from to their `grad`.
-  public func backward() throws {
-    try withHandle { try check(ct_tensor_backward($0), "backward", [summary]) }
+  /// Adds the derivatives of this tensor with respect to every leaf it was computed from to their `grad`.
+  /// - Parameters:
+  ///   - gradient: what the derivatives are multiplied with, of this tensor's shape; nil for 1, where it is a scalar
+  ///   - retainGraph: whether what was recorded is kept for another backward pass
+  public func backward(gradient: Tensor? = nil, retainGraph: Bool = false) throws {
+    try withExtendedLifetime(gradient) {
+      try withHandle {
+        try check(ct_tensor_backward($0, gradient?.handle, retainGraph), "backward", [summary])
+      }
+    }
   }
 
   /// The accumulated derivative, nil before the first `backward`.
@@ -36,13 +44,37 @@ extension Tensor {
   }
 }
 
+/// The derivatives of `output` with respect to `inputs`, without touching their `grad`: PyTorch's `torch.autograd.grad`.
+/// Those of inputs that it does not depend on are zero.
+/// - Parameters:
+///   - gradient: what they are multiplied with, of the output's shape; nil for 1, where the output is a scalar
+///   - retainGraph: whether what was recorded is kept for another backward pass
+///   - createGraph: whether this computation is recorded too, for derivatives of derivatives; keeps the graph
+public func grad(
+  of output: Tensor, withRespectTo inputs: [Tensor], gradient: Tensor? = nil, retainGraph: Bool = false,
+  createGraph: Bool = false
+) throws -> [Tensor] {
+  var results = [OpaquePointer?](repeating: nil, count: inputs.count)
+  try withExtendedLifetime((output, inputs, gradient)) {
+    try check(
+      ct_gradients(
+        output.handle, inputs.map(\.handle), Int64(inputs.count), gradient?.handle, retainGraph, createGraph,
+        &results), "grad", [output.summary] + inputs.map(\.summary))
+  }
+  return results.compactMap { $0.map(Tensor.init(owning:)) }
+}
+
 /// Whether operators are recorded for gradients, on this thread.
 package var isRecordingGradients: Bool { ct_grad_mode() }
 
 /// Runs `body` without recording operators for gradients, on this thread.
 public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
+  try recordingGradients(false, body)
+}
+
+func recordingGradients<Result>(_ isOn: Bool, _ body: () throws -> Result) rethrows -> Result {
   let before = isRecordingGradients
-  ct_set_grad_mode(false)
+  ct_set_grad_mode(isOn)
   defer { ct_set_grad_mode(before) }
   return try body()
 }

@@ -10,54 +10,24 @@ public func checkpoint(
   _ inputs: [Tensor], _ body: @escaping ([Tensor]) throws -> Tensor
 ) throws -> Tensor {
   guard let device = inputs.first?.device else { throw TorchError("a checkpoint needs at least one input") }
-  guard inputs.contains(where: \.requiresGrad) else { return try body(inputs) }
-  let context = CheckpointContext(count: inputs.count, random: try .default(device: device), body: body)
-  var result: OpaquePointer?
-  let error = withExtendedLifetime(inputs) {
-    ct_checkpoint(
-      inputs.map(\.handle), Int64(inputs.count),
-      { pointer, handles in
-        guard let pointer, let handles else { return nil }
-        let context = Unmanaged<CheckpointContext>.fromOpaque(pointer).takeUnretainedValue()
-        return context.run(handles)
-      }, { if let pointer = $0 { Unmanaged<CheckpointContext>.fromOpaque(pointer).release() } },
-      Unmanaged.passRetained(context).toOpaque(), &result)
+  guard isRecordingGradients, inputs.contains(where: \.requiresGrad) else { return try body(inputs) }
+  let random = try Generator.default(device: device)
+  let state = try random.state()
+  let autocast = DType(rawValue: ct_autocast(device.kind.rawValue))
+  // Recorded as the second time, so that the same operators run, and forgotten at once.
+  let value = try body(leaves(inputs))
+  return try value.asFunction(of: inputs) { gradient in
+    let inputs = try leaves(inputs)
+    let output = try recordingGradients(true) {
+      try withAutocast(autocast, on: device) { try random.with(state: state) { try body(inputs) } }
+    }
+    // Parameters that the body uses are leaves, whose gradients this adds up.
+    try output.backward(gradient: gradient)
+    return try inputs.map { try $0.grad }
   }
-  if let failure = context.failure {
-    ct_free(error)
-    throw failure
-  }
-  try check(error, "checkpoint")
-  guard let result else { throw TorchError("a checkpoint gave no tensor") }
-  return Tensor(owning: result)
 }
 
-/// What a checkpoint computes. The forward pass and the backward pass that follows it call it one after the other.
-private final class CheckpointContext: @unchecked Sendable {
-  private let count: Int
-  private let random: Generator
-  private let body: ([Tensor]) throws -> Tensor
-  /// The random state of the first time.
-  private var state: Tensor?
-  private(set) var failure: (any Error)?
-
-  init(count: Int, random: Generator, body: @escaping ([Tensor]) throws -> Tensor) {
-    self.count = count
-    self.random = random
-    self.body = body
-  }
-
-  func run(_ handles: UnsafePointer<OpaquePointer?>) -> OpaquePointer? {
-    do {
-      let inputs = (0..<count).compactMap { handles[$0].map { Tensor(owning: ct_tensor_retain($0)) } }
-      guard let first = state else {
-        state = try random.state()
-        return try body(inputs).withHandle { ct_tensor_retain($0) }
-      }
-      return try random.with(state: first) { try body(inputs) }.withHandle { ct_tensor_retain($0) }
-    } catch {
-      failure = error
-      return nil
-    }
-  }
+/// The same elements, from which gradients go no further.
+private func leaves(_ tensors: [Tensor]) throws -> [Tensor] {
+  try tensors.map { try $0.detach().requiresGrad_($0.requiresGrad) }
 }

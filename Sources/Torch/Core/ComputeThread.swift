@@ -8,11 +8,13 @@ import Synchronization
 ///
 ///     try await Task(executorPreference: ComputeThread.shared) { ... }.value
 public final class ComputeThread: TaskExecutor, SerialExecutor {
+  /// The one that captioners compute on.
   public static let shared = ComputeThread()
 
   private let jobs = Mutex<[UnownedJob]>([])
   private let ready = DispatchSemaphore(value: 0)
 
+  /// A thread that waits for tasks.
   public init() {
     let thread = Thread { [self] in
       while true {
@@ -28,13 +30,16 @@ public final class ComputeThread: TaskExecutor, SerialExecutor {
     thread.start()
   }
 
+  /// Runs a job behind those that wait.
   public func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
     jobs.withLock { $0.append(job) }
     ready.signal()
   }
 
+  /// For `Actor.unownedExecutor`.
   public func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 
+  /// For `Task(executorPreference:)`.
   public func asUnownedTaskExecutor() -> UnownedTaskExecutor { UnownedTaskExecutor(ordinary: self) }
 }

@@ -18,17 +18,22 @@ public struct Device: Hashable, Sendable {
     public static let mps = Kind(rawValue: 13)
   }
 
+  /// What it is.
   public let kind: Kind
   /// Which of several devices of one kind; 0 for the CPU.
   public let index: Int
 
+  /// The first one of its kind unless an index says otherwise.
   public init(_ kind: Kind, index: Int = 0) {
     self.kind = kind
     self.index = index
   }
 
+  /// The processor.
   public static let cpu = Device(.cpu)
+  /// The first of NVIDIA's GPUs.
   public static let cuda = Device(.cuda)
+  /// Apple's GPU.
   public static let mps = Device(.mps)
 
   /// Reads `cpu`, `cuda`, `cuda:1` or `mps`.
@@ -61,6 +66,7 @@ public struct Device: Hashable, Sendable {
 }
 
 extension Device: CustomStringConvertible {
+  /// As `init(_:)` reads it.
   public var description: String {
     switch kind {
     case .cpu, .mps: "\(kind)"

@@ -8,6 +8,7 @@ public final class Generator: @unchecked Sendable {
 
   deinit { ct_generator_release(handle) }
 
+  /// The same seed gives the same numbers, on one kind of device.
   public convenience init(seed: UInt64, device: Device = .cpu) throws {
     var result: OpaquePointer?
     try check(

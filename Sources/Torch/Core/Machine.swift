@@ -3,6 +3,7 @@ import Synchronization
 
 /// The LibTorch that this process runs on.
 public enum LibTorch {
+  /// Such as `2.15.0`.
   public static var version: String { String(cString: ct_version()) }
 
   /// How it was built and what its parallel back ends are, in LibTorch's own words.

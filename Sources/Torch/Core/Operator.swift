@@ -1,25 +1,38 @@
 import CTorch
 
-/// One argument of an operator.
+/// One argument of an operator, by its type in the schema.
 public enum Argument: Sendable {
+  /// `None`
   case none
+  /// `Tensor`, and `Tensor?` that is there.
   case tensor(Tensor)
+  /// `Tensor[]`
   case tensors([Tensor])
+  /// `Tensor?[]`
   case optionalTensors([Tensor?])
+  /// `int`, `SymInt`, `Scalar`; a `ScalarType` as the raw value of `DType`.
   case int(Int)
+  /// `int[]`, `SymInt[]`
   case ints([Int])
+  /// `float`, `Scalar`
   case double(Double)
+  /// `float[]`
   case doubles([Double])
-  /// For a schema's `Scalar?[]`.
+  /// `Scalar?[]`
   case optionalDoubles([Double])
+  /// `bool`
   case bool(Bool)
+  /// `str`
   case string(String)
+  /// `Device`
   case device(Device)
+  /// `Generator`
   case generator(Generator)
 
   static func optional(_ tensor: Tensor?) -> Argument { tensor.map { .tensor($0) } ?? .none }
   static func optional(_ value: Double?) -> Argument { value.map { .double($0) } ?? .none }
   static func optional(_ value: Int?) -> Argument { value.map { .int($0) } ?? .none }
+  static func optional(_ values: [Int]?) -> Argument { values.map { .ints($0) } ?? .none }
   static func optional(_ generator: Generator?) -> Argument { generator.map { .generator($0) } ?? .none }
   static func dtype(_ dtype: DType?) -> Argument { dtype.map { .int(Int($0.rawValue)) } ?? .none }
 }
@@ -29,6 +42,7 @@ public enum Argument: Sendable {
 /// Every operator that LibTorch has can be called this way, gradients included:
 /// `try Operator("aten::mm")(.tensor(a), .tensor(b))`.
 public final class Operator: @unchecked Sendable {
+  /// With namespace and overload.
   public let name: String
   /// LibTorch's handle is immutable and lives as long as the process, hence the unchecked conformance.
   private let handle: Result<OpaquePointer, TorchError>
@@ -171,6 +185,7 @@ extension Argument {
 }
 
 extension Argument: CustomStringConvertible {
+  /// As errors show it: tensors by dtype and shape.
   public var description: String {
     switch self {
     case .none: "none"

@@ -1,10 +1,17 @@
 import CTorch
 
-/// An n-dimensional array of LibTorch.
+/// An n-dimensional array of LibTorch: PyTorch's `torch.Tensor`.
+///
+///     let x = try Tensor([[1, 2], [3, 4]], dtype: .float32)
+///     let y = try (x * 2 + 1).softmax(-1)
+///     print(try y[0], try y.mean().item(Double.self))
+///
+/// Whatever LibTorch may refuse throws a `TorchError`, of one sentence with shapes and dtypes; nothing traps. Dimensions and
+/// indices count from the end where negative.
 ///
 /// Tensors are immutable by convention: operators return new tensors, and the few that change one in place end
 /// in an underscore and are meant for optimizers, caches and initialisation. That is what makes sharing them
-/// between tasks safe.
+/// between tasks safe. Operators that are not here can be called by their names, through `Operator`.
 public final class Tensor: @unchecked Sendable {
   let handle: OpaquePointer
 
@@ -23,8 +30,10 @@ public final class Tensor: @unchecked Sendable {
 
   // MARK: Description
 
+  /// The number of dimensions.
   public var rank: Int { withHandle { Int(ct_tensor_rank($0)) } }
 
+  /// The size of each dimension.
   public var shape: [Int] {
     let rank = rank
     return [Int](unsafeUninitializedCapacity: rank) { buffer, count in
@@ -38,6 +47,8 @@ public final class Tensor: @unchecked Sendable {
   /// The number of elements.
   public var count: Int { shape.reduce(1, *) }
 
+  /// The elements' type.
+  /// - Throws: `TorchError` for one that this library does not handle.
   public var dtype: DType {
     get throws {
       let code = withHandle { ct_tensor_dtype($0) }
@@ -48,6 +59,7 @@ public final class Tensor: @unchecked Sendable {
     }
   }
 
+  /// Where it lies.
   public var device: Device {
     var kind: Int32 = 0
     var index: Int32 = 0
@@ -77,27 +89,47 @@ public final class Tensor: @unchecked Sendable {
     self.init(owning: result)
   }
 
+  // Literals go to `init(_: TensorLiteral)`, arrays of Swift's types here.
+
   /// Copies an array into a tensor.
+  /// - Parameters:
+  ///   - shape: nil for one dimension
+  ///   - dtype: nil for the elements' own
   /// - Throws: `TorchError` when `shape` does not hold exactly the array's elements.
-  public convenience init<Element: TensorElement>(_ values: [Element], shape: [Int]) throws {
+  @_disfavoredOverload
+  public convenience init<Element: TensorElement>(
+    _ values: [Element], shape: [Int]? = nil, dtype: DType? = nil
+  ) throws {
+    let shape = shape ?? [values.count]
     guard elementCount(of: shape) == values.count else {
       throw TorchError(
         "shape \(shape) does not hold \(values.count) elements: their product must be that number")
     }
-    try self.init(uninitialized: shape, dtype: Element.dtype)
-    try withUnsafeMutableBytes { target in
+    let tensor = try Tensor(uninitialized: shape, dtype: Element.dtype)
+    try tensor.withUnsafeMutableBytes { target in
       values.withUnsafeBytes { target.copyMemory(from: $0) }
     }
+    self.init(owning: try tensor.to(dtype: dtype ?? Element.dtype).withHandle { ct_tensor_retain($0) })
   }
 
-  /// Copies an array into a tensor of one dimension.
-  public convenience init<Element: TensorElement>(_ values: [Element]) throws {
-    try self.init(values, shape: [values.count])
+  /// Copies an array of rows into a tensor of two dimensions.
+  /// - Parameter dtype: nil for the elements' own
+  /// - Throws: `TorchError` when the rows differ in length.
+  @_disfavoredOverload
+  public convenience init<Element: TensorElement>(_ rows: [[Element]], dtype: DType? = nil) throws {
+    let length = rows.first?.count ?? 0
+    guard let other = rows.first(where: { $0.count != length }) else {
+      try self.init(rows.flatMap(\.self), shape: [rows.count, length], dtype: dtype)
+      return
+    }
+    throw TorchError("a tensor's rows must be of one length, got \(length) and \(other.count)")
   }
 
   /// A tensor of no dimensions.
-  public convenience init<Element: TensorElement>(scalar value: Element) throws {
-    try self.init([value], shape: [])
+  /// - Parameter dtype: nil for the value's own
+  @_disfavoredOverload
+  public convenience init<Element: TensorElement>(_ value: Element, dtype: DType? = nil) throws {
+    try self.init([value], shape: [], dtype: dtype)
   }
 
   /// A tensor over memory that `owner` keeps alive, without a copy.
@@ -187,11 +219,4 @@ func elementCount(of shape: [Int]) -> Int? {
     count = product
   }
   return count
-}
-
-extension Tensor: CustomStringConvertible {
-  public var description: String {
-    guard count <= 64, let values = try? array(of: Double.self) else { return "Tensor(\(summary))" }
-    return "Tensor(\(summary): \(values))"
-  }
 }

@@ -19,6 +19,7 @@ public struct TorchError: SentenceError {
   /// LibTorch's own sentence, or ours.
   public let message: String
 
+  /// One sentence, and what it is about.
   public init(_ message: String, operatorName: String? = nil, arguments: [String] = []) {
     self.message = message
     self.operatorName = operatorName
@@ -27,6 +28,7 @@ public struct TorchError: SentenceError {
 }
 
 extension TorchError {
+  /// The sentence behind the operator and its arguments.
   public var description: String {
     guard let operatorName else { return message }
     return "\(operatorName)(\(arguments.joined(separator: ", "))): \(message)"

@@ -6,7 +6,9 @@ import Foundation
 /// Every process calls the same operations in the same order. Each blocks its thread until it is done, or throws within
 /// the time-out.
 public final class ProcessGroup: @unchecked Sendable {
+  /// How what processes give becomes one.
   public enum Reduction: Sendable {
+    /// The sum, the largest or the smallest.
     case sum, max, min
 
     fileprivate var bridged: CTReduction {
@@ -20,6 +22,7 @@ public final class ProcessGroup: @unchecked Sendable {
 
   /// 0 ..< size
   public let rank: Int
+  /// How many processes there are.
   public let size: Int
   /// The place among the processes of this machine.
   public let localRank: Int

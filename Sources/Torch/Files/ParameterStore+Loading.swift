@@ -7,10 +7,12 @@ public struct LoadReport: Sendable, Equatable {
   /// Tensors of another shape than the parameter, with both shapes.
   public internal(set) var misshapen: [String] = []
 
+  /// Whether every parameter was found, and nothing else.
   public var isComplete: Bool { missing.isEmpty && unexpected.isEmpty && misshapen.isEmpty }
 }
 
 extension LoadReport: CustomStringConvertible {
+  /// What is wrong, for people.
   public var description: String {
     func list(_ title: String, _ names: [String]) -> String? {
       guard !names.isEmpty else { return nil }

@@ -3,8 +3,11 @@ import Foundation
 /// The safetensors format: 8 bytes of header length, a JSON header, the tensors' bytes.
 /// Source: github.com/huggingface/safetensors, README.
 public enum Safetensors {
+  /// What a file holds.
   public struct Contents: Sendable {
+    /// By name.
     public let tensors: [String: Tensor]
+    /// Texts by name.
     public let metadata: [String: String]
   }
 

@@ -3,6 +3,7 @@ private let preparedNorm = Operator("gpt4mm::layer_norm")
 /// What a linear layer does to each of its outputs.
 public enum Activation: Int, Sendable {
   // Numbered as in the kernels.
+  /// None.
   case none
   /// `x/2 (1 + erf(x / √2))` (Hendrycks & Gimpel, 2016).
   case gelu
@@ -23,7 +24,9 @@ public enum Activation: Int, Sendable {
 
 /// `y = x Wᵀ + b`, weight [outputs, inputs], bias [outputs]; drawn uniformly within 1/√inputs as in PyTorch.
 public final class Linear {
+  /// [outputs, inputs]
   public let weight: Parameter
+  /// [outputs]; nil for none.
   public let bias: Parameter?
   private var packed: PackedLinear?
 
@@ -119,17 +122,22 @@ package final class JoinedLinear {
 
 /// `y = (x - mean) / √(variance + eps) · weight + bias` over the last dimension; weight 1 and bias 0 at first.
 public final class LayerNorm {
+  /// [width]
   public let weight: Parameter
+  /// [width]
   public let bias: Parameter
+  /// What is added to the variance.
   public let eps: Double
   private var isPrepared = false
 
+  /// Over the last dimension, of `width` entries.
   public init(_ path: ParameterPath, width: Int, eps: Double = 1e-5) throws {
     weight = try path.parameter("weight", shape: [width], .constant(1), role: .vector)
     bias = try path.parameter("bias", shape: [width], .constant(0), role: .vector)
     self.eps = eps
   }
 
+  /// [..., width] normalised.
   public func callAsFunction(_ x: Tensor) throws -> Tensor {
     guard isPrepared, try x.dtype == .float32 else {
       return try x.layerNorm(weight: weight.value, bias: bias.value, eps: eps)
@@ -149,6 +157,7 @@ public final class LayerNorm {
 
 /// A table of vectors, weight [count, width].
 public final class Embedding {
+  /// [count, width]
   public let weight: Parameter
   private var precision: Precision?
 

@@ -3,6 +3,7 @@
 public final class LowRankAdapter {
   /// Under the layer's name, as Hugging Face's PEFT names them.
   public let a: Parameter
+  /// What `a` gives becomes the outputs: [outputs, rank].
   public let b: Parameter
   let scale: Double
 

@@ -2,9 +2,11 @@
 public final class Parameter {
   /// The path by which its layer was built, such as `decoder.to_logits.weight`.
   public let name: String
+  /// False for a buffer.
   public let isTrainable: Bool
   /// What it is to its layer.
   public let role: Role
+  /// Also once it was packed.
   public let shape: [Int]
   /// Empty once the parameter was packed for inference.
   public private(set) var value: Tensor
@@ -87,6 +89,7 @@ public final class Parameter {
 
 /// How a parameter begins.
 public enum Initializer: Sendable {
+  /// The same number everywhere.
   case constant(Double)
   /// Mean 0.
   case normal(std: Double)
@@ -120,13 +123,17 @@ public final class ParameterStore {
     case uninitialized
   }
 
+  /// Of the parameters that are made.
   public let dtype: DType
+  /// Where they are made.
   public let device: Device
+  /// In the order in which layers made them.
   public private(set) var parameters: [Parameter] = []
   /// What the model was prepared for, where it was.
   public var precision: Precision?
   private var contents: Contents
 
+  /// An empty store, whose parameters layers make.
   public init(contents: Contents, dtype: DType = .float32, device: Device = .cpu) {
     self.contents = contents
     self.dtype = dtype
@@ -136,6 +143,7 @@ public final class ParameterStore {
   /// Where the model's own parameters begin.
   public var root: ParameterPath { ParameterPath(store: self, name: "") }
 
+  /// Without the buffers.
   public var trainable: [Parameter] { parameters.filter(\.isTrainable) }
 
   /// The number of trainable elements.
@@ -194,13 +202,17 @@ public final class ParameterStore {
 
 /// A place in a model's tree of names: `root / "decoder" / "layers" / 3`.
 public struct ParameterPath {
+  /// What parameters under this path belong to.
   public let store: ParameterStore
+  /// Its components with points between; empty for the root.
   public let name: String
 
+  /// The place of this name under `path`.
   public static func / (path: ParameterPath, component: String) -> ParameterPath {
     ParameterPath(store: path.store, name: path.name.isEmpty ? component : "\(path.name).\(component)")
   }
 
+  /// The place of this number under `path`.
   public static func / (path: ParameterPath, index: Int) -> ParameterPath { path / "\(index)" }
 
   /// A new parameter under this path, drawn by its initializer.

@@ -1,5 +1,6 @@
 /// What a model computes with once it is prepared for inference.
 public enum Precision: String, Sendable, CaseIterable, Codable {
+  /// Single precision.
   case float32
   /// Weights in bfloat16, and activations where they are multiplied.
   case bfloat16

@@ -1,5 +1,6 @@
 /// A linear layer's weight in few bits: `weight ≈ values · scales + zeros`.
 public struct QuantizedWeight: Sendable {
+  /// In how many bits.
   public enum Scheme: String, Sendable {
     /// From -127 to 127, one scale per output (row).
     case int8
@@ -10,6 +11,7 @@ public struct QuantizedWeight: Sendable {
   /// How many neighbours in a row share a scale in `int4`.
   public static let groupSize = 32
 
+  /// In how many bits.
   public let scheme: Scheme
   /// int8 [outputs, inputs]
   public let values: Tensor

@@ -4,30 +4,27 @@
 ///     v ← β₂ v + (1 - β₂) g²
 ///     θ ← θ - lr · (m̂ / (√v̂ + ε) + λ θ)
 public final class AdamW {
-  /// Parameters that share a weight decay.
-  public struct Group {
-    public let parameters: [Parameter]
-    public let weightDecay: Double
-
-    public init(parameters: [Parameter], weightDecay: Double) {
-      self.parameters = parameters
-      self.weightDecay = weightDecay
-    }
-  }
-
-  public let groups: [Group]
+  /// What is optimised.
+  public let groups: [ParameterGroup]
+  /// The decay of the first moment.
   public let beta1: Double
+  /// The decay of the second moment.
   public let beta2: Double
+  /// What is added to a divisor.
   public let eps: Double
   /// First and second moments and step counts, by parameter name; this is what a checkpoint keeps.
   public private(set) var state: [String: State] = [:]
 
+  /// What is kept of one parameter.
   public struct State {
+    /// The moving average of the gradient.
     public let firstMoment: Tensor
+    /// The moving average of its square.
     public let secondMoment: Tensor
     /// float32, a scalar.
     public let step: Tensor
 
+    /// Parts as they were saved.
     public init(firstMoment: Tensor, secondMoment: Tensor, step: Tensor) {
       self.firstMoment = firstMoment
       self.secondMoment = secondMoment
@@ -39,7 +36,8 @@ public final class AdamW {
   private static let foreachAdd = Operator("aten::_foreach_add_", overload: "Scalar")
 
   /// - Throws: `TorchError` for parameters of a model that was prepared for inference.
-  public init(groups: [Group], beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8) throws {
+  public init(groups: [ParameterGroup], beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8) throws
+  {
     self.groups = groups
     self.beta1 = beta1
     self.beta2 = beta2
@@ -84,9 +82,8 @@ public final class AdamW {
     }
   }
 
-  public func zeroGrad() throws {
-    for parameter in groups.flatMap(\.parameters) { try parameter.value.setGrad(nil) }
-  }
+  /// Clears the gradients.
+  public func zeroGrad() throws { try groups.zeroGrad() }
 
   /// Puts saved moments in place.
   /// - Throws: `TorchError` when a parameter is missing or has another shape; then nothing was changed.
@@ -101,44 +98,4 @@ public final class AdamW {
         ]
       })
   }
-}
-
-/// Copies what was saved of parameters in the place of what there is.
-/// - Throws: `TorchError` when one is missing or has another shape; then nothing was changed.
-func restore_(_ parts: [(parameter: String, part: String, current: Tensor, saved: Tensor?)]) throws {
-  for (parameter, part, current, saved) in parts {
-    guard let saved else { throw TorchError("what was saved lacks the \(part) of \(parameter)") }
-    guard saved.shape == current.shape else {
-      throw TorchError(
-        "the saved \(part) of \(parameter) has shape \(saved.shape), but \(current.shape) is needed: it belongs to another "
-          + "model")
-    }
-  }
-  for (_, _, current, saved) in parts { if let saved { try current.copy_(saved) } }
-}
-
-/// Scales the gradients of `parameters` so that their joint norm is at most `maxNorm`.
-/// - Returns: the norm before.
-public func clipGradNorm(_ parameters: [Parameter], maxNorm: Double) throws -> Double {
-  try withoutGradients {
-    let norm = try gradNorm(parameters)
-    let scale = clipScale(norm: norm, maxNorm: maxNorm)
-    if scale < 1 {
-      for parameter in parameters { _ = try parameter.value.grad?.mul_(scale) }
-    }
-    return norm
-  }
-}
-
-/// The norm of all gradients together.
-public func gradNorm(_ parameters: [Parameter]) throws -> Double {
-  try withoutGradients {
-    let gradients = try parameters.compactMap { try $0.value.grad }
-    return gradients.isEmpty ? 0 : Double(try Tensor.totalNorm(gradients).item(Float.self))
-  }
-}
-
-/// What gradients of this norm are multiplied by so that it is at most `maxNorm`; 1 where it is not finite.
-public func clipScale(norm: Double, maxNorm: Double) -> Double {
-  norm > maxNorm && norm.isFinite ? maxNorm / (norm + 1e-6) : 1
 }

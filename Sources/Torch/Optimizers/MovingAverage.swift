@@ -1,6 +1,8 @@
 /// An exponential moving average of parameters: `e ← d e + (1 - d) θ` after each step (Polyak & Juditsky, 1992).
 public final class MovingAverage {
+  /// What is averaged.
   public let parameters: [Parameter]
+  /// How much of the average each step keeps.
   public let decay: Double
   /// By parameter name; this is what a checkpoint keeps.
   public let values: [String: Tensor]
