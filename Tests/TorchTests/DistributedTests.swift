@@ -118,6 +118,28 @@ import Torch
   }
 
   private func groupOfOne() throws -> ProcessGroup {
+  #if os(Linux)
+    @Test func whereAllMeetOnThisMachineNoOtherCanConnect() throws {
+      let port = try FreePort().number
+      let run = try DistributedRun(size: 2, "collectives", timeout: 2, starting: [0], port: port)
+      let place = String(format: ":%04X", port)
+      var listening: [Substring] = []
+      let end = Date(timeIntervalSinceNow: 20)
+      while listening.isEmpty, Date() < end {
+        listening = try ["tcp", "tcp6"].flatMap { name in
+          try String(contentsOfFile: "/proc/net/\(name)", encoding: .utf8).split(separator: "\n").compactMap {
+            let fields = $0.split(separator: " ")
+            // 0A is listening.
+            return fields[1].hasSuffix(place) && fields[3] == "0A" ? fields[1] : nil
+          }
+        }
+        usleep(10_000)
+      }
+      #expect(listening == ["0100007F\(place)"])
+      _ = try run.finish()
+    }
+  #endif
+
     let configuration = try ProcessGroupConfiguration(
       rank: 0, size: 1, localRank: 0, address: "127.0.0.1", port: FreePort().number)
     return try ProcessGroup(configuration, timeout: .seconds(5))
