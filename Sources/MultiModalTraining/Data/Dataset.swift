@@ -103,9 +103,10 @@ extension Dataset {
   }
 }
 
-/// The datasets that are read: a folder with a `metadata.jsonl`, WebDataset shards, and a list file.
+/// The datasets that are read: a folder with a `metadata.jsonl` or `metadata.csv`, WebDataset shards, and a list file.
 public enum Datasets {
-  /// - Parameter url: a folder with `metadata.jsonl`, a folder with `.tar` files, one `.tar` file, or a list file (`.tsv`)
+  /// - Parameter url: a folder with `metadata.jsonl` or `metadata.csv`, a folder with `.tar` or `.tar.gz` files, one such file, or
+  ///   a list file (`.tsv`)
   /// - Throws: `TrainingError` that says what can be given.
   public static func open(_ url: URL) throws -> any Dataset {
     guard FileManager.default.fileExists(atPath: url.path) else {
@@ -120,7 +121,8 @@ public enum Datasets {
       let tars = try tars(in: url)
       guard tars.isEmpty || !hasMetadata(url) else {
         throw TrainingError(
-          "\(url.path) holds a \(ImageFolder.metadataName) and .tar files: keep the two in folders of their own"
+          "\(url.path) holds a \(ImageFolder.metadata(in: url)[0].lastPathComponent) and .tar files: keep the two in folders of "
+            + "their own"
         )
       }
       return tars.isEmpty ? try ImageFolder(url) : WebDataset(url, shards: tars)
@@ -158,9 +160,7 @@ public enum Datasets {
     return FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) && isFolder.boolValue
   }
 
-  private static func hasMetadata(_ folder: URL) -> Bool {
-    FileManager.default.fileExists(atPath: folder.appendingPathComponent(ImageFolder.metadataName).path)
-  }
+  private static func hasMetadata(_ folder: URL) -> Bool { !ImageFolder.metadata(in: folder).isEmpty }
 
   private static let compressed = [".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4"]
 
@@ -180,8 +180,8 @@ public enum Datasets {
   }
 
   private static let choices =
-    "a folder with pictures and a metadata.jsonl, a folder with .tar shards, a .tar file, or a list of pictures and "
-    + "texts with tabs between them (.tsv)"
+    "a folder with pictures and a metadata.jsonl or metadata.csv, a folder with .tar or .tar.gz shards, one such file, or a "
+    + "list of pictures and texts with tabs between them (.tsv)"
 }
 
 /// What is known of a dataset after reading through it.
