@@ -56,6 +56,27 @@ import Torch
     }
   }
 
+  @Test(arguments: [Float.nan, .infinity, -.infinity])
+  func numbersThatAreNotFiniteAreNamedBeforeTheyAreRounded(value: Float) throws {
+    let (place, folder) = try place()
+    let contents = try Safetensors.read(place("original/model.safetensors"))
+    let weight = try #require(contents.tensors.first { $0.key.hasSuffix("to_q.weight") })
+    try withoutGradients { _ = try weight.value.narrow(0, start: 3, length: 1).fill_(Double(value)) }
+    try Safetensors.write(
+      contents.tensors.map { ($0.key, $0.value) }, to: place("original/model.safetensors"))
+    let message = "the weights hold numbers that are not finite (NaN or infinity), in \(weight.key): "
+    for precision in Precision.allCases where precision != .float32 && precision != .bfloat16 {
+      #expect(
+        #expect(throws: ModelError.self) { try folder.model(precision: precision) }?.description.contains(
+          message) == true)
+    }
+    #expect(
+      #expect(throws: ModelError.self) { try folder.quantized(.bfloat16, to: place("small")) }?.description
+        .contains(message)
+        == true)
+    #expect(!FileManager.default.fileExists(atPath: place("small").path))
+  }
+
   @Test func whatBelongsToPicturesAndTextIsCopied() throws {
     let (place, folder) = try place()
     try folder.quantized(.int8, to: place("small"))
