@@ -67,6 +67,7 @@ public struct ModelFolder: Sendable {
     of contents: consuming Safetensors.Contents, _ precision: Precision?,
     _ configuration: (any ImageToTextConfiguration)?, _ device: Device, _ dtype: DType
   ) throws -> any ImageToTextModel {
+    let stamps = contents.stamps
     let model = try load(
       consume contents, .uninitialized, configuration, device, dtype, strict: true,
       keepsDType: precision != nil
@@ -76,6 +77,8 @@ public struct ModelFolder: Sendable {
       if precision != .float32, precision != .bfloat16 { try checkFinite(model) }
       try model.prepareForInference(precision)
     }
+    try model.parameters.leaveFiles()
+    for stamp in stamps { try stamp.checkUnchanged() }
     return model
   }
 

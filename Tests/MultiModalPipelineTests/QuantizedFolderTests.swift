@@ -77,6 +77,21 @@ import Torch
     #expect(!FileManager.default.fileExists(atPath: place("small").path))
   }
 
+  @Test func aModelDoesNotChangeWithItsFile() async throws {
+    for precision in [nil, Precision.float32, .int8] {
+      let (place, folder) = try place()
+      let file = place("original/model.safetensors")
+      let model = try folder.model(precision: precision)
+      let before = try logits(model)
+      let bytes = try FileHandle(forUpdating: file)
+      // Written over, then cut, where memory that lies in the file would be gone.
+      try bytes.write(contentsOf: Data(repeating: 7, count: size(folder.url)))
+      #expect(try difference(logits(model), before) == 0)
+      try bytes.truncate(atOffset: 100)
+      #expect(try difference(logits(model), before) == 0)
+    }
+  }
+
   @Test func whatBelongsToPicturesAndTextIsCopied() throws {
     let (place, folder) = try place()
     try folder.quantized(.int8, to: place("small"))

@@ -68,6 +68,13 @@ extension ParameterStore {
     return report
   }
 
+  /// Copies what still lies in a file, so that nobody who writes to it changes the model.
+  public func leaveFiles() throws {
+    for parameter in parameters where !parameter.isReleased && parameter.quantizedValue == nil {
+      try parameter.replace(with: parameter.value.detach().clone())
+    }
+  }
+
   /// - Throws: `TorchError` that names parameters which hold NaN or infinity. Quantised, these would be numbers like others.
   public func checkFinite() throws {
     let damaged = try parameters.filter { parameter in

@@ -6,6 +6,8 @@ public enum Safetensors {
   public struct Contents: Sendable {
     public let tensors: [String: Tensor]
     public let metadata: [String: String]
+    /// Of the files that the tensors may lie in.
+    package var stamps: [FileStamp] = []
   }
 
   private static let names: [(DType, String)] = [
