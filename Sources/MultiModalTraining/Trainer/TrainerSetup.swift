@@ -155,7 +155,7 @@ struct TrainerSetup {
     {
       state.configuration.model.family.vocabularySize = tokenizer.vocabularySize
     }
-    let generation =
+    var generation =
       try state.generation.map { try GenerationSettings($0, tokenizer: tokenizer) }
       ?? GenerationSettings(family, tokenizer)
     let encoder = ExampleEncoder(
@@ -163,6 +163,7 @@ struct TrainerSetup {
     // The texts of a run that goes on were seen to fit.
     if isFirst, !isResumed { try data.training.forEach { _ = try encoder($0) } }
     var validation: DatasetSummary?
+    generation.prompts = training.prompts?.sorted()
     var heldOut = HeldOutTexts(
       count: configuration.training.generatedSamples, seed: configuration.training.seed)
     if let dataset = data.validation {
