@@ -10,8 +10,8 @@ signal(SIGBUS) { _ in
 }
 Terminal.openStandardStreams()
 LibTorch.tunesAllocator = true
-let interruption = Interruption()
+_ = Interruption.shared
 // Without running exit handlers: they would take down what tasks in the background still use.
-let code = await Program.run(interruption: interruption)
+let code = await Program.run()
 fflush(nil)
 _exit(code)
