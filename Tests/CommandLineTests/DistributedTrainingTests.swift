@@ -173,6 +173,20 @@ import Torch
     #expect(names.contains { $0.hasPrefix("checkpoint-") } && !names.contains { $0.hasSuffix(".partial") })
   }
 
+  @Test(arguments: ["train", "validation"]) func allProcessesNeedTheSameData(part: String) throws {
+    let (folder, other) = (try data(distributed: #"{"timeout_seconds": 20}"#), try data(distributed: "{}"))
+    let lines = try String(contentsOfFile: other.path("\(part)/metadata.jsonl"), encoding: .utf8)
+    try other.write(lines.replacingOccurrences(of: "\"red\"", with: "\"another\""), "\(part)/metadata.jsonl")
+    let both = try processes(2, folder, "run")
+    both[1].arguments = both[1].arguments?.map { $0 == folder.url.path ? other.url.path : $0 }
+    let outcomes = try finish(both)
+    #expect(outcomes.allSatisfy { $0.code == 1 })
+    #expect(
+      outcomes[1].errors.contains(
+        "\(part) names other pictures or texts than on the first process's machine"),
+      "\(outcomes[1].errors)")
+  }
+
   @Test func aBatchSmallerThanTheNumberOfProcessesIsRefused() throws {
     let folder = try ColouredSquares.folder(colours: 8, settings: ["training": #"{"batch_size": 1}"#])
     let outcomes = try finish(processes(2, folder, "run"))
