@@ -73,9 +73,8 @@ public struct ModelFolder: Sendable {
       keepsDType: precision != nil
     ).model
     if let precision {
-      // The others show it in what they compute.
-      if precision != .float32, precision != .bfloat16 { try checkFinite(model) }
       try model.prepareForInference(precision)
+      try checkFinite(model)
     }
     try model.parameters.leaveFiles()
     for stamp in stamps { try stamp.checkUnchanged() }

@@ -75,25 +75,13 @@ extension ParameterStore {
     }
   }
 
-  /// - Throws: `TorchError` that names parameters which hold NaN or infinity. Quantised, these would be numbers like others.
+  /// - Throws: `TorchError` that names parameters which hold NaN or infinity; those that are packed were looked at as far as they
+  ///   were rounded to few bits, where such numbers would be like others.
   public func checkFinite() throws {
-    let damaged = try parameters.filter { parameter in
-      let parts =
-        try parameter.quantizedValue.map { [$0.scales, $0.zeros].compactMap { $0 } } ?? [
-          parameter.value.detach()
-        ]
-      return try !parts.allSatisfy { part in
-        guard try part.dtype.isFloatingPoint else { return true }
-        // A sum that is finite has finite parts, and is found without another tensor.
-        if try part.sum().item(Float.self).isFinite { return true }
-        return try part.isFinite().all().item(Bool.self)
-      }
-    }.map(\.name)
-    guard let first = damaged.first else { return }
-    throw TorchError(
-      "the weights hold numbers that are not finite (NaN or infinity), in \(first)"
-        + (damaged.count > 1 ? " and \(damaged.count - 1) more" : "")
-        + ": they are damaged, or were trained with too high a learning rate")
+    let damaged = try parameters.filter {
+      try !$0.isReleased && $0.quantizedValue == nil && !$0.value.detach().holdsFiniteNumbers()
+    }
+    guard damaged.isEmpty else { throw TorchError.notFinite(damaged) }
   }
 
   /// What PyTorch's wrappers put before every name: DataParallel, `torch.compile`, and a module that keeps the model in a field.

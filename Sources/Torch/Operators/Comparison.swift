@@ -38,6 +38,14 @@ extension Tensor {
   public func logicalOr(_ other: Tensor) throws -> Tensor { try Op.or(.tensor(self), .tensor(other)) }
   public func isFinite() throws -> Tensor { try Op.isFinite(.tensor(self)) }
 
+  /// Whether there is neither NaN nor infinity.
+  package func holdsFiniteNumbers() throws -> Bool {
+    guard try dtype.isFloatingPoint else { return true }
+    // A sum that is finite has finite parts, and is found without another tensor.
+    if try sum().item(Float.self).isFinite { return true }
+    return try isFinite().all().item(Bool.self)
+  }
+
   /// Elements of `a` where `condition` is true, else of `b`.
   public static func `where`(_ condition: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
     try Op.whereSelf(.tensor(condition), .tensor(a), .tensor(b))
