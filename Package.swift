@@ -26,6 +26,7 @@ let package = Package(
       providers: [.apt(["libmicrohttpd-dev"]), .brew(["libmicrohttpd"])]),
     .systemLibrary(
       name: "LibGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"]), .brew(["gnutls"])]),
+    .systemLibrary(name: "LibZ", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
 
     // Thin C headers over them.
     .target(name: "CTorch", dependencies: ["LibTorch"]),
@@ -39,7 +40,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("m", .when(platforms: [.linux]))]),
     .target(name: "MultiModalModel", dependencies: ["Torch"]),
     .target(name: "MultiModalPipeline", dependencies: ["MultiModalModel", "CVips", "CSentencePiece"]),
-    .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline"]),
+    .target(name: "MultiModalTraining", dependencies: ["MultiModalPipeline", "LibZ"]),
     .target(
       name: "MultiModalServing", dependencies: ["MultiModalPipeline", "LibGnuTLS"],
       resources: [

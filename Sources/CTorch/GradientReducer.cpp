@@ -16,7 +16,7 @@ using torch::autograd::variable_list;
 struct Bucket {
   /// Places in the list of parameters.
   std::vector<size_t> parameters;
-  /// All their gradients after each other; in the last bucket there follows a flag for each bucket.
+  /// All their gradients after each other; in the last bucket there follow a flag for each bucket and one for each parameter.
   at::Tensor flat;
   /// A parameter's part of `flat`, in the parameter's shape.
   std::vector<at::Tensor> parts;
@@ -71,7 +71,7 @@ struct CTGradientReducer {
       buckets.push_back(std::move(bucket));
     }
     for (auto &bucket : buckets) {
-      int64_t count = 0, flags = &bucket == &buckets.back() ? static_cast<int64_t>(buckets.size()) : 0;
+      int64_t count = 0, flags = &bucket == &buckets.back() ? flag_count() : 0;
       for (auto i : bucket.parameters) count += parameters[i].numel();
       bucket.flat = at::empty({count + flags}, parameters[bucket.parameters[0]].options().requires_grad(false));
       int64_t offset = 0;
@@ -139,17 +139,20 @@ struct CTGradientReducer {
       }
     }
     if (&bucket == &buckets.back()) {
-      std::vector<double> late;
-      for (auto &each : buckets) late.push_back(each.is_late);
-      flags().copy_(at::tensor(late));
+      std::vector<double> values;
+      for (auto &each : buckets) values.push_back(each.is_late);
+      for (auto &parameter : parameters) values.push_back(parameter.grad().defined());
+      flags().copy_(at::tensor(values));
     }
     bucket.is_launched = true;
     bucket.work = group->all_reduce(bucket.flat, c10d::ReduceOp::SUM);
     bytes += static_cast<int64_t>(bucket.flat.nbytes());
   }
 
+  int64_t flag_count() const { return static_cast<int64_t>(buckets.size() + parameters.size()); }
+
   at::Tensor flags() const {
-    auto count = static_cast<int64_t>(buckets.size());
+    auto count = flag_count();
     auto &flat = buckets.back().flat;
     return flat.narrow(0, flat.numel() - count, count);
   }
@@ -160,9 +163,10 @@ struct CTGradientReducer {
     if (failure) std::rethrow_exception(failure);
     for (; next < buckets.size(); next++) launch(buckets[next]);
     wait(buckets.back());
-    auto late = flags().to(at::kCPU, at::kDouble);
+    auto sums = flags().to(at::kCPU, at::kDouble);
+    auto late = sums.const_data_ptr<double>(), present = late + buckets.size();
     for (size_t b = 0; b < buckets.size(); b++) {
-      if (late.const_data_ptr<double>()[b] == 0) continue;
+      if (late[b] == 0) continue;
       wait(buckets[b]);
       launch(buckets[b]);
       again++;
@@ -171,7 +175,9 @@ struct CTGradientReducer {
     for (auto &bucket : buckets) {
       wait(bucket);
       for (size_t k = 0; k < bucket.parts.size(); k++) {
-        auto &gradient = parameters[bucket.parameters[k]].mutable_grad();
+        auto i = bucket.parameters[k];
+        if (present[i] == 0) continue;
+        auto &gradient = parameters[i].mutable_grad();
         if (gradient.defined()) {
           gradient.copy_(bucket.parts[k]);
         } else {

@@ -17,8 +17,15 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <fcntl.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -64,6 +71,32 @@ struct NoPipeSignal {
   ~NoPipeSignal() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
 };
 
+bool is_loopback(const std::string &host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+/// A socket that listens at an address of this machine alone, where LibTorch would listen at all of them.
+int listen_at(const std::string &host, uint16_t port) {
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  int failure = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  TORCH_CHECK(failure == 0, host, " is no address: ", gai_strerror(failure));
+  std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, freeaddrinfo);
+  int reason = 0;
+  for (auto address = found; address; address = address->ai_next) {
+    int descriptor = socket(address->ai_family, SOCK_STREAM, 0), on = 1;
+    if (descriptor < 0) continue;
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(descriptor, address->ai_addr, address->ai_addrlen) == 0 && listen(descriptor, SOMAXCONN) == 0)
+      return descriptor;
+    reason = errno;
+    close(descriptor);
+  }
+  TORCH_CHECK(false, reason == EADDRINUSE ? "EADDRINUSE: " : "", "cannot listen at ", host, ": ", strerror(reason));
+}
+
 /// LibTorch's own time-out does not hold where something else listens at the port and says nothing, so a thread of its
 /// own connects, which is left to itself when the time is over, and stays quiet.
 c10::intrusive_ptr<c10d::Store> connect(const std::string &host, const c10d::TCPStoreOptions &options) {
@@ -107,7 +140,7 @@ c10::intrusive_ptr<c10d::Backend> gloo(
     std::istringstream list(names);
     for (std::string name; std::getline(list, name, ',');)
       options->devices.push_back(Group::createDeviceForInterface(name));
-  } else if (host == "localhost" || host == "::1" || host.starts_with("127.")) {
+  } else if (is_loopback(host)) {
     options->devices.push_back(Group::createDeviceForHostname("127.0.0.1"));
   } else {
     options->devices.push_back(Group::createDefaultDevice());
@@ -180,6 +213,7 @@ CTError ct_process_group_create(
     options.isServer = serves;
     options.waitWorkers = false;
     options.timeout = timeout;
+    if (serves && is_loopback(host)) options.masterListenFd = listen_at(host, options.port);
     const auto held = quiet();
     const NoPipeSignal no_signal;
     auto end = std::chrono::steady_clock::now() + timeout;

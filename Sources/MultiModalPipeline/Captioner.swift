@@ -125,7 +125,9 @@ public actor Captioner {
   private typealias Listener = AsyncThrowingStream<DecodingBatch.Progress, any Error>.Continuation
 
   /// What is asked for where nobody says otherwise: what the model's folder says, else a greedy text as long as the model can hold.
-  public nonisolated var defaultRequest: Request { Request(options: generation.options) }
+  public nonisolated var defaultRequest: Request {
+    Request(prompt: generation.prompt, options: generation.options)
+  }
 
   /// The thread that all captioners compute on.
   public nonisolated var unownedExecutor: UnownedSerialExecutor {

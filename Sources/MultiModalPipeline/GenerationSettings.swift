@@ -11,12 +11,21 @@ public struct GenerationSettings: Sendable, Equatable {
   public var padding: Int
   /// What a text is asked for by default; its stop tokens are `end`.
   public var options: GenerationOptions
+  /// What the texts began with that the model was trained on, `""` for nothing; nil where that is not known, or was something
+  /// else for nearly every picture.
+  public var prompts: [String]?
 
-  /// - Parameter options: whose stop tokens become `end`
-  public init(start: Int, end: [Int], padding: Int, options: GenerationOptions = GenerationOptions()) {
+  /// - Parameters:
+  ///   - options: whose stop tokens become `end`
+  ///   - prompts: what the texts began with that the model was trained on
+  public init(
+    start: Int, end: [Int], padding: Int, options: GenerationOptions = GenerationOptions(),
+    prompts: [String]? = nil
+  ) {
     self.start = start
     self.end = end
     self.padding = padding
+    self.prompts = prompts
     self.options = options
     self.options.stopTokens = end
   }
@@ -45,7 +54,20 @@ public struct GenerationSettings: Sendable, Equatable {
     }
     let end = try reader.tokens("eos_token_id") ?? tokenizer?.eos.map { [$0] } ?? []
     let padding = try reader.tokens("pad_token_id")?.first ?? tokenizer?.pad ?? end.first ?? start
-    self.init(start: start, end: end, padding: padding, options: try reader.options())
+    let prompts = try reader.texts("prompts")
+    self.init(start: start, end: end, padding: padding, options: try reader.options(), prompts: prompts)
+  }
+
+  /// What texts begin with where nobody says otherwise: the one prompt that the model was trained with.
+  public var prompt: String? { prompts?.count == 1 ? prompts?.first { !$0.isEmpty } : nil }
+
+  /// A sentence where a text is to begin with something else than those that the model was trained on; nil elsewhere.
+  public func warning(forPrompt prompt: String?) -> String? {
+    guard let prompts, !prompts.contains(prompt ?? "") else { return nil }
+    func quoted(_ text: String) -> String { text.isEmpty ? "none" : "\"\(text)\"" }
+    return
+      "the model was trained with other prompts than \(quoted(prompt ?? "")), so its texts may be of no use: "
+      + "it knows \(prompts.map(quoted).joined(separator: ", "))"
   }
 
   /// What generation begins with: the start token and the prompt's.
@@ -81,6 +103,7 @@ public struct GenerationSettings: Sendable, Equatable {
     write("forced_bos_token_id", \.forcedBOSToken, optional)
     write("forced_eos_token_id", \.forcedEOSToken, optional)
     write("early_stopping", \.earlyStopping) { $0 == .always ? .bool(true) : .string("never") }
+    if let prompts { fields["prompts"] = .array(prompts.map(JSONValue.string)) }
     if options.temperature > 0 {
       fields["do_sample"] = .bool(true)
       fields["temperature"] = .double(options.temperature)
@@ -102,6 +125,15 @@ extension ConfigurationFields {
     return try values.map {
       guard case .int(let token) = $0, token >= 0 else { throw error(name, "a token id or a list of them") }
       return token
+    }
+  }
+
+  fileprivate mutating func texts(_ name: String) throws -> [String]? {
+    guard let value = value(name) else { return nil }
+    guard case .array(let values) = value else { throw error(name, "a list of texts") }
+    return try values.map {
+      guard case .string(let text) = $0 else { throw error(name, "a list of texts") }
+      return text
     }
   }
 

@@ -71,11 +71,17 @@ public struct ModelFolder: Sendable {
     of contents: consuming Safetensors.Contents, _ precision: Precision?,
     _ configuration: (any ImageToTextConfiguration)?, _ device: Device, _ dtype: DType
   ) throws -> any ImageToTextModel {
+    let stamps = contents.stamps
     let model = try load(
       consume contents, .uninitialized, configuration, device, dtype, strict: true,
       keepsDType: precision != nil
     ).model
-    if let precision { try model.prepareForInference(precision) }
+    if let precision {
+      try model.prepareForInference(precision)
+      try checkFinite(model)
+    }
+    try model.parameters.leaveFiles()
+    for stamp in stamps { try stamp.checkUnchanged() }
     return model
   }
 
@@ -119,6 +125,7 @@ public struct ModelFolder: Sendable {
     func part(_ name: String) -> Bool { FileManager.default.fileExists(atPath: file(name).path) }
     let readme = part("README.md") ? try? String(contentsOf: file("README.md"), encoding: .utf8) : nil
     let model = try model()
+    try checkFinite(model)
     let tokenizer = TokenizerFiles.lie(in: url) ? try tokenizer() : nil
     let hasProcessor = [Self.processorName, Self.newProcessorName].contains(where: part)
     try Self.write(
@@ -127,6 +134,11 @@ public struct ModelFolder: Sendable {
       readme: readme.map {
         $0 + "\nIts weights were quantised for \(precision.rawValue) by `gpt4mm quantize`.\n"
       })
+  }
+
+  /// - Throws: `ModelError` for weights that hold NaN or infinity, which would be numbers like others once they are rounded.
+  private func checkFinite(_ model: any ImageToTextModel) throws {
+    do { try model.parameters.checkFinite() } catch { throw ModelError("\(url.path): \(error)") }
   }
 
   private func load(

@@ -68,6 +68,9 @@ public enum AdapterFolder {
     }
     let bundle = try base.bundle(base.model())
     try merge(url, into: bundle.model.parameters)
+    do { try bundle.model.parameters.checkFinite() } catch {
+      throw TrainingError("\(other.path) is not written: \(error)")
+    }
     try ModelFolder.write(
       bundle.model, tokenizer: bundle.tokenizer, processor: bundle.processor, generation: bundle.generation,
       to: other,

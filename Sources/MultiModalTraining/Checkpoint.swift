@@ -6,7 +6,8 @@ import Torch
 /// A training run's whole state in a folder: weights, optimizer, moving average, tokenizer, and the step reached, from which
 /// with the seed follow the learning rate, the place in the data and the random numbers.
 ///
-/// A checkpoint is written beside its final name and renamed when complete, so what is there is whole.
+/// A checkpoint is written beside its final name and renamed when complete, so what is there is whole. Checksums of its files
+/// lie with it, by which damage is found.
 struct Checkpoint {
   struct State: Codable, Equatable, Sendable {
     /// Steps done, those left out too.
@@ -31,6 +32,25 @@ struct Checkpoint {
     var generation: [String: JSONValue]?
     /// Of the training samples' names and texts.
     var dataFingerprint: String?
+    /// The same of those to validate with.
+    var validationFingerprint: String?
+    /// Where these lie, when they were given apart from the data.
+    var validation: String?
+    /// A validation is due at this step, and was not done before the run was stopped.
+    var isValidationDue: Bool?
+
+    /// Changes the settings of a run that goes on from here.
+    /// - Throws: `TrainingError` for a setting that must stay.
+    mutating func goOn(in run: URL, _ change: (inout TrainingConfiguration) throws -> Void) throws {
+      let before = configuration
+      try change(&configuration)
+      try configuration.check(goingOnFrom: before)
+      if configuration != before { (isStopped, validationsWithoutImprovement) = (false, 0) }
+      // An older checkpoint may be gone on from than the one that chose which to keep.
+      if let best = bestStep, best != step, access(Checkpoint.url(step: best, in: run).path, F_OK) != 0 {
+        (bestStep, bestValidationLoss) = (nil, .greatestFiniteMagnitude)
+      }
+    }
   }
 
   /// What is written: copies, which training does not change.
@@ -48,6 +68,7 @@ struct Checkpoint {
   static let averageName = "average.safetensors"
   private static let optimizerName = "optimizer.safetensors"
   private static let stateName = "state.json"
+  private static let checksumsName = "checksums.json"
   private static let prefix = "checkpoint-"
   private static let partialPrefix = ".checkpoint-"
 
@@ -83,6 +104,7 @@ struct Checkpoint {
         if !snapshot.average.isEmpty { try Safetensors.write(snapshot.average, to: file(averageName)) }
         try snapshot.tokenizer.write(to: partial)
         try AtomicFile.write(JSONEncoder().encode(state), to: file(stateName))
+        try seal(partial)
         try AtomicFile.rename(partial, to: final)
       }
     } catch {
@@ -109,6 +131,64 @@ struct Checkpoint {
     for name in names(in: run) where name.hasPrefix(prefix) && name.hasSuffix(".partial") {
       try? FileManager.default.removeItem(at: run.appendingPathComponent(name))
     }
+  }
+
+  // MARK: Damage
+
+  /// Notes what its files add up to.
+  static func seal(_ url: URL) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    try AtomicFile.write(encoder.encode(checksums(of: url)), to: url.appendingPathComponent(checksumsName))
+  }
+
+  /// - Throws: `TrainingError` for a checkpoint whose files are not as they were written.
+  static func verify(_ url: URL) throws {
+    let file = url.appendingPathComponent(checksumsName)
+    // Those of earlier versions have none.
+    guard access(file.path, F_OK) == 0 else { return }
+    let noted = try? JSONDecoder().decode([String: String].self, from: InputFile.json(file))
+    let found = try checksums(of: url)
+    guard let noted else {
+      throw TrainingError("\(url.path) is damaged: its \(checksumsName) cannot be read")
+    }
+    if let wrong = Set(noted.keys).union(found.keys).sorted().first(where: { noted[$0] != found[$0] }) {
+      throw TrainingError("\(url.path) is damaged: its \(wrong) is not as it was written")
+    }
+  }
+
+  private static func checksums(of url: URL) throws -> [String: String] {
+    try Dictionary(
+      uniqueKeysWithValues: names(in: url).filter { $0 != checksumsName }.map {
+        ($0, String(try CRC32.checksum(of: url.appendingPathComponent($0)), radix: 16))
+      })
+  }
+
+  /// The newest checkpoint that is as it was written; nil where there is none at all. Newer ones get another name.
+  /// - Parameter warn: gets what is wrong with them
+  /// - Throws: `TrainingError` when none is sound.
+  static func newestSound(in run: URL, warn: (String) -> Void) throws -> URL? {
+    var damaged: [(url: URL, error: any Error)] = []
+    for url in steps(in: run).sorted(by: >).map({ url(step: $0, in: run) }) {
+      do {
+        try verify(url)
+        _ = try state(of: url)
+      } catch {
+        damaged.append((url, error))
+        continue
+      }
+      for (other, error) in damaged {
+        let aside = run.appendingPathComponent("damaged-\(other.lastPathComponent)")
+        try? FileManager.default.removeItem(at: aside)
+        try AtomicFile.rename(other, to: aside)
+        warn(
+          "\(error): it is now named \(aside.lastPathComponent), and the run goes on from \(url.lastPathComponent)"
+        )
+      }
+      return url
+    }
+    if let error = damaged.first?.error { throw error }
+    return nil
   }
 
   // MARK: Reading
@@ -149,7 +229,8 @@ struct Checkpoint {
 /// Writes checkpoints while training goes on, one after the other.
 final class CheckpointWriter {
   private let run: URL
-  private var writing: Task<Void, any Error>?
+  private let outcome = Outcome<Void>()
+  private var writing: Task<Void, Never>?
 
   init(_ run: URL) { self.run = run }
 
@@ -157,12 +238,18 @@ final class CheckpointWriter {
   /// - Throws: `TrainingError` when the one before could not be written.
   func write(_ snapshot: Checkpoint.Snapshot) async throws {
     try await finish()
-    writing = Task.detached { [run] in try Checkpoint.write(snapshot, in: run) }
+    writing = Task.detached { [run, outcome] in
+      outcome.set(Result { try Checkpoint.write(snapshot, in: run) })
+    }
   }
+
+  /// - Throws: `TrainingError` when a checkpoint could not be written; does not wait for one that is being written.
+  func check() throws { _ = try outcome.get() }
 
   /// Waits until all is written.
   func finish() async throws {
-    defer { writing = nil }
-    try await writing?.value
+    await writing?.value
+    writing = nil
+    try check()
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Torch
 
 /// This process's part in training one model with others, each on samples of its own: gradients are summed over all
@@ -85,4 +86,35 @@ extension ProcessGroup {
     guard let first = values.first else { throw TrainingError("rank 0 sent nothing") }
     return first
   }
+
+  /// Rank 0's value, in every process, however long it takes to make: the others hear that it is being made, so no time-out
+  /// ends their waiting.
+  func shared<Value: Codable & Sendable>(slow make: @escaping @Sendable () throws -> Value) throws -> Value {
+    guard rank == 0 else {
+      while try !shared(false) {}
+      return try shared(make())
+    }
+    let outcome = Outcome<Value>()
+    let isMade = DispatchSemaphore(value: 0)
+    // On a thread of its own, because this one tells the others.
+    DispatchQueue.global().async {
+      outcome.set(Result(catching: make))
+      isMade.signal()
+    }
+    let pause = max(0.01, timeout / .seconds(4))
+    while isMade.wait(timeout: .now() + pause) == .timedOut { _ = try shared(false) }
+    _ = try shared(true)
+    guard let value = try outcome.get() else { throw TrainingError("rank 0 made nothing") }
+    return try shared(value)
+  }
+}
+
+/// What work on another thread came to.
+final class Outcome<Value: Sendable>: Sendable {
+  private let result = Mutex<Result<Value, any Error>?>(nil)
+
+  func set(_ outcome: Result<Value, any Error>) { result.withLock { $0 = outcome } }
+
+  /// - Returns: nil while there is nothing yet
+  func get() throws -> Value? { try result.withLock { $0 }?.get() }
 }

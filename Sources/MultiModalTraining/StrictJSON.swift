@@ -34,6 +34,31 @@ enum StrictJSON {
     }
   }
 
+  /// A text with values put in.
+  /// - Parameter settings: as in `training.epochs=3`; what is no JSON is a string
+  static func setting(_ settings: [String], in data: Data) throws -> Data {
+    guard !settings.isEmpty else { return data }
+    var object = try JSONSerialization.jsonObject(with: data)
+    for setting in settings {
+      let parts = setting.split(separator: "=", maxSplits: 1)
+      guard parts.count == 2 else {
+        throw TrainingError(
+          "\"\(setting)\" sets nothing: write a setting and its value, as in training.epochs=3")
+      }
+      let value =
+        try? JSONSerialization.jsonObject(with: Data(parts[1].utf8), options: .fragmentsAllowed)
+      object = put(value ?? String(parts[1]), at: parts[0].split(separator: ".")[...], in: object)
+    }
+    return try JSONSerialization.data(withJSONObject: object)
+  }
+
+  private static func put(_ value: Any, at path: ArraySlice<Substring>, in object: Any?) -> Any {
+    guard let name = path.first else { return value }
+    var fields = object as? [String: Any] ?? [:]
+    fields[String(name)] = put(value, at: path.dropFirst(), in: fields[String(name)])
+    return fields
+  }
+
   private static func merge(
     _ given: Any, into known: Any, at path: String, _ strictFields: Set<String>, _ file: String
   ) throws -> Any {

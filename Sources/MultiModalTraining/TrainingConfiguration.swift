@@ -42,14 +42,29 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var bucketBatches = 1
     /// Batches that are made at once, ahead of their use.
     public var workers = 4
-    /// The share of an epoch's pictures that may be missing or damaged before training stops.
+    /// The share of an epoch's pictures, or of those to validate with, that may be missing or damaged before training stops.
     public var maxDamagedShare = 0.01
+    /// The share of the pictures that are held out to validate with, where no others are given; 0 for none.
+    public var validationShare = 0.0
 
     enum CodingKeys: String, CodingKey {
       case shuffleBuffer = "shuffle_buffer"
       case bucketBatches = "bucket_batches"
       case workers
       case maxDamagedShare = "max_damaged_share"
+      case validationShare = "validation_share"
+    }
+
+    public init() {}
+
+    public init(from decoder: any Decoder) throws {
+      let fields = try decoder.container(keyedBy: CodingKeys.self)
+      shuffleBuffer = try fields.decode(Int.self, forKey: .shuffleBuffer)
+      bucketBatches = try fields.decode(Int.self, forKey: .bucketBatches)
+      workers = try fields.decode(Int.self, forKey: .workers)
+      maxDamagedShare = try fields.decode(Double.self, forKey: .maxDamagedShare)
+      // Checkpoints of earlier versions lack it.
+      validationShare = try fields.decodeIfPresent(Double.self, forKey: .validationShare) ?? 0
     }
   }
 
@@ -177,21 +192,67 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// The defaults.
   public init() {}
 
+  /// What a run's folder calls the settings that the run is made with.
+  public static let fileName = "training_config.json"
+
+  /// - Parameter settings: what to take in the place of what the file says, such as `training.epochs=3`: a value in JSON, or a word
   /// - Throws: `TrainingError` or the part's own error, for a setting that is unknown or out of range.
-  public init(contentsOf url: URL) throws {
-    let data = try InputFile.json(url)
+  public init(contentsOf url: URL, settings: [String] = []) throws {
+    try self.init(InputFile.json(url), settings, place: url.path)
+  }
+
+  /// Takes other settings in the place of some, as `init(contentsOf:settings:)` does.
+  public mutating func set(_ settings: [String]) throws {
+    guard !settings.isEmpty else { return }
+    self = try Self(JSONEncoder().encode(self), settings, place: "the settings")
+  }
+
+  private init(_ json: Data, _ settings: [String], place: String) throws {
+    let place = settings.isEmpty ? place : "\(place) with \(settings.joined(separator: " and "))"
+    let data = try StrictJSON.setting(settings, in: json)
     do {
       self = try StrictJSON.decode(
-        data, over: TrainingConfiguration(), strictFields: ["model", "image", "augmentation"], file: url.path)
+        data, over: TrainingConfiguration(), strictFields: ["model", "image", "augmentation"], file: place)
       if try JSONDecoder().decode(GivenSize.self, from: data).image?.size == nil {
         let size = model.family.pictureSize
         image.size = .init(height: size.height, width: size.width)
       }
       try validate()
     } catch let error as ModelError {
-      throw TrainingError("\(url.path): \(error)")
+      throw TrainingError("\(place): \(error)")
     } catch let error as PictureError {
-      throw TrainingError("\(url.path): \(error)")
+      throw TrainingError("\(place): \(error)")
+    }
+  }
+
+  /// Leaves the settings in a run's folder, from where another run can take them.
+  func write(to run: URL) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    try AtomicFile.write(encoder.encode(self), to: run.appendingPathComponent(Self.fileName))
+  }
+
+  /// - Throws: `TrainingError` that names a setting which cannot change while a run goes on, because what was learned, counted or
+  ///   drawn before depends on it.
+  func check(goingOnFrom before: TrainingConfiguration) throws {
+    let kept: [(String, Bool)] = [
+      ("model", model == before.model), ("image", image == before.image),
+      ("tokenizer", tokenizer == before.tokenizer),
+      ("data.shuffle_buffer", data.shuffleBuffer == before.data.shuffleBuffer),
+      ("data.bucket_batches", data.bucketBatches == before.data.bucketBatches),
+      ("data.validation_share", data.validationShare == before.data.validationShare),
+      ("training.batch_size", training.batchSize == before.training.batchSize),
+      (
+        "training.gradient_accumulation_steps",
+        training.gradientAccumulationSteps == before.training.gradientAccumulationSteps
+      ),
+      ("training.seed", training.seed == before.training.seed),
+      ("training.freeze", training.freeze == before.training.freeze),
+      ("training.lora", training.lora == before.training.lora),
+      ("training.ema_decay", (training.emaDecay > 0) == (before.training.emaDecay > 0)),
+    ]
+    if let (name, _) = kept.first(where: { !$0.1 }) {
+      throw TrainingError("\(name) cannot change while a run goes on: leave it as it was, or begin a new run")
     }
   }
 
@@ -228,6 +289,7 @@ extension TrainingConfiguration.DataReading {
     try check("data.bucket_batches", bucketBatches, 1...100_000)
     try check("data.workers", workers, 1...1024)
     try check("data.max_damaged_share", maxDamagedShare, 0...1)
+    try check("data.validation_share", validationShare, 0...0.9)
   }
 }
 

@@ -8,12 +8,19 @@ import Torch
 /// The work failed and said why.
 struct Failed: Error {}
 
-/// Ends the running command on Ctrl-C, SIGTERM or when the terminal goes (SIGHUP): at once, or, where the command saves its work, by cancelling its task
-/// the first time.
+/// Ends the running command on Ctrl-C, SIGTERM or when the terminal goes (SIGHUP): at once, or, while the command has work to
+/// save, by cancelling its task the first time.
 final class Interruption: Sendable {
-  private let task = Mutex<Task<Void, any Error>?>(nil)
+  static let shared = Interruption()
 
-  init() {
+  private struct State {
+    var task: Task<Void, any Error>?
+    var saves = false
+  }
+
+  private let state = Mutex(State())
+
+  private init() {
     for number in [SIGINT, SIGTERM, SIGHUP] {
       // Who ignores SIGHUP, such as nohup, means that the work goes on.
       let before = signal(number, SIG_IGN)
@@ -25,7 +32,8 @@ final class Interruption: Sendable {
       // The source keeps itself alive by its handler, as long as the process.
       source.setEventHandler { [self] in
         withExtendedLifetime(source) {
-          guard let running = task.withLock({ $0 }), !running.isCancelled else {
+          let state = state.withLock { $0 }
+          guard state.saves, let running = state.task, !running.isCancelled else {
             Terminal.note("gpt4mm: interrupted")
             _exit(130)
           }
@@ -38,9 +46,12 @@ final class Interruption: Sendable {
 
   func run(_ command: Command, _ arguments: Arguments) async throws {
     let running = Task(executorPreference: ComputeThread.shared) { try await command.run(arguments) }
-    if command.savesWhenInterrupted { task.withLock { $0 = running } }
+    state.withLock { $0.task = running }
     try await running.value
   }
+
+  /// The running command ends on its own when its task is cancelled, after saving what it has.
+  func savesFromNow() { state.withLock { $0.saves = true } }
 }
 
 enum Program {
@@ -56,7 +67,7 @@ enum Program {
     ])
 
   /// - Returns: the exit code
-  static func run(interruption: Interruption) async -> Int32 {
+  static func run() async -> Int32 {
     do {
       let words = try Words.given()
       var command = root
@@ -87,7 +98,7 @@ enum Program {
           "'\(path)' needs a command: \(command.subcommands.map { $0.name }.joined(separator: ", "))")
       }
       let arguments = try Arguments(rest, of: command)
-      try await interruption.run(command, arguments)
+      try await Interruption.shared.run(command, arguments)
       return 0
     } catch let error as UsageError {
       Terminal.note("gpt4mm: \(error)")

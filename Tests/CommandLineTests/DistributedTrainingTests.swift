@@ -19,27 +19,11 @@ import Torch
       ])
   }
 
-  private func freePort() throws -> Int {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    return withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, length)
-        getsockname(descriptor, $0, &length)
-      }
-      return Int(UInt16(bigEndian: $0.pointee.sin_port))
-    }
-  }
-
   /// The processes of one run, with torchrun's variables.
   private func processes(_ count: Int, _ folder: TemporaryFolder, _ run: String, resume: Bool = false) throws
     -> [Process]
   {
-    let port = try freePort()
+    let port = try LocalPort.free()
     return (0..<count).map { rank in
       let process = GPT4MM.process(
         ["train", "--data", folder.url.path, "--out", folder.path(run), "--threads", "1"]
@@ -88,7 +72,9 @@ import Torch
   private func log(_ folder: TemporaryFolder, _ run: String) throws -> [[String: Double]] {
     try String(contentsOfFile: folder.path("\(run)/log.jsonl"), encoding: .utf8).split(separator: "\n")
       .compactMap {
-        try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Double]
+        (try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])?.compactMapValues {
+          $0 as? Double
+        }
       }
   }
 
@@ -185,6 +171,20 @@ import Torch
     #expect(both.map(\.terminationStatus) == [130, 130])
     let names = try FileManager.default.contentsOfDirectory(atPath: folder.path("run"))
     #expect(names.contains { $0.hasPrefix("checkpoint-") } && !names.contains { $0.hasSuffix(".partial") })
+  }
+
+  @Test(arguments: ["train", "validation"]) func allProcessesNeedTheSameData(part: String) throws {
+    let (folder, other) = (try data(distributed: #"{"timeout_seconds": 20}"#), try data(distributed: "{}"))
+    let lines = try String(contentsOfFile: other.path("\(part)/metadata.jsonl"), encoding: .utf8)
+    try other.write(lines.replacingOccurrences(of: "\"red\"", with: "\"another\""), "\(part)/metadata.jsonl")
+    let both = try processes(2, folder, "run")
+    both[1].arguments = both[1].arguments?.map { $0 == folder.url.path ? other.url.path : $0 }
+    let outcomes = try finish(both)
+    #expect(outcomes.allSatisfy { $0.code == 1 })
+    #expect(
+      outcomes[1].errors.contains(
+        "\(part) names other pictures or texts than on the first process's machine"),
+      "\(outcomes[1].errors)")
   }
 
   @Test func aBatchSmallerThanTheNumberOfProcessesIsRefused() throws {

@@ -48,6 +48,47 @@ struct GPT4MM {
   }
 }
 
+/// A port of this machine.
+enum LocalPort {
+  /// One that nothing listens at.
+  static func free() throws -> Int {
+    try withSocket(port: 0) { descriptor, address, length in
+      var length = length
+      guard bind(descriptor, address, length) == 0, getsockname(descriptor, address, &length) == 0 else {
+        throw POSIXError(.EADDRINUSE)
+      }
+      return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+        Int(UInt16(bigEndian: $0.pointee.sin_port))
+      }
+    }
+  }
+
+  /// Whether a program listens there.
+  static func isListening(_ port: Int) throws -> Bool {
+    try withSocket(port: port) { connect($0, $1, $2) == 0 }
+  }
+
+  private static func withSocket<Result>(
+    port: Int, _ body: (Int32, UnsafeMutablePointer<sockaddr>, socklen_t) throws -> Result
+  ) throws -> Result {
+    #if os(Linux)
+      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    #else
+      let descriptor = socket(AF_INET, SOCK_STREAM, 0)
+    #endif
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    address.sin_port = UInt16(port).bigEndian
+    return try withUnsafeMutablePointer(to: &address) {
+      try $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        try body(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+  }
+}
+
 /// A folder that is removed when the test is done with it.
 final class TemporaryFolder {
   let url = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")

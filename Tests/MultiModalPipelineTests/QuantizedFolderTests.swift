@@ -56,6 +56,43 @@ import Torch
     }
   }
 
+  @Test(arguments: [Float.nan, .infinity, -.infinity])
+  func numbersThatAreNotFiniteAreNamedBeforeTheyAreRounded(value: Float) throws {
+    let (place, folder) = try place()
+    let contents = try Safetensors.read(place("original/model.safetensors"))
+    let weight = try #require(contents.tensors.first { $0.key.hasSuffix("to_q.weight") })
+    try withoutGradients { _ = try weight.value.narrow(0, start: 3, length: 1).fill_(Double(value)) }
+    try Safetensors.write(
+      contents.tensors.map { ($0.key, $0.value) }, to: place("original/model.safetensors"))
+    let message = "the weights hold numbers that are not finite (NaN or infinity), in \(weight.key): "
+    func sentence(_ body: () throws -> Void) -> String {
+      do {
+        try body()
+        return "none"
+      } catch { return "\(error)" }
+    }
+    for precision in Precision.allCases where precision.quantization != nil {
+      #expect(sentence { _ = try folder.model(precision: precision) }.contains(message))
+    }
+    #expect(sentence { try folder.quantized(.bfloat16, to: place("small")) }.contains(message))
+    #expect(!FileManager.default.fileExists(atPath: place("small").path))
+  }
+
+  @Test func aModelDoesNotChangeWithItsFile() async throws {
+    for precision in [nil, Precision.float32, .int8] {
+      let (place, folder) = try place()
+      let file = place("original/model.safetensors")
+      let model = try folder.model(precision: precision)
+      let before = try logits(model)
+      let bytes = try FileHandle(forUpdating: file)
+      // Written over, then cut, where memory that lies in the file would be gone.
+      try bytes.write(contentsOf: Data(repeating: 7, count: size(folder.url)))
+      #expect(try difference(logits(model), before) == 0)
+      try bytes.truncate(atOffset: 100)
+      #expect(try difference(logits(model), before) == 0)
+    }
+  }
+
   @Test func whatBelongsToPicturesAndTextIsCopied() throws {
     let (place, folder) = try place()
     try folder.quantized(.int8, to: place("small"))

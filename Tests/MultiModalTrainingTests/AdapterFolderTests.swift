@@ -1,5 +1,7 @@
 import Foundation
 import MultiModalModel
+import MultiModalPipeline
+import TestSupport
 import Testing
 import Torch
 
@@ -43,6 +45,28 @@ import Torch
     #expect(largestDifference(try weights(store.parameters), expected) < 1e-6)
     #expect(
       largestDifference(expected, try weights(fixtures.appendingPathComponent("base.safetensors"))) > 0.1)
+  }
+
+  @Test func weightsThatAreNotFiniteAreNotMerged() throws {
+    let (base, adapter, out) = (try TemporaryFolder(), try TemporaryFolder(), try TemporaryFolder())
+    let small = try SmallBundle(vocabularySize: 272, width: 32)
+    try small.write(to: base.url)
+    let parameters = small.model.parameters
+    let layer = try #require(parameters.parameters.first { $0.name.hasSuffix("to_q.weight") }).name
+      .dropLast(".weight".count)
+    try parameters.addAdapters(
+      rank: 2, alpha: 4, layers: [String(layer)], contents: .random(Generator(seed: 1)))
+    let matrix = try #require(parameters.adapterTensors.first { $0.0.hasSuffix("lora_B.weight") }).1
+    try withoutGradients { _ = try matrix.fill_(.nan) }
+    try AdapterFolder.write(parameters, rank: 2, alpha: 4, to: adapter.url)
+    let sentence = refusal {
+      try AdapterFolder.merge(adapter.url, into: ModelFolder(base.url), to: out.file("merged"))
+    }
+    #expect(
+      sentence.hasPrefix(
+        "\(out.file("merged").path) is not written: the weights hold numbers that are not finite"),
+      "\(sentence)")
+    #expect(!FileManager.default.fileExists(atPath: out.file("merged").path))
   }
 
   @Test func aFolderIsWhatPEFTWrites() throws {

@@ -61,6 +61,7 @@ import Testing
     (#"{"data": {"workers": 1025}}"#, "data.workers must be from 1 to 1024, got 1025"),
     (#"{"data": {"max_damaged_share": 1.5}}"#, "data.max_damaged_share must be from 0.0 to 1.0, got 1.5"),
     (#"{"data": {"max_damaged_share": -0.1}}"#, "data.max_damaged_share"),
+    (#"{"data": {"validation_share": 1}}"#, "data.validation_share must be from 0.0 to 0.9, got 1.0"),
     (#"{"data": {"worker": 2}}"#, #""data.worker" is not known"#),
     (#"{"distributed": {"bucket_megabytes": 0}}"#, "distributed.bucket_megabytes must be from"),
     (
@@ -97,6 +98,41 @@ import Testing
   func aWrongNewSettingIsNamed(json: String, message: String) throws {
     let error = #expect(throws: (any Error).self) { try read(json) }
     #expect("\(error as Any)".contains(message), "\(error as Any)")
+  }
+
+  @Test func everySettingHasAMeaningAndNoOther() throws {
+    let settings = try TrainingConfiguration().settings()
+    #expect(settings.filter { $0.meaning.isEmpty }.map(\.name) == [])
+    #expect(settings.map(\.name) == TrainingConfiguration.meanings.map(\.name))
+    #expect(settings.first { $0.name == "training.min_learning_rate" }?.value == "1e-05")
+    #expect(settings.first { $0.name == "training.schedule" }?.value == #""cosine""#)
+  }
+
+  @Test func aSettingCanBeReplacedByItsPath() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(#"{"model": {"image_size": 64, "patch_size": 8}, "training": {"epochs": 3}}"#, "c.json")
+    func read(_ settings: String...) throws -> TrainingConfiguration {
+      try TrainingConfiguration(contentsOf: folder.url.appendingPathComponent("c.json"), settings: settings)
+    }
+    let changed = try read(
+      "training.learning_rate=3e-4", "training.schedule=linear", "training.freeze=[\"encoder\"]",
+      "training.seed=7",
+      "model.image_size=32", "augmentation.degrees=5", "training.activation_checkpointing=true")
+    #expect(changed.training.learningRate == 3e-4 && changed.training.schedule == .linear)
+    #expect(
+      changed.training.freeze == ["encoder"] && changed.training.seed == 7 && changed.training.epochs == 3)
+    #expect(changed.image.size == .init(height: 32, width: 32) && changed.augmentation?.degrees == 5)
+    #expect(changed.training.activationCheckpointing)
+    for (setting, message) in [
+      ("training.lr=1", #"c.json with training.lr=1: "training.lr" is not known here"#),
+      ("training.epochs", "sets nothing: write a setting and its value"),
+      ("training.epochs=many", "training.epochs must be a whole number"),
+      ("training.epochs=0", "training.epochs must be at least 1, got 0"),
+      ("model.depth=3", #""depth" is no parameter of the model"#),
+    ] {
+      let error = #expect(throws: TrainingError.self) { try read(setting) }
+      #expect(error?.description.contains(message) == true, "\(error as Any)")
+    }
   }
 
   @Test func everySettingIsWrittenAsItIsRead() throws {

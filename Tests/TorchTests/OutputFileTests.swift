@@ -54,6 +54,21 @@ import Testing
     }
   }
 
+  #if os(Linux)
+    /// So a program that is killed leaves nothing.
+    @Test func aFileHasNoNameBeforeItIsComplete() throws {
+      let folder = try Folder()
+      for text in ["one", "two"] {
+        let before = folder.names
+        try AtomicFile.write(to: folder.file("a")) { append in
+          try Array(text.utf8).withUnsafeBytes { try append($0) }
+          #expect(folder.names == before)
+        }
+        #expect(folder.names == ["a"] && folder.text("a") == text)
+      }
+    }
+  #endif
+
   @Test func whatIsNoRegularFileIsWrittenThrough() throws {
     let folder = try Folder()
     let pipe = folder.file("pipe")

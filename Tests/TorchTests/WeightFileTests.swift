@@ -21,6 +21,24 @@ import Testing
     } catch { return error.localizedDescription }
   }
 
+  @Test func aFileThatIsWrittenToWhileItIsReadIsNamed() throws {
+    try named(".safetensors", Data(count: 100)) { url in
+      func stamped(_ change: () throws -> Void) throws -> String {
+        let stamp = FileStamp(url)
+        usleep(20_000)
+        try change()
+        return sentence { try stamp.checkUnchanged() }
+      }
+      #expect(try stamped {} == "none")
+      let handle = try FileHandle(forUpdating: url)
+      let changed = "\(url.path) was changed while it was read: try again"
+      #expect(try stamped { try handle.write(contentsOf: Data([1])) }.hasPrefix(changed))
+      #expect(try stamped { try handle.truncate(atOffset: 50) }.hasPrefix(changed))
+      // Another file in its place leaves it to those who read it.
+      #expect(try stamped { try Data(count: 9).write(to: url, options: .atomic) } == "none")
+    }
+  }
+
   @Test(arguments: [".ckpt", ".pth.tar", ".PT", "", ".bin", ".pt", ".safetensors", ".json", ".weights"])
   func aFileIsToldByItsFirstBytes(suffix: String) throws {
     let expected = try Safetensors.read(fixture("checkpoints/plain.safetensors")).tensors

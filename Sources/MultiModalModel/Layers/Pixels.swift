@@ -17,8 +17,7 @@ enum Pixels {
         "img holds \(try img.dtype), but must hold floating-point numbers: normalise the picture first")
     }
     guard shape[0] > 0 else { throw ModelError("img has a batch of 0, but must hold at least one picture") }
-    // A sum of finite numbers is finite but for overflow, and much faster than looking at each.
-    guard try img.sum().item(Float.self).isFinite || img.isFinite().all().item(Bool.self) else {
+    guard try img.holdsFiniteNumbers() else {
       throw ModelError("img holds numbers that are not finite (NaN or infinity)")
     }
     return shape[1] == channels ? img : try img.permute([0, 3, 1, 2])

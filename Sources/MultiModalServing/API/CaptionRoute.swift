@@ -12,7 +12,7 @@ struct CaptionRoute: Sendable {
   func respond(_ request: ServingRequest) async throws -> ServingResponse {
     let (picture, prompt) = try input(request)
     var asked = engine.captioner.defaultRequest
-    asked.prompt = configuration.usesPrompts ? prompt : nil
+    if configuration.usesPrompts, let prompt { asked.prompt = prompt }
     asked.options.numReturnSequences = 1
     let generation = try await engine.generate(picture, asked)
     var text = ""

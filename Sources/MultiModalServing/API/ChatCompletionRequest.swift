@@ -51,7 +51,7 @@ struct ChatCompletionRequest {
   /// - Parameter defaults: what is asked for where the client does not say
   func request(_ defaults: Captioner.Request, prompt: String?) throws -> Captioner.Request {
     var request = defaults
-    request.prompt = prompt
+    if let prompt { request.prompt = prompt }
     request.stopStrings = try stops()
     try sample(&request.options)
     if let penalty = try fields.number("presence_penalty", in: -2...2) {

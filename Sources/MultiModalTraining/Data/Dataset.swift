@@ -29,17 +29,20 @@ public struct StoredPicture: Sendable, Hashable {
   public let range: Range<Int>?
   /// Nil where all bytes are stored.
   private let sparse: SparseMap?
+  /// What the range lies in, where the file is compressed.
+  private let unpacked: ArchiveFile?
 
   /// A file, or a part of one.
   public init(name: String, file: URL, range: Range<Int>? = nil) {
-    self.init(name: name, file: file, range: range, sparse: nil)
+    (self.name, self.file, self.range) = (name, file, range)
+    (sparse, unpacked) = (nil, nil)
   }
 
-  init(name: String, file: URL, range: Range<Int>?, sparse: SparseMap?) {
-    self.name = name
-    self.file = file
-    self.range = range
-    self.sparse = sparse
+  /// A file in an archive.
+  init(name: String, _ entry: TarReader.Entry, in archive: ArchiveFile) {
+    (self.name, file, range) = (name, archive.url, entry.range)
+    sparse = entry.sparse
+    unpacked = archive.isCompressed ? archive : nil
   }
 
   /// File and name, for people.
@@ -64,10 +67,8 @@ public struct StoredPicture: Sendable, Hashable {
   private func bytes(_ range: Range<Int>, limits: PictureLimits) throws -> Data {
     var bytes: Data
     do {
-      let handle = try InputFile.handle(file)
-      defer { try? handle.close() }
-      try handle.seek(toOffset: UInt64(range.lowerBound))
-      bytes = try handle.read(upToCount: min(range.count, max(0, limits.maxBytes) + 1)) ?? Data()
+      let count = min(range.count, max(0, limits.maxBytes) + 1)
+      bytes = try (unpacked ?? ArchiveFile(file)).read(range.prefix(count))
     } catch {
       throw PictureError(.unreadable, "cannot read picture \(place): \(error.localizedDescription)")
     }
@@ -108,9 +109,10 @@ extension Dataset {
   }
 }
 
-/// The datasets that are read: a folder with a `metadata.jsonl`, WebDataset shards, and a list file.
+/// The datasets that are read: a folder with a `metadata.jsonl` or `metadata.csv`, WebDataset shards, and a list file.
 public enum Datasets {
-  /// - Parameter url: a folder with `metadata.jsonl`, a folder with `.tar` files, one `.tar` file, or a list file (`.tsv`)
+  /// - Parameter url: a folder with `metadata.jsonl` or `metadata.csv`, a folder with `.tar` or `.tar.gz` files, one such file, or
+  ///   a list file (`.tsv`)
   /// - Throws: `TrainingError` that says what can be given.
   public static func open(_ url: URL) throws -> any Dataset {
     guard FileManager.default.fileExists(atPath: url.path) else {
@@ -125,28 +127,29 @@ public enum Datasets {
       let tars = try tars(in: url)
       guard tars.isEmpty || !hasMetadata(url) else {
         throw TrainingError(
-          "\(url.path) holds a \(ImageFolder.metadataName) and .tar files: keep the two in folders of their own"
+          "\(url.path) holds a \(ImageFolder.metadata(in: url)[0].lastPathComponent) and .tar files: keep the two in folders of "
+            + "their own"
         )
       }
       return tars.isEmpty ? try ImageFolder(url) : WebDataset(url, shards: tars)
     }
-    switch url.pathExtension.lowercased() {
-    case "tar": return WebDataset(url, shards: [url])
-    case "tsv": return ListFile(url)
-    default: throw TrainingError("\(url.path) is no dataset: give \(choices)")
+    if ArchiveFile.hasName(url.path) { return WebDataset(url, shards: [url]) }
+    guard url.pathExtension.lowercased() == "tsv" else {
+      throw TrainingError("\(url.path) is no dataset: give \(choices)")
     }
+    return ListFile(url)
   }
 
   /// The datasets of a folder that holds one named `train` and perhaps another named `validation`; nil for a folder that is
   /// a dataset itself.
   static func parts(of folder: URL) throws -> (training: URL, validation: URL?)? {
     func part(_ name: String) -> URL? {
-      ["", ".tsv", ".tar"].map { folder.appendingPathComponent(name + $0) }
+      (["", ".tsv"] + ArchiveFile.endings).map { folder.appendingPathComponent(name + $0) }
         .first { FileManager.default.fileExists(atPath: $0.path) }
     }
     guard isFolder(folder), let training = part("train") else { return nil }
-    let others = try tars(in: folder).filter {
-      !["train", "validation"].contains($0.deletingPathExtension().lastPathComponent)
+    let others = try tars(in: folder).filter { tar in
+      !ArchiveFile.endings.contains { ["train\($0)", "validation\($0)"].contains(tar.lastPathComponent) }
     }
     guard hasMetadata(folder) || !others.isEmpty else { return (training, part("validation")) }
     // A folder `train` without texts of its own holds pictures of the dataset around it.
@@ -163,11 +166,9 @@ public enum Datasets {
     return FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) && isFolder.boolValue
   }
 
-  private static func hasMetadata(_ folder: URL) -> Bool {
-    FileManager.default.fileExists(atPath: folder.appendingPathComponent(ImageFolder.metadataName).path)
-  }
+  private static func hasMetadata(_ folder: URL) -> Bool { !ImageFolder.metadata(in: folder).isEmpty }
 
-  private static let compressed = [".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4"]
+  private static let compressed = [".tar.zst", ".tar.bz2", ".tar.xz", ".tar.lz4"]
 
   /// The shards in a folder.
   /// - Throws: `TrainingError` for one that is compressed, unless the folder is a dataset without it.
@@ -178,27 +179,33 @@ public enum Datasets {
       let packed = names.first(where: { name in compressed.contains { name.lowercased().hasSuffix($0) } })
     {
       throw TrainingError(
-        "\(folder.appendingPathComponent(packed).path) is compressed: unpack it to a .tar, because samples are read from "
-          + "anywhere in it")
+        "\(folder.appendingPathComponent(packed).path) is compressed in a way that is not read: make it a .tar or .tar.gz"
+      )
     }
-    return names.filter { $0.lowercased().hasSuffix(".tar") }.map(folder.appendingPathComponent)
+    return names.filter(ArchiveFile.hasName).map(folder.appendingPathComponent)
   }
 
   private static let choices =
-    "a folder with pictures and a metadata.jsonl, a folder with .tar shards, a .tar file, or a list of pictures and "
-    + "texts with tabs between them (.tsv)"
+    "a folder with pictures and a metadata.jsonl or metadata.csv, a folder with .tar or .tar.gz shards, one such file, or a "
+    + "list of pictures and texts with tabs between them (.tsv)"
 }
 
 /// What is known of a dataset after reading through it.
 struct DatasetSummary: Sendable, Equatable {
   private(set) var count = 0
+  /// What texts begin with, `""` for nothing; nil where that is something else for nearly every picture, such as a question.
+  private(set) var prompts: Set<String>? = []
   /// Differs where names, prompts, texts or their order do (FNV-1a, 64 bits).
   var fingerprint: String { String(hash, radix: 16) }
 
   private var hash: UInt64 = 0xCBF2_9CE4_8422_2325
 
+  private static let mostPrompts = 16
+
   mutating func add(_ sample: Sample) {
     count += 1
+    prompts?.insert(sample.prompt ?? "")
+    if prompts?.count ?? 0 > Self.mostPrompts { prompts = nil }
     for text in [sample.picture.name, sample.prompt ?? "", sample.text] {
       for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
       hash = hash &* 0x100_0000_01B3

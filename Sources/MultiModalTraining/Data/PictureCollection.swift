@@ -8,7 +8,7 @@ public enum PictureCollection {
     "jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "heic", "heif", "avif",
   ]
 
-  /// All pictures of a folder and the folders below it, of the .tar files in them or of one .tar file, in the order of their names;
+  /// All pictures of a folder and the folders below it, of the archives (.tar, .tar.gz) in them or of one, in the order of their names;
   /// any other file is taken for a picture.
   /// - Returns: pieces that one process reads: a whole archive, or one file
   /// - Throws: `TrainingError` for what does not exist, holds no picture, or is a damaged archive.
@@ -27,6 +27,9 @@ public enum PictureCollection {
     return pieces
   }
 
+  /// Whether a file's name says that pictures lie in it.
+  public static func isArchive(_ name: String) -> Bool { ArchiveFile.hasName(name) }
+
   /// A process's share: every so many pieces.
   /// - Parameter rank: 0 ..< processes
   public static func share(_ pieces: [[StoredPicture]], rank: Int, of processes: Int) -> [StoredPicture] {
@@ -40,14 +43,14 @@ public enum PictureCollection {
     return paths.compactMap { $0 as? String }
       .filter { path in
         !path.split(separator: "/").contains { $0.hasPrefix(".") }
-          && (hasPictureName(path) || path.lowercased().hasSuffix(".tar"))
+          && (hasPictureName(path) || ArchiveFile.hasName(path))
       }
       .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
       .map(folder.appendingPathComponent)
   }
 
   private static func piece(_ file: URL) throws -> [StoredPicture] {
-    guard file.pathExtension.lowercased() == "tar" else {
+    guard ArchiveFile.hasName(file.path) else {
       return [StoredPicture(name: file.path, file: file)]
     }
     let archive = try TarReader(file)
@@ -56,8 +59,7 @@ public enum PictureCollection {
       let name = entry.path.split(separator: "/").last ?? ""
       guard hasPictureName(entry.path), !name.hasPrefix(".") else { continue }
       pictures.append(
-        StoredPicture(
-          name: "\(file.path)/\(entry.path)", file: file, range: entry.range, sparse: entry.sparse))
+        StoredPicture(name: "\(file.path)/\(entry.path)", entry, in: archive.file))
     }
     return pictures
   }

@@ -1,7 +1,7 @@
 import Foundation
 import Torch
 
-/// The regular files of an uncompressed tar archive, in order: POSIX ustar and pax, GNU's long names, large sizes and files
+/// The regular files of a tar archive, in order: POSIX ustar and pax, GNU's long names, large sizes and files
 /// with holes (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html,
 /// https://www.gnu.org/software/tar/manual/html_section/Sparse-Formats.html).
 final class TarReader {
@@ -15,26 +15,16 @@ final class TarReader {
 
   private typealias Record = (key: String, value: String)
 
-  let url: URL
-  private let handle: FileHandle
-  private let size: Int
+  let file: ArchiveFile
+  var url: URL { file.url }
+  private var size: Int { file.size }
   private var offset = 0
 
   private static let block = 512
   /// Of a long name, a pax header or a map of holes.
   private static let longestHeader = 1 << 20
 
-  init(_ url: URL) throws {
-    self.url = url
-    do {
-      handle = try InputFile.handle(url)
-      size = Int(try handle.seekToEnd())
-    } catch let error as FileError {
-      throw TrainingError(error.description)
-    } catch {
-      throw TrainingError("\(url.path) cannot be read: \(error.localizedDescription)")
-    }
-  }
+  init(_ url: URL) throws { file = try ArchiveFile(url) }
 
   /// The next regular file; nil at the end.
   func next() throws -> Entry? {
@@ -104,16 +94,10 @@ final class TarReader {
   }
 
   private func bytes(_ range: Range<Int>) throws -> Data {
-    do {
-      try handle.seek(toOffset: UInt64(range.lowerBound))
-      let data = try handle.read(upToCount: range.count) ?? Data()
-      guard data.count == range.count else { throw damaged("is cut short") }
-      return data
-    } catch let error as TrainingError {
-      throw error
-    } catch {
-      throw TrainingError("\(url.path) cannot be read: \(error.localizedDescription)")
-    }
+    let data: Data
+    do { data = try file.read(range) } catch { throw TrainingError("\(error)") }
+    guard data.count == range.count else { throw damaged("is cut short") }
+    return data
   }
 
   private func damaged(_ what: String) -> TrainingError {
@@ -137,9 +121,9 @@ final class TarReader {
     }
   }
 
-  /// gzip, Zstandard, bzip2 and xz.
+  /// Zstandard, bzip2 and xz.
   private static let compressed: [[UInt8]] = [
-    [0x1F, 0x8B], [0x28, 0xB5, 0x2F, 0xFD], Array("BZh".utf8), [0xFD] + Array("7zXZ".utf8),
+    [0x28, 0xB5, 0x2F, 0xFD], Array("BZh".utf8), [0xFD] + Array("7zXZ".utf8),
   ]
 
   /// Says of a file that does not begin as an archive what it is.
@@ -147,7 +131,7 @@ final class TarReader {
     guard offset == 0 else { return }
     guard !Self.compressed.contains(where: { bytes.starts(with: $0) }) else {
       throw TrainingError(
-        "\(url.path) is compressed: unpack it, because samples are read from anywhere in it")
+        "\(url.path) is compressed in a way that is not read: make it a .tar or .tar.gz")
     }
     throw TrainingError("\(url.path) is no tar file")
   }

@@ -1,14 +1,73 @@
 import Foundation
+import Torch
 
 /// What a run trains on and, where there is one, validates with.
 struct TrainingData: Sendable {
   let training: any Dataset
   let validation: (any Dataset)?
+  /// Of the pictures, where these are held out of the training data; else 0.
+  private let heldOutShare: Double
 
-  /// - Parameter url: a folder with `train` and perhaps `validation`, as folders or as `train.tsv` or `train.tar`; or a dataset
-  init(_ url: URL, validation: URL? = nil) throws {
+  /// - Parameters:
+  ///   - url: a folder with `train` and perhaps `validation`, as folders or as `train.tsv` or `train.tar`; or a dataset
+  ///   - validation: instead of the one in it
+  ///   - share: of the pictures to validate with where there is no other dataset; 0 for none
+  init(_ url: URL, validation: URL? = nil, heldOutShare share: Double = 0) throws {
     let parts = try Datasets.parts(of: url)
-    training = try Datasets.open(parts?.training ?? url)
-    self.validation = try (validation ?? parts?.validation).map(Datasets.open)
+    let all = try Datasets.open(parts?.training ?? url)
+    let other = try (validation ?? parts?.validation).map(Datasets.open)
+    heldOutShare = other == nil ? share : 0
+    guard heldOutShare > 0 else {
+      (training, self.validation) = (all, other)
+      return
+    }
+    training = DatasetPart(all, share: share, isHeldOut: false)
+    self.validation = DatasetPart(all, share: share, isHeldOut: true)
+  }
+
+  /// What is wrong with data to validate with that are none.
+  func emptyValidation(_ dataset: any Dataset) -> TrainingError {
+    TrainingError(
+      heldOutShare > 0
+        ? "data.validation_share \(heldOutShare) holds out no picture of \(dataset.url.path): raise it"
+        : "\(dataset.url.path) names no picture")
+  }
+}
+
+/// The pictures of a dataset that are held out, or the others, with all samples of each. Which they are follows from their
+/// names alone, so adding pictures moves none.
+private struct DatasetPart: Dataset {
+  private let whole: any Dataset
+  private let share: Double
+  private let isHeldOut: Bool
+
+  init(_ whole: any Dataset, share: Double, isHeldOut: Bool) {
+    (self.whole, self.share, self.isHeldOut) = (whole, share, isHeldOut)
+  }
+
+  var url: URL { whole.url }
+  var shards: [URL] { whole.shards }
+
+  func samples(of shard: URL) throws -> () throws -> Sample? {
+    let next = try whole.samples(of: shard)
+    return {
+      while let sample = try next() {
+        var generator = SplitMix64(seed: 0, name: sample.picture.plainName)
+        if (Double.random(in: 0..<1, using: &generator) < share) == isHeldOut { return sample }
+      }
+      return nil
+    }
+  }
+}
+
+extension StoredPicture {
+  /// One for all spellings of a name, such as `./a.png` and `a.png`.
+  var plainName: String { name.split(separator: "/").filter { $0 != "." }.joined(separator: "/") }
+}
+
+extension SplitMix64 {
+  /// A generator of its own for every seed and name.
+  init(seed: UInt64, name: String) {
+    self.init(seed: seed, place: name.utf8.reduce(0) { $0 &* 31 &+ Int($1) })
   }
 }

@@ -99,9 +99,7 @@ public struct WebDataset: Dataset {
           "\(archive.url.path) has a text but no picture named \(key): the two must follow each other")
       }
       func place(_ suffix: String) -> String { "\(key).\(suffix) in \(archive.url.path)" }
-      let stored = StoredPicture(
-        name: "\(key).\(picture.suffix)", file: archive.url, range: picture.entry.range,
-        sparse: picture.entry.sparse)
+      let stored = StoredPicture(name: "\(key).\(picture.suffix)", picture.entry, in: archive.file)
       let plain = try text.map { entry in
         guard let string = String(data: try archive.read(entry, atMost: longestText), encoding: .utf8) else {
           throw TrainingError("\(place("txt")) is not UTF-8")

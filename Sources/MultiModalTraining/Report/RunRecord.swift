@@ -47,7 +47,7 @@ struct RunRecord {
   ///   - event: what happened: `skipped` or `damaged`
   ///   - ids: to what
   mutating func add(_ event: String, _ ids: [String], step: Int) -> [String] {
-    tried { try log.append(["step": .number(Double(step)), "event": .string(event), "ids": .strings(ids)]) }
+    tried { try log.append(line(["event": .string(event), "ids": .strings(ids)], step: step)) }
   }
 
   func writeReport(
@@ -65,10 +65,13 @@ struct RunRecord {
   }
 
   private mutating func add(_ values: [(key: String, tag: String, value: Double)], step: Int) -> [String] {
-    var fields: [String: RunLog.Value] = ["step": .number(Double(step))]
-    for value in values { fields[value.key] = .number(value.value) }
-    return tried { try log.append(fields) }
+    let fields = Dictionary(uniqueKeysWithValues: values.map { ($0.key, RunLog.Value.number($0.value)) })
+    return tried { try log.append(line(fields, step: step)) }
       + tried { try board.add(values.map { ($0.tag, $0.value) }, step: step) }
+  }
+
+  private func line(_ fields: [String: RunLog.Value], step: Int) -> [String: RunLog.Value] {
+    fields.merging(["step": .number(Double(step)), "time": .string(Date.now.ISO8601Format())]) { $1 }
   }
 
   private func tried(_ body: () throws -> Void) -> [String] {

@@ -20,10 +20,9 @@ struct HeldOutTexts {
     let range: Range<Int>?
     let prompt: String?
 
-    /// One for all spellings of a name, such as `./a.png` and `a.png`.
     init(_ sample: Sample) {
       let picture = sample.picture
-      name = picture.name.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+      name = picture.plainName
       file = picture.file.standardizedFileURL
       range = picture.range
       prompt = sample.prompt
@@ -31,7 +30,11 @@ struct HeldOutTexts {
   }
   private let count: Int
   private let seed: UInt64
-  private var found: [Key: (hash: UInt64, order: Int, picture: StoredPicture, texts: [String])] = [:]
+  private typealias Found = (hash: UInt64, order: Int, picture: StoredPicture, texts: [String])
+  /// Somewhat more than asked for, so that those with the largest hashes go rarely.
+  private var found: [Key: Found] = [:]
+  /// What hashes are below, of those that may yet belong to the smallest.
+  private var limit = UInt64.max
   private var samples = 0
 
   init(count: Int, seed: UInt64) {
@@ -48,24 +51,25 @@ struct HeldOutTexts {
       return
     }
     let hash = hash(key)
-    if found.count == count {
-      guard let largest = found.max(by: { $0.value.hash < $1.value.hash }), hash < largest.value.hash else {
-        return
-      }
-      found[largest.key] = nil
-    }
+    guard hash <= limit else { return }
     found[key] = (hash, samples, sample.picture, [sample.text])
+    guard found.count - count >= count else { return }
+    found = Dictionary(uniqueKeysWithValues: smallest)
+    limit = found.values.reduce(0) { max($0, $1.hash) }
+  }
+
+  private var smallest: [(key: Key, value: Found)] {
+    Array(found.sorted { ($0.value.hash, $0.value.order) < ($1.value.hash, $1.value.order) }.prefix(count))
   }
 
   /// In the order of storage.
   var jobs: [Evaluation.Job] {
-    found.sorted { $0.value.order < $1.value.order }.map {
+    smallest.sorted { $0.value.order < $1.value.order }.map {
       Evaluation.Job(picture: $0.value.picture, prompt: $0.key.prompt, texts: $0.value.texts)
     }
   }
 
   private func hash(_ key: Key) -> UInt64 {
-    let bytes = Array(key.name.utf8) + [0] + Array((key.prompt ?? "").utf8)
-    return SplitMix64(seed: seed, place: bytes.reduce(0) { $0 &* 31 &+ Int($1) }).state
+    SplitMix64(seed: seed, name: "\(key.name)\0\(key.prompt ?? "")").state
   }
 }

@@ -71,6 +71,7 @@ extension Trainer {
 
   /// Puts a checkpoint's weights, or their moving average, in place.
   private func load(_ checkpoint: URL) throws {
+    try Checkpoint.verify(checkpoint)
     var tensors = try Safetensors.read(checkpoint.appendingPathComponent(Checkpoint.parametersName)).tensors
     if average != nil {
       tensors.merge(

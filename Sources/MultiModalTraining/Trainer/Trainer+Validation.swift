@@ -6,10 +6,11 @@ import Torch
 extension Trainer {
   /// Compares the model, or its moving average, with the held-out samples.
   /// - Returns: whether it is better than ever before
+  /// - Throws: `AgreedEnding` when the task of a process was cancelled, or too many pictures cannot be used.
   func validate(_ report: (Event) -> Void) async throws -> Bool {
     guard let heldOut else { return false }
     try average?.exchange()
-    let outcome: Result<(loss: Double, generated: [String]?), any Error>
+    let outcome: Result<(loss: Double, generated: [String]), any Error>
     do {
       outcome = .success((try await loss(of: heldOut, report), try texts(of: heldOut.jobs)))
     } catch { outcome = .failure(error) }
@@ -27,92 +28,114 @@ extension Trainer {
       state.isStopped = patience > 0 && state.validationsWithoutImprovement >= patience
     }
     guard isFirst else { return isBest }
-    let metrics = generated.flatMap {
-      heldOut.jobs.isEmpty ? nil : TextMetrics(generated: $0, references: heldOut.jobs.map(\.texts))
-    }
+    let references = heldOut.jobs.map(\.texts)
+    let metrics = references.isEmpty ? nil : TextMetrics(generated: generated, references: references)
     report(.validated(step: state.step, loss: loss, metrics: metrics, isBest: isBest))
     var warnings = record?.add(validationLoss: loss, metrics: metrics, step: state.step) ?? []
-    if let generated {
-      Evaluation.warning(generated: generated, references: heldOut.jobs.map(\.texts)).map {
-        warnings.append("step \(state.step): \($0)")
-      }
-      do {
-        try record?.writeReport(
-          summary: summary, examples: Array(zip(heldOut.jobs, generated)),
-          limits: bundle.processor.configuration.limits)
-      } catch { warnings.append("\(error)") }
+    Evaluation.warning(generated: generated, references: references).map {
+      warnings.append("step \(state.step): \($0)")
     }
+    do {
+      try record?.writeReport(
+        summary: summary, examples: Array(zip(heldOut.jobs, generated)),
+        limits: bundle.processor.configuration.limits)
+    } catch { warnings.append("\(error)") }
     for warning in warnings { report(.warning(warning)) }
     return isBest
   }
 
   /// The mean cross-entropy per token, over all processes.
   private func loss(of heldOut: HeldOut, _ report: (Event) -> Void) async throws -> Double {
-    var totals = [0.0, 0.0]
+    var (total, tokens) = (0.0, 0.0)
+    var damaged: [String] = []
     var batches = heldOut.loader.prefetch(
       0..<heldOut.loader.batchesPerEpoch, workers: configuration.data.workers)
     do {
       while let loaded = try await batches.next() {
-        if !loaded.damaged.isEmpty { report(.damaged(loaded.damaged)) }
-        guard let batch = loaded.batch else { continue }
-        let loss = try withoutGradients { Double(try step.loss(batch).item(Float.self)) }
-        totals[0] += loss * Double(batch.targetCount)
-        totals[1] += Double(batch.targetCount)
+        var sums = [0, 0, Double(loaded.damaged.count), Task.isCancelled ? 1 : 0]
+        if let batch = loaded.batch {
+          let loss = try withoutGradients { Double(try step.loss(batch).item(Float.self)) }
+          sums[0] = loss * Double(batch.targetCount)
+          sums[1] = Double(batch.targetCount)
+        }
+        if let processes { sums = try processes.sum(sums) }
+        total += sums[0]
+        tokens += sums[1]
+        if sums[2] > 0 { try leaveOut(gathered(loaded.damaged), &damaged, of: heldOut.count, report) }
+        if sums[3] > 0 { throw AgreedEnding(reason: CancellationError()) }
       }
     } catch {
       await batches.finish()
       throw error
     }
-    if let processes { totals = try processes.sum(totals) }
-    return totals[0] / totals[1]
+    return total / tokens
   }
 
-  /// What the model writes for each picture, greedily; each process does a part. Nil when one of them was cancelled: then
-  /// the checkpoint is written first of all, after the next step.
-  private func texts(of jobs: [Evaluation.Job]) throws -> [String]? {
+  /// - Throws: `AgreedEnding` when too many pictures to validate with cannot be used.
+  private func leaveOut(
+    _ names: [String], _ damaged: inout [String], of count: Int, _ report: (Event) -> Void
+  ) throws {
+    damaged += names
+    if isFirst {
+      report(.damaged(names))
+      for warning in record?.add("damaged", names, step: state.step) ?? [] { report(.warning(warning)) }
+    }
+    let share = configuration.data.maxDamagedShare
+    guard damaged.count < count, Double(damaged.count) <= share * Double(count) else {
+      throw AgreedEnding(
+        reason: TrainingError(
+          "\(damaged.count) of \(count) samples to validate with have missing or damaged pictures, more than "
+            + "data.max_damaged_share \(share) allows, such as \(damaged[0]): mend them and go on from the last step"
+        ))
+    }
+  }
+
+  /// What the model writes for each picture, greedily; each process does a part.
+  /// - Throws: `AgreedEnding` when the task of a process was cancelled.
+  private func texts(of jobs: [Evaluation.Job]) throws -> [String] {
     let (rank, size) = (processes?.group.rank ?? 0, processes?.group.size ?? 1)
     let mine = jobs.indices.filter { $0 % size == rank }
-    var options = GenerationOptions()
-    options.stopTokens = bundle.generation.end
     var own: [Int: String] = [:]
-    for start in stride(from: 0, to: mine.count, by: 16) {
-      var pictures: [(job: Int, image: ProcessedImage)] = []
-      for job in mine[start..<min(start + 16, mine.count)] {
-        guard
-          let picture = try? jobs[job].picture.decoded(
-            longestSide: nil, limits: bundle.processor.configuration.limits),
-          let image = try? bundle.processor(picture)
-        else {
-          // A picture that cannot be read was reported with the loss, and has no text.
-          own[job] = ""
-          continue
-        }
-        pictures.append((job, image))
-      }
-      guard !pictures.isEmpty, !Task.isCancelled else { continue }
-      let prompts = try pictures.map {
-        try bundle.generation.prompt(jobs[$0.job].prompt, by: bundle.tokenizer)
-      }
-      do {
-        let generated = try withoutGradients {
-          try model.generate(
-            img: Tensor.cat(pictures.map { try Tensor($0.image) }).to(device: device), prompts: prompts,
-            options: options)
-        }
-        for (picture, texts) in zip(pictures, generated) {
-          own[picture.job] = try bundle.tokenizer.decode(texts[0].tokens)
-        }
-      } catch is CancellationError {
-        continue
-      }
+    // As many rounds in every process.
+    for start in stride(from: 0, to: (jobs.count + size - 1) / size, by: 16) {
+      try generate(mine.dropFirst(start).prefix(16), of: jobs, into: &own)
+      let cancelled = try processes?.sum([Task.isCancelled ? 1 : 0])[0] ?? (Task.isCancelled ? 1 : 0)
+      if cancelled > 0 { throw AgreedEnding(reason: CancellationError()) }
     }
     if let group = processes?.group {
       for bytes in try group.allGather(bytes: JSONEncoder().encode(own)) {
         own.merge(try JSONDecoder().decode([Int: String].self, from: bytes)) { first, _ in first }
       }
     }
-    let texts = jobs.indices.compactMap { own[$0] }
-    return texts.count == jobs.count ? texts : nil
+    // A picture that cannot be read was reported with the loss, and has no text.
+    return jobs.indices.map { own[$0] ?? "" }
+  }
+
+  private func generate(
+    _ part: some Sequence<Int>, of jobs: [Evaluation.Job], into texts: inout [Int: String]
+  )
+    throws
+  {
+    let pictures = part.compactMap { job in
+      (try? jobs[job].picture.decoded(longestSide: nil, limits: bundle.processor.configuration.limits))
+        .flatMap { try? bundle.processor($0) }.map { (job: job, image: $0) }
+    }
+    guard !pictures.isEmpty, !Task.isCancelled else { return }
+    var options = GenerationOptions()
+    options.stopTokens = bundle.generation.end
+    do {
+      let prompts = try pictures.map {
+        try bundle.generation.prompt(jobs[$0.job].prompt, by: bundle.tokenizer)
+      }
+      let generated = try withoutGradients {
+        try model.generate(
+          img: Tensor.cat(pictures.map { try Tensor($0.image) }).to(device: device), prompts: prompts,
+          options: options)
+      }
+      for (picture, found) in zip(pictures, generated) {
+        texts[picture.job] = try bundle.tokenizer.decode(found[0].tokens)
+      }
+    } catch is CancellationError {}  // All processes hear of it next.
   }
 
   private var summary: [(String, String)] {

@@ -12,7 +12,7 @@ import Torch
 /// Dropout draws from LibTorch's default generator, which each step leaves as it was: the random numbers of whoever shares
 /// the process do not change.
 public final class Trainer {
-  /// What a run tells while it goes. It comes from the first process alone, but for pictures that are damaged in validation.
+  /// What a run tells while it goes. It comes from the first process alone.
   public enum Event: Sendable {
     /// The run begins.
     case began(Summary)
@@ -90,6 +90,8 @@ public final class Trainer {
   let processes: DataParallel?
   let device: Device
   private let writer: CheckpointWriter
+  private let lock: RunLock?
+  private let warnings: [String]
   var state: Checkpoint.State
   var record: RunRecord?
 
@@ -100,22 +102,30 @@ public final class Trainer {
   /// - Parameters:
   ///   - data: a folder with `train` and, where there is one, `validation`, each a dataset; or one dataset, for training without
   ///     validation
-  ///   - validation: a dataset to validate with, instead of the one in `data`
+  ///   - validation: a dataset to validate with, instead of the one in `data`; a run that goes on knows its own
   ///   - run: where checkpoints and the model go
-  ///   - resume: go on from the run's checkpoint, with its configuration; else the run's folder must not have one
+  ///   - resume: go on from the run's newest sound checkpoint, with its configuration; else the run's folder must not have one.
+  ///     Of several processes the first one's counts
+  ///   - change: what to change of the configuration of a run that goes on, such as its epochs
   ///   - base: a model folder whose weights, tokenizer and picture sizes the run begins with
   ///   - group: the processes that train this model together
   ///   - progress: gets the samples that were read through before training begins
   /// - Throws: an error in the user's words, before anything is trained.
   public init(
     data: URL, validation: URL? = nil, run: URL, configuration given: TrainingConfiguration, resume: Bool,
-    from base: URL? = nil, group: ProcessGroup? = nil, device: Device = .cpu,
+    change: (inout TrainingConfiguration) throws -> Void = { _ in }, from base: URL? = nil,
+    group: ProcessGroup? = nil, device: Device = .cpu,
     progress: (_ samples: Int) -> Void = { _ in }
   ) throws {
     let setup = try TrainerSetup(
-      run: run, given: given, resume: resume, base: base, group: group, device: device)
-    let source = try TrainingData(data, validation: validation)
+      run: run, given: given, validation: validation, resume: resume, change: change, base: base,
+      group: group,
+      device: device)
+    (lock, warnings) = (setup.lock, setup.warnings)
     var state = setup.state
+    let source = try TrainingData(
+      data, validation: state.validation.map(URL.init(fileURLWithPath:)),
+      heldOutShare: state.configuration.data.validationShare)
     let read = try setup.read(source, state: &state, progress: progress)
     configuration = state.configuration
     let settings = configuration.training
@@ -157,18 +167,22 @@ public final class Trainer {
     }
     guard (0...schedule.steps).contains(state.step) else {
       throw TrainingError(
-        "\(run.path) has a damaged checkpoint: it is at step \(state.step) of \(schedule.steps)")
+        "\(run.path) is at step \(state.step), but \(settings.epochs) epochs end at step \(schedule.steps): train for more"
+      )
     }
     self.state = state
     self.run = run
     self.device = device
     writer = CheckpointWriter(run)
     if isFirst {
-      try AtomicFile.makeFolder(run)
+      try configuration.write(to: run)
       Checkpoint.removePartial(in: run)
       record = try RunRecord(run, step: state.step)
     }
   }
+
+  /// Whether there is a run to go on with.
+  public static func canResume(_ run: URL) -> Bool { Checkpoint.latest(in: run) != nil }
 
   /// Matrices decay; vectors, embeddings and learned positions do not.
   static func decayGroups(_ parameters: [Parameter]) -> (decayed: [Parameter], others: [Parameter]) {
@@ -184,13 +198,8 @@ public final class Trainer {
     let steps = schedule.steps
     let accumulation = settings.gradientAccumulationSteps
     if isFirst {
-      report(
-        .began(
-          Summary(
-            trainingExamples: trainingExamples, validationExamples: heldOut?.count ?? 0,
-            parameters: model.parameters.count, learnedParameters: learned.reduce(0) { $0 + $1.count },
-            decayedParameters: Self.decayGroups(learned).decayed.reduce(0) { $0 + $1.count }, steps: steps,
-            firstStep: state.step, processes: processes?.group.size ?? 1)))
+      for warning in warnings { report(.warning(warning)) }
+      report(.began(beginning))
       if step.precision != settings.precision {
         report(
           .warning(
@@ -202,6 +211,7 @@ public final class Trainer {
     var loader = training.prefetch(
       state.step * accumulation..<max(state.step, steps) * accumulation, workers: configuration.data.workers)
     do {
+      if state.isValidationDue == true { try await conclude(isCancelled: false, report) }
       while state.step < steps, !state.isStopped {
         var batches: [LoadedBatch] = []
         while batches.count < accumulation, let batch = try await clock.waiting({ try await loader.next() }) {
@@ -222,12 +232,20 @@ public final class Trainer {
     return run
   }
 
+  /// What training begins or goes on with.
+  var beginning: Summary {
+    Summary(
+      trainingExamples: trainingExamples, validationExamples: heldOut?.count ?? 0,
+      parameters: model.parameters.count, learnedParameters: learned.reduce(0) { $0 + $1.count },
+      decayedParameters: Self.decayGroups(learned).decayed.reduce(0) { $0 + $1.count }, steps: schedule.steps,
+      firstStep: state.step, processes: processes?.group.size ?? 1)
+  }
+
   /// One step, and what is due after it.
   private func take(
     _ batches: [LoadedBatch], _ clock: inout TrainingClock, _ report: (Event) -> Void
   ) async throws {
-    let rate = schedule(state.step)
-    let number = state.step
+    try writer.check()
     let damaged = batches.flatMap(\.damaged)
     var totals = [
       Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) }), Double(damaged.count),
@@ -236,47 +254,66 @@ public final class Trainer {
     if let processes { totals = try processes.sum(totals) }
     if totals[1] > 0 { try leaveOut(try gathered(damaged), report) }
 
+    state.step += 1
+    // Without any picture there is nothing to learn from.
+    if totals[0] > 0 { try learn(batches, targetCount: Int(totals[0]), &clock, report) }
+    if state.step % settings.validationEvery == 0 || state.step == schedule.steps {
+      state.isValidationDue = true
+    }
+    try await conclude(isCancelled: totals[2] > 0, report)
+  }
+
+  private func learn(
+    _ batches: [LoadedBatch], targetCount: Int, _ clock: inout TrainingClock, _ report: (Event) -> Void
+  ) throws {
     // What a step draws follows from its number, so there is no random state to save.
+    let number = state.step - 1
+    let rate = schedule(number)
     let seed = SplitMix64(seed: settings.seed, place: number, processes?.group.rank ?? 0).state
     let (loss, norm) = try withSeed(seed, on: device) {
-      try step(batches.map(\.batch), targetCount: Int(totals[0]), learningRate: rate)
+      try step(batches.map(\.batch), targetCount: targetCount, learningRate: rate)
     }
-    let isFinite = loss.isFinite && norm?.isFinite ?? true
-    state.step += 1
     clock.tick()
     state.seconds = clock.seconds
-    if isFinite {
-      state.skippedInARow = 0
-      try average?.update()
-      note(
-        Progress(
-          step: state.step, steps: schedule.steps, epoch: epoch(at: state.step), loss: loss,
-          learningRate: rate,
-          gradientNorm: norm ?? .nan,
-          samplesPerSecond: clock.stepsPerSecond
-            * Double(configuration.training.batchSize * settings.gradientAccumulationSteps),
-          waitingShare: clock.waitingShare, memory: ProcessMemory.residentBytes,
-          bytesSent: processes?.bytesPerStep ?? 0), report)
-    } else {
-      try skip(try gathered(batches.flatMap(\.samples).map(\.picture.place)), report)
+    guard loss.isFinite, norm?.isFinite ?? true else {
+      return try skip(try gathered(batches.flatMap(\.samples).map(\.picture.place)), report)
     }
+    state.skippedInARow = 0
+    try average?.update()
+    note(
+      Progress(
+        step: state.step, steps: schedule.steps, epoch: epoch(at: state.step), loss: loss,
+        learningRate: rate,
+        gradientNorm: norm ?? .nan,
+        samplesPerSecond: clock.stepsPerSecond
+          * Double(configuration.training.batchSize * settings.gradientAccumulationSteps),
+        waitingShare: clock.waitingShare, memory: ProcessMemory.residentBytes,
+        bytesSent: processes?.bytesPerStep ?? 0), report)
+  }
 
-    let isLast = state.step == schedule.steps
+  /// What is due after a step: validation and a checkpoint. One that ends the run is written too.
+  private func conclude(isCancelled: Bool, _ report: (Event) -> Void) async throws {
+    var ending: (any Error)? = isCancelled ? CancellationError() : nil
     var isBest = false
-    if state.step % settings.validationEvery == 0 || isLast { isBest = try await validate(report) }
+    if ending == nil, state.isValidationDue == true {
+      do {
+        isBest = try await validate(report)
+        state.isValidationDue = nil
+      } catch let error as AgreedEnding { ending = error.reason }
+    }
     if state.isStopped, isFirst {
       report(.stoppedEarly(step: state.step, bestStep: state.bestStep ?? state.step))
     }
-    let isCancelled = totals[2] > 0
+    let isLast = state.step == schedule.steps
     // While steps are left out, a checkpoint would push out the last good one.
     let isDue = state.step % settings.checkpointEvery == 0 && state.skippedInARow == 0
-    if isDue || isLast || isBest || isCancelled || state.isStopped {
+    if isDue || isLast || isBest || ending != nil || state.isStopped {
       if let snapshot = try snapshot() {
         try await writer.write(snapshot)
         report(.saved(step: state.step))
       }
     }
-    if isCancelled { throw CancellationError() }
+    if let ending { throw ending }
   }
 
   private func epoch(at step: Int) -> Double {
@@ -290,7 +327,7 @@ public final class Trainer {
   }
 
   /// The names from all processes.
-  private func gathered(_ names: [String]) throws -> [String] {
+  func gathered(_ names: [String]) throws -> [String] {
     guard let group = processes?.group else { return names }
     return try group.allGather(bytes: JSONEncoder().encode(names)).flatMap {
       try JSONDecoder().decode([String].self, from: $0)
@@ -331,6 +368,11 @@ public final class Trainer {
           + "was saved before is untouched")
     }
   }
+}
+
+/// Ends a run at the same place in every process, which can save before.
+struct AgreedEnding: Error {
+  let reason: any Error
 }
 
 /// How long a run trains and waits.

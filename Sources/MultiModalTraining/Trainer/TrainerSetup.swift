@@ -7,6 +7,10 @@ import Torch
 /// nothing of the run's folder.
 struct TrainerSetup {
   let state: Checkpoint.State
+  /// What went wrong and ends nothing.
+  let warnings: [String]
+  /// Of the first process, for as long as the run's folder is in use.
+  let lock: RunLock?
   private let run: URL
   private let group: ProcessGroup?
   private let device: Device
@@ -19,24 +23,33 @@ struct TrainerSetup {
 
   private var isFirst: Bool { group?.rank ?? 0 == 0 }
 
+  /// - Parameter change: the configuration of a run that goes on
   init(
-    run: URL, given: TrainingConfiguration, resume: Bool, base: URL?, group: ProcessGroup?, device: Device
+    run: URL, given: TrainingConfiguration, validation: URL?, resume: Bool,
+    change: (inout TrainingConfiguration) throws -> Void, base: URL?, group: ProcessGroup?, device: Device
   ) throws {
     self.run = run
     self.group = group
     self.device = device
     self.base = base
     let isFirst = group?.rank ?? 0 == 0
-    latest = isFirst ? try Self.checkpoint(in: run, resume: resume) : nil
+    lock = isFirst ? try RunLock(run) : nil
+    var warnings: [String] = []
+    latest = isFirst ? try Self.checkpoint(in: run, resume: resume) { warnings.append($0) } : nil
+    self.warnings = warnings
     struct Start: Codable {
       var state: Checkpoint.State
       var tokenizer: TokenizerFiles?
+      var isResumed: Bool
     }
-    let (latest, isResumed) = (self.latest, resume)
+    let latest = self.latest
     func start() throws -> Start {
-      var start = Start(state: try latest.map(Checkpoint.state) ?? .init(configuration: given))
+      var start = Start(
+        state: try latest.map(Checkpoint.state) ?? .init(configuration: given), isResumed: latest != nil)
+      start.state.validation = validation?.standardizedFileURL.path ?? start.state.validation
       if let latest {
         start.tokenizer = try TokenizerFiles(contentsOf: latest)
+        try start.state.goOn(in: run, change)
       } else if let base {
         try Self.take(ModelFolder(base), into: &start.state.configuration)
         start.state.generation = try ModelFolder(base).bundledGeneration()
@@ -47,7 +60,7 @@ struct TrainerSetup {
     let shared = try group.map { try $0.shared(start()) } ?? start()
     state = shared.state
     tokenizerFiles = shared.tokenizer
-    self.isResumed = isResumed
+    isResumed = shared.isResumed
     try state.configuration.validate()
     let processes = group?.size ?? 1
     guard state.configuration.training.batchSize >= processes else {
@@ -58,14 +71,14 @@ struct TrainerSetup {
   }
 
   /// The checkpoint to go on from; nil for a new run.
-  private static func checkpoint(in run: URL, resume: Bool) throws -> URL? {
-    let latest = Checkpoint.latest(in: run)
+  private static func checkpoint(in run: URL, resume: Bool, warn: (String) -> Void) throws -> URL? {
     guard !resume else {
-      guard let latest else {
+      guard let newest = try Checkpoint.newestSound(in: run, warn: warn) else {
         throw TrainingError("\(run.path) has no checkpoint to resume from: begin a run instead")
       }
-      return latest
+      return newest
     }
+    let latest = Checkpoint.latest(in: run)
     for name in [latest?.lastPathComponent, ModelFolder.configurationName, ModelFolder.weightsName]
       .compactMap({ $0 })
     where FileManager.default.fileExists(atPath: run.appendingPathComponent(name).path) {
@@ -131,37 +144,46 @@ struct TrainerSetup {
         "\(data.training.url.path) has \(training.count) samples, fewer than training.batch_size "
           + "\(configuration.training.batchSize)")
     }
-    let expected = try group.map { try $0.shared(state.dataFingerprint ?? training.fingerprint) }
-    guard (expected ?? state.dataFingerprint ?? training.fingerprint) == training.fingerprint else {
-      throw TrainingError(
-        "\(data.training.url.path) names other pictures or texts than "
-          + (isResumed
-            ? "the run in \(run.path) began with: resume with the same data, or begin a new run in another folder"
-            : "on the first process's machine: all need the same data"))
-    }
+    try check(data.training, training.fingerprint, against: state.dataFingerprint)
     state.dataFingerprint = training.fingerprint
-    func vocabulary() throws -> TokenizerFiles {
+    let tokenizer = try first { [texts = texts.elements, tokenizerFiles] in
       try tokenizerFiles
         ?? SentencePieceTokenizer.train(
-          on: texts.elements,
+          on: texts,
           configuration: .init(
             vocabularySize: configuration.tokenizer.vocabularySize, type: configuration.tokenizer.type)
         ).files
-    }
-    let tokenizer = try (group.map { try $0.shared(vocabulary()) } ?? vocabulary()).tokenizer(run.path)
+    }.tokenizer(run.path)
     let family = configuration.model.family
     // A base model's head may have more rows than its tokenizer has tokens.
     if tokenizerFiles == nil || !family.mayExceedTokenizer || tokenizer.vocabularySize > family.vocabularySize
     {
       state.configuration.model.family.vocabularySize = tokenizer.vocabularySize
     }
-    let generation =
+    var generation =
       try state.generation.map { try GenerationSettings($0, tokenizer: tokenizer) }
       ?? GenerationSettings(family, tokenizer)
+    generation.prompts = training.prompts?.sorted()
     let encoder = ExampleEncoder(
       tokenizer: tokenizer, generation: generation, configuration: configuration.model.family)
     // The texts of a run that goes on were seen to fit.
-    if isFirst, !isResumed { try data.training.forEach { _ = try encoder($0) } }
+    if !isResumed {
+      _ = try first {
+        try data.training.forEach { _ = try encoder($0) }
+        return true
+      }
+    }
+    let validates = try first { data.validation != nil }
+    guard validates == (data.validation != nil) else {
+      throw TrainingError(
+        "\(data.training.url.path): there is something to validate with \(validates ? "" : "here, and not ")on the first "
+          + "process's machine\(validates ? ", and nothing here" : ""): all need the same data")
+    }
+    guard validates || state.validationFingerprint == nil else {
+      throw TrainingError(
+        "the run in \(run.path) validates, and there is nothing to validate with: give the data that it validated with before"
+      )
+    }
     var validation: DatasetSummary?
     var heldOut = HeldOutTexts(
       count: configuration.training.generatedSamples, seed: configuration.training.seed)
@@ -173,12 +195,33 @@ struct TrainerSetup {
         _ = try encoder(sample)
         advance()
       }
-      guard summary.count > 0 else { throw TrainingError("\(dataset.url.path) names no picture") }
+      guard summary.count > 0 else { throw data.emptyValidation(dataset) }
+      try check(dataset, summary.fingerprint, against: state.validationFingerprint)
+      state.validationFingerprint = summary.fingerprint
       validation = summary
     }
     return Reading(
       tokenizer: tokenizer, generation: generation, training: training, validation: validation,
       heldOutTexts: heldOut.jobs)
+  }
+
+  /// What the first process makes, however long that takes, in every process.
+  private func first<Value: Codable & Sendable>(_ make: @escaping @Sendable () throws -> Value) throws
+    -> Value
+  {
+    try group.map { try $0.shared(slow: make) } ?? make()
+  }
+
+  /// - Throws: `TrainingError` where a dataset is another one than the run began with, or than the first process reads.
+  private func check(_ dataset: any Dataset, _ fingerprint: String, against known: String?) throws {
+    let expected = try group.map { try $0.shared(known ?? fingerprint) } ?? known ?? fingerprint
+    guard expected == fingerprint else {
+      throw TrainingError(
+        "\(dataset.url.path) names other pictures or texts than "
+          + (isResumed
+            ? "the run in \(run.path) began with: resume with the same data, or begin a new run in another folder"
+            : "on the first process's machine: all need the same data"))
+    }
   }
 
   func loaders(

@@ -7,8 +7,8 @@ import CTorch
 ///     try reducer.finish()  // after the last one
 ///
 /// Gradients are sent in buckets, in the parameters' reverse order and the same order in every process. All processes
-/// have the same parameters; a parameter without a gradient counts as zeros and has one afterwards. Parameters must not
-/// be replaced while a reducer holds them.
+/// have the same parameters; one without a gradient counts as zeros and has one afterwards, unless no process has one.
+/// Parameters must not be replaced while a reducer holds them.
 public final class GradientReducer {
   /// Whether a backward pass sends what is ready; off while gradients of several micro-batches add up. `finish` sends
   /// what is left in any case.

@@ -47,7 +47,8 @@ package enum AtomicFile {
       throw FileError("\(url.path) cannot be written: its name is not UTF-8")
     }
     let temporary = Partial.url(for: target)
-    let descriptor = open(temporary.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    let unnamed = Partial.unnamed(beside: target)
+    let descriptor = unnamed ?? open(temporary.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw unwritable(url) }
     do {
       defer { close(descriptor) }
@@ -57,7 +58,9 @@ package enum AtomicFile {
         _ = fchown(descriptor, before.st_uid, before.st_gid)
         fchmod(descriptor, before.st_mode & 0o7777)
       }
-      guard fsync(descriptor) == 0 else { throw unwritable(url) }
+      guard fsync(descriptor) == 0, unnamed == nil || Partial.name(descriptor, temporary) else {
+        throw unwritable(url)
+      }
       guard Foundation.rename(temporary.path, target.path) == 0 else { throw unwritable(url) }
     } catch {
       unlink(temporary.path)
@@ -131,9 +134,27 @@ package enum AtomicFile {
   }
 }
 
-/// Files that are not complete yet. Who writes one holds a lock on it, so those of programs that were killed can be told.
+/// Files that are not complete yet. Where the system has files without a name, they go with a program that is killed. Elsewhere
+/// who writes one holds a lock on it, so those that were left can be told.
 private enum Partial {
   private static let suffix = ".partial"
+
+  /// A file without a name, to be written; nil where the system or the file system has none.
+  static func unnamed(beside target: URL) -> Int32? {
+    #if os(Linux)
+      // O_TMPFILE, which is no plain number in C. /proc gives such a file its name.
+      let flags = 0o20_000_000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC
+      guard access("/proc/self/fd", X_OK) == 0 else { return nil }
+      let descriptor = open(target.deletingLastPathComponent().path, flags, 0o666)
+      return descriptor >= 0 ? descriptor : nil
+    #else
+      return nil
+    #endif
+  }
+
+  static func name(_ descriptor: Int32, _ url: URL) -> Bool {
+    linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, url.path, AT_SYMLINK_FOLLOW) == 0
+  }
 
   static func url(for target: URL) -> URL {
     target.deletingLastPathComponent().appendingPathComponent(

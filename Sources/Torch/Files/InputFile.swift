@@ -46,14 +46,19 @@ package enum InputFile {
   /// A file to read from anywhere in it.
   /// - Throws: `FileError` for what is not there or no regular file.
   package static func handle(_ url: URL) throws -> FileHandle {
+    FileHandle(fileDescriptor: try descriptor(url), closeOnDealloc: true)
+  }
+
+  /// The same, to be closed by who asks for it.
+  package static func descriptor(_ url: URL) throws -> Int32 {
     let descriptor = open(url.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     guard descriptor >= 0 else { throw unreadable(url) }
-    let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
       throw FileError("\(url.path) is no regular file, which can be read more than once: give one")
     }
-    return handle
+    return descriptor
   }
 
   /// A file with settings, known to be JSON.

@@ -72,6 +72,22 @@ extension ParameterStore {
     return report
   }
 
+  /// Copies what still lies in a file, so that nobody who writes to it changes the model.
+  public func leaveFiles() throws {
+    for parameter in parameters where !parameter.isReleased && parameter.quantizedValue == nil {
+      try parameter.replace(with: parameter.value.detach().clone())
+    }
+  }
+
+  /// - Throws: `TorchError` that names parameters which hold NaN or infinity; those that are packed were looked at as far as they
+  ///   were rounded to few bits, where such numbers would be like others.
+  public func checkFinite() throws {
+    let damaged = try parameters.filter {
+      try !$0.isReleased && $0.quantizedValue == nil && !$0.value.detach().holdsFiniteNumbers()
+    }
+    guard damaged.isEmpty else { throw TorchError.notFinite(damaged) }
+  }
+
   /// What PyTorch's wrappers put before every name: DataParallel, `torch.compile`, and a module that keeps the model in a field.
   private static let wrappers = ["module.", "_orig_mod.", "model."]
 

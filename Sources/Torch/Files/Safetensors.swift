@@ -9,6 +9,8 @@ public enum Safetensors {
     public let tensors: [String: Tensor]
     /// Texts by name.
     public let metadata: [String: String]
+    /// Of the files that the tensors may lie in.
+    package var stamps: [FileStamp] = []
   }
 
   private static let names: [(DType, String)] = [

@@ -27,11 +27,15 @@ public enum WeightFile {
   /// - Throws: `FileError` for what is missing or damaged.
   public static func read(_ url: URL) throws -> Safetensors.Contents {
     let url = try file(url)
+    let stamp = FileStamp(url)
+    var contents: Safetensors.Contents
     switch try kind(url) {
-    case .safetensors: return try Safetensors.read(url)
-    case .pyTorch: return Safetensors.Contents(tensors: try PyTorchCheckpoint.read(url), metadata: [:])
-    case .index: return try sharded(url)
+    case .safetensors: contents = try Safetensors.read(url)
+    case .pyTorch: contents = Safetensors.Contents(tensors: try PyTorchCheckpoint.read(url), metadata: [:])
+    case .index: contents = try sharded(url)
     }
+    contents.stamps.append(stamp)
+    return contents
   }
 
   /// What weights hold, of every dtype that their format has, by name.
@@ -121,15 +125,17 @@ public enum WeightFile {
   private static func sharded(_ url: URL) throws -> Safetensors.Contents {
     var metadata: [String: String] = [:]
     var tensors: [String: Tensor] = [:]
+    var stamps: [FileStamp] = []
     for (shard, names) in try shards(url) {
       let contents = try read(shard)
+      stamps += contents.stamps
       for name in names {
         guard let tensor = contents.tensors[name] else { throw missing(name, shard, url) }
         tensors[name] = tensor
       }
       metadata.merge(contents.metadata) { first, _ in first }
     }
-    return Safetensors.Contents(tensors: tensors, metadata: metadata)
+    return Safetensors.Contents(tensors: tensors, metadata: metadata, stamps: stamps)
   }
 
   private static func missing(_ name: String, _ shard: URL, _ index: URL) -> FileError {

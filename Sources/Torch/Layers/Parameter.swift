@@ -81,9 +81,24 @@ public final class Parameter {
   /// [outputs, inputs]
   func dense() throws -> Tensor { try quantizedValue?.dequantized() ?? value }
 
+  /// - Throws: `TorchError` for a weight that holds NaN or infinity.
   func quantized(_ scheme: QuantizedWeight.Scheme) throws -> QuantizedWeight {
-    if let quantizedValue, quantizedValue.scheme == scheme { return quantizedValue }
-    return try QuantizedWeight(dense(), scheme)
+    let stored = quantizedValue?.scheme == scheme ? quantizedValue : nil
+    let weight = try stored ?? QuantizedWeight(dense(), scheme)
+    // A row's scale is NaN or infinite where one of its numbers is.
+    guard try [weight.scales, weight.zeros].allSatisfy({ try $0?.holdsFiniteNumbers() ?? true }) else {
+      throw TorchError.notFinite([self])
+    }
+    return weight
+  }
+}
+
+extension TorchError {
+  static func notFinite(_ parameters: [Parameter]) -> TorchError {
+    TorchError(
+      "the weights hold numbers that are not finite (NaN or infinity), in \(parameters.first?.name ?? "none")"
+        + (parameters.count > 1 ? " and \(parameters.count - 1) more" : "")
+        + ": they are damaged, or were trained with too high a learning rate")
   }
 }
 

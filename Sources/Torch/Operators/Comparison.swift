@@ -102,6 +102,14 @@ extension Tensor {
       .item()
   }
 
+  /// Whether there is neither NaN nor infinity.
+  package func holdsFiniteNumbers() throws -> Bool {
+    guard try dtype.isFloatingPoint else { return true }
+    // A sum that is finite has finite parts, and is found without another tensor.
+    if try sum().item(Float.self).isFinite { return true }
+    return try isFinite().all().item(Bool.self)
+  }
+
   /// Elements of `a` where `condition` is true, else of `b`.
   public static func `where`(_ condition: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
     try Op.whereSelf(.tensor(condition), .tensor(a), .tensor(b))

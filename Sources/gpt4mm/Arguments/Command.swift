@@ -3,6 +3,8 @@ struct Option: Sendable {
   let name: String
   /// What stands for the value in the help; nil for a flag.
   let value: String?
+  /// Whether the option is also given without its value, and else by `=`.
+  var mayLackValue = false
   let help: String
   /// Shown in the help, and parsed when the option is not given.
   let defaultValue: String?
@@ -13,6 +15,12 @@ struct Option: Sendable {
     value = nil
     self.help = help
     defaultValue = nil
+  }
+
+  /// A flag that may have a value, as in `--resume=auto`; without it, its value is empty.
+  init(_ name: String, optional value: String, _ help: String) {
+    self.init(name, value, help)
+    mayLackValue = true
   }
 
   init(_ name: String, _ value: String, default defaultValue: String? = nil, _ help: String) {
@@ -33,8 +41,6 @@ struct Command: Sendable {
   var details = ""
   var examples: [String] = []
   var subcommands: [Command] = []
-  /// Whether the command ends on its own when its task is cancelled, after saving what it has; others end at once.
-  var savesWhenInterrupted = false
   var run: @Sendable (Arguments) async throws -> Void = { _ in }
 }
 
@@ -75,6 +81,8 @@ struct Arguments {
         given[name, default: []].append("")
       } else if parts.count == 2 {
         given[name, default: []].append(parts[1])
+      } else if option.mayLackValue {
+        given[name, default: []].append("")
       } else {
         guard let value = rest.popFirst() else {
           throw UsageError("--\(name) needs a value: --\(name) \(option.value ?? "")")

@@ -11,7 +11,7 @@ extension Command {
     }
     var rows = options.map { option in
       (
-        "--\(option.name)" + (option.value.map { " \($0)" } ?? ""),
+        "--\(option.name)" + (option.value.map { option.mayLackValue ? "[=\($0)]" : " \($0)" } ?? ""),
         option.help + (option.defaultValue.map { " (default: \($0))" } ?? "")
       )
     }

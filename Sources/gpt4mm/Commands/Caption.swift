@@ -8,7 +8,9 @@ extension Command {
     name: "caption", summary: "Write texts for pictures.", arguments: "PICTURE|FOLDER|TAR...",
     options: [
       Option("model", "DIR", default: "Models/emoji", "the model folder"),
-      Option("prompt", "TEXT", "what each text begins with"),
+      Option(
+        "prompt", "TEXT",
+        "what each text begins with (default: what the model was trained with, if that is one)"),
       Option("max-new-tokens", "N", "the most tokens to write (default: what the model says, or can hold)"),
       Option("min-new-tokens", "N", "tokens before the text may end"),
       Option("temperature", "X", "0 takes the likeliest token; above, tokens are drawn"),
@@ -58,7 +60,11 @@ extension Command {
     let captioner = try Captioner(
       contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
     let loaded = ContinuousClock.now
-    let failed = try await work.run(captioner, captionRequest(arguments, captioner.defaultRequest))
+    let request = try captionRequest(arguments, captioner.defaultRequest)
+    if let warning = captioner.generation.warning(forPrompt: request.prompt) {
+      Terminal.note("gpt4mm: \(warning)")
+    }
+    let failed = try await work.run(captioner, request)
     if !arguments.flag("quiet") {
       let (count, seconds) = (work.pictures.count, (ContinuousClock.now - loaded) / .seconds(1))
       let rate = count > 1 ? String(format: " (%.1f/s)", Double(count) / seconds) : ""
@@ -76,7 +82,7 @@ extension Command {
     -> Captioner.Request
   {
     var request = request
-    request.prompt = arguments.string("prompt")
+    if let prompt = arguments.string("prompt") { request.prompt = prompt }
     request.stopStrings = arguments.strings("stop")
     func take<Value>(_ path: WritableKeyPath<GenerationOptions, Value>, _ given: Value?) {
       if let given { request.options[keyPath: path] = given }

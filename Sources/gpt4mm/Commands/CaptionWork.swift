@@ -62,7 +62,7 @@ struct CaptionWork {
     var isFolder: ObjCBool = false
     let exists = FileManager.default.fileExists(atPath: url(path).path, isDirectory: &isFolder)
     // A picture keeps the name that it was given; one that is missing is named when its turn comes.
-    guard exists, isFolder.boolValue || path.lowercased().hasSuffix(".tar") else {
+    guard exists, isFolder.boolValue || PictureCollection.isArchive(path) else {
       return [[StoredPicture(name: path, file: url(path))]]
     }
     return try PictureCollection.pieces(of: url(path))

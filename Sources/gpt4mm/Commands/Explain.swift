@@ -26,7 +26,10 @@ extension Command {
     let captioner = try Captioner(
       contentsOf: url(arguments.required("model")), precision: Shared.precision(arguments), device: device)
     var request = captioner.defaultRequest
-    request.prompt = arguments.string("prompt")
+    if let prompt = arguments.string("prompt") { request.prompt = prompt }
+    if let warning = captioner.generation.warning(forPrompt: request.prompt) {
+      Terminal.note("gpt4mm: \(warning)")
+    }
     let image = try captioner.processor(url(path))
     let caption = try await captioner.caption([image], request)[0][0]
     let grid = try await captioner.attention(of: image, prompt: request.prompt, tokens: caption.tokens)

@@ -38,8 +38,7 @@ extension Command {
     examples: [
       "gpt4mm serve --model Models/emoji --port 8080",
       "gpt4mm serve --host 0.0.0.0 --api-keys keys.txt --tls-cert cert.pem --tls-key key.pem",
-    ],
-    savesWhenInterrupted: true
+    ]
   ) { arguments in
     let http = try httpConfiguration(arguments)
     let model = url(try arguments.required("model"))
@@ -51,6 +50,7 @@ extension Command {
     let captioner = try Captioner(contentsOf: model, precision: Shared.precision(arguments), device: device)
     let service = try ServingService(captioner, configuration)
     let isQuiet = arguments.flag("quiet")
+    Interruption.shared.savesFromNow()
     let server = try HTTPServer(http, log: { if !isQuiet { log($0) } }) { await service.respond(to: $0) }
     let host = http.host.contains(":") ? "[\(http.host)]" : http.host
     Terminal.note(

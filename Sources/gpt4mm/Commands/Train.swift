@@ -9,19 +9,28 @@ extension Command {
     options: [
       Option(
         "data", "PATH",
-        "a folder with train/ and validation/, or one dataset: a folder with pictures and a metadata.jsonl, .tar shards, or "
-          + "a list of pictures and texts (.tsv)"),
+        "a folder with train/ and validation/, or one dataset: a folder with pictures and a metadata.jsonl or metadata.csv, "
+          + ".tar shards, or a list of pictures and texts (.tsv)"),
       Option("validation", "PATH", "a dataset to validate with, instead of the one in --data"),
       Option(
         "config", "FILE",
         "model, pictures, augmentation, tokenizer, data and training settings, as in a recipe"),
       Option("out", "DIR", "where checkpoints, log, report and the finished model go"),
       Option("from", "DIR", "begin with this model folder's weights, tokenizer and picture sizes"),
-      Option("resume", "go on from the newest checkpoint in --out"),
-      Option("epochs", "N", "instead of the configuration's"),
+      Option(
+        "resume", optional: "auto",
+        "go on from the newest checkpoint in --out; =auto begins where there is none, as restarts need it"),
+      Option(
+        "epochs", "N", "instead of the configuration's; with --resume a finished run can be made longer"),
       Option("batch-size", "N", "instead of the configuration's; of all processes together"),
       Option("learning-rate", "X", "instead of the configuration's"),
       Option("seed", "N", "instead of the configuration's"),
+      Option(
+        "set", "KEY=VALUE", "any other setting, such as training.warmup_steps=50; may be given several times"),
+      Option(
+        "dry-run", optional: "FILE.png",
+        "take the first step only and say sizes, memory and loss; draw its pictures into FILE.png"),
+      Option("print-config", "print all settings with their values and meanings, and end"),
       Shared.device, Shared.threads,
     ],
     details:
@@ -31,24 +40,20 @@ extension Command {
     examples: [
       "gpt4mm train --data runs/emoji-data --config Examples/recipes/emoji/config.json --out runs/emoji",
       "gpt4mm train --data runs/emoji-data --out runs/emoji --resume",
+      "gpt4mm train --data runs/emoji-data --config config.json --set training.learning_rate=3e-4 --dry-run=batch.png",
       "mpirun -np 2 gpt4mm train --data shards --config config.json --out run --threads 1",
-    ], savesWhenInterrupted: true
+    ]
   ) { arguments in
-    let data = try url(arguments.required("data"))
+    if arguments.flag("print-config") { return try printConfiguration(arguments) }
+    if arguments.flag("dry-run") { return try await dryRun(arguments) }
     let out = try url(arguments.required("out"))
-    let resume = arguments.flag("resume")
-    let settings = ["config", "from", "epochs", "batch-size", "learning-rate", "seed"]
-    if resume, let given = settings.first(where: { arguments.string($0) != nil }) {
-      throw UsageError("--resume goes on with the run's own settings: leave --\(given) out")
-    }
-    let configuration = try configuration(arguments, resume: resume)
+    let resume = try resumes(arguments, out)
+    let configuration = try resume ? runConfiguration(arguments, out) : configuration(arguments)
     let (device, group) = try processGroup(arguments, configuration)
     var display = TrainingDisplay(rank: group?.rank)
-    if display.isFirst { display.note("Reading \(data.path)") }
-    let trainer = try Trainer(
-      data: data, validation: arguments.string("validation").map(url), run: out, configuration: configuration,
-      resume: resume, from: arguments.string("from").map(url), group: group, device: device
-    ) { if display.isFirst { display.note("\($0) samples read") } }
+    let trainer = try trainer(
+      arguments, run: out, configuration, resume: resume, group: group, device: device, display)
+    Interruption.shared.savesFromNow()
     do {
       _ = try await trainer.train { display.show($0) }
     } catch let error as CancellationError {
@@ -65,13 +70,58 @@ extension Command {
     Terminal.print(out.path)
   }
 
-  private static func configuration(_ arguments: Arguments, resume: Bool) throws -> TrainingConfiguration {
-    var configuration = TrainingConfiguration()
-    if let path = arguments.string("config") {
-      configuration = try TrainingConfiguration(contentsOf: url(path))
-    } else if !resume {
+  private static func trainer(
+    _ arguments: Arguments, run: URL, _ configuration: TrainingConfiguration, resume: Bool,
+    group: ProcessGroup?, device: Device, _ display: TrainingDisplay
+  ) throws -> Trainer {
+    let data = try url(arguments.required("data"))
+    if display.isFirst { display.note("Reading \(data.path)") }
+    return try Trainer(
+      data: data, validation: arguments.string("validation").map(url), run: run, configuration: configuration,
+      resume: resume, change: { try change(&$0, arguments) }, from: arguments.string("from").map(url),
+      group: group, device: device
+    ) { if display.isFirst { display.note("\($0) samples read") } }
+  }
+
+  // MARK: Settings
+
+  private static func resumes(_ arguments: Arguments, _ out: URL) throws -> Bool {
+    switch arguments.string("resume") {
+    case nil: return false
+    case "auto": return Trainer.canResume(out)
+    case "":
+      if let given = ["config", "from", "batch-size", "seed"].first(where: { arguments.string($0) != nil }) {
+        throw UsageError("--resume goes on with the run's own settings: leave --\(given) out")
+      }
+      return true
+    case let other?: throw UsageError("--resume takes no value or auto, got '\(other)'")
+    }
+  }
+
+  /// What a new run is made with.
+  private static func configuration(_ arguments: Arguments) throws -> TrainingConfiguration {
+    guard let path = arguments.string("config") else {
       throw UsageError("'train' needs --config FILE, such as Examples/recipes/emoji/config.json")
     }
+    var configuration = try TrainingConfiguration(contentsOf: url(path), settings: arguments.strings("set"))
+    try replace(&configuration, arguments)
+    return configuration
+  }
+
+  /// What the run was made with that goes on, where its folder is seen: all processes need its time-out before they meet.
+  private static func runConfiguration(_ arguments: Arguments, _ run: URL) throws -> TrainingConfiguration {
+    let file = run.appendingPathComponent(TrainingConfiguration.fileName)
+    var configuration = (try? TrainingConfiguration(contentsOf: file)) ?? TrainingConfiguration()
+    try change(&configuration, arguments)
+    return configuration
+  }
+
+  private static func change(_ configuration: inout TrainingConfiguration, _ arguments: Arguments) throws {
+    try configuration.set(arguments.strings("set"))
+    try replace(&configuration, arguments)
+  }
+
+  private static func replace(_ configuration: inout TrainingConfiguration, _ arguments: Arguments) throws {
     if let epochs = try arguments.int("epochs") { configuration.training.epochs = epochs }
     if let size = try arguments.int("batch-size") { configuration.training.batchSize = size }
     if let rate = try arguments.double("learning-rate") {
@@ -84,7 +134,54 @@ extension Command {
     } catch let error as TrainingError {
       throw UsageError(error.description)
     }
-    return configuration
+  }
+
+  private static func printConfiguration(_ arguments: Arguments) throws {
+    var configuration = TrainingConfiguration()
+    if arguments.string("config") != nil {
+      configuration = try Self.configuration(arguments)
+    } else {
+      try change(&configuration, arguments)
+    }
+    let settings = try configuration.settings().map { ("\($0.name)=\($0.value)", $0.meaning) }
+    let width = settings.map(\.0.count).filter { $0 < 48 }.max() ?? 0
+    for (setting, meaning) in settings {
+      Terminal.print(meaning.isEmpty ? setting : "\(setting.padded(to: width))  # \(meaning)")
+    }
+  }
+
+  // MARK: Dry run
+
+  private static func dryRun(_ arguments: Arguments) async throws {
+    if arguments.flag("resume") { throw UsageError("--dry-run begins a run: leave --resume out") }
+    let file = arguments.string("dry-run").flatMap { $0.isEmpty ? nil : url($0) }
+    if let file { try AtomicFile.check(file) }
+    let configuration = try configuration(arguments)
+    let (device, group) = try processGroup(arguments, configuration)
+    let run = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: run) }
+    var display = TrainingDisplay(rank: group?.rank)
+    let trial = try await trainer(
+      arguments, run: run, configuration, resume: false, group: group, device: device, display
+    ).tryFirstStep()
+    guard display.isFirst else { return }
+    display.show(.began(trial.summary))
+    if !trial.damaged.isEmpty { display.show(.damaged(trial.damaged)) }
+    for sample in trial.samples {
+      Terminal.print("\(sample.picture.name): \(sample.prompt ?? "")\(sample.text)")
+    }
+    let size = configuration.image.outputSize.map { "\($0.height) x \($0.width) pixels" } ?? "pictures"
+    Terminal.print(
+      String(
+        format: "first step: %d samples of %@ and up to %d tokens, %.2f s, %.2f GB of memory",
+        configuration.training.batchSize * configuration.training.gradientAccumulationSteps, size,
+        trial.longestText, trial.seconds, Double(trial.memory) / 1e9))
+    Terminal.print(
+      String(format: "first loss: %.3f; of a model that knows nothing %.3f", trial.loss, trial.lossOfChance))
+    if let file, let picture = trial.picture {
+      try AtomicFile.write(picture.png(), to: file)
+      Terminal.print("its pictures as the model sees them: \(file.path)")
+    }
   }
 
   /// This process's place among those that a launcher started, and its device: each takes a GPU of its own.

@@ -129,6 +129,11 @@ import Torch
 
     let latest = try #require(Checkpoint.latest(in: run.url))
     let sound = try Checkpoint.state(of: latest)
+    // There is no other to go on from.
+    for name in try FileManager.default.contentsOfDirectory(atPath: run.url.path)
+    where name.hasPrefix("checkpoint-") && name != latest.lastPathComponent {
+      try FileManager.default.removeItem(at: run.file(name))
+    }
     let damages: [(inout Checkpoint.State) -> Void] = [
       { $0.step = -5 }, { $0.step = 1_000_000 }, { $0.configuration.training.batchSize = 0 },
       { $0.configuration.training.validationEvery = 0 }, { $0.seconds = 1e300 }, { $0.seconds = -1 },
@@ -139,6 +144,7 @@ import Torch
       var state = sound
       damage(&state)
       try JSONEncoder().encode(state).write(to: latest.appendingPathComponent("state.json"))
+      try Checkpoint.seal(latest)
       #expect(refusal(data.url) != "none")
     }
   }

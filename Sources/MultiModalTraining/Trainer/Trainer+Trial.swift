@@ -1,0 +1,78 @@
+import Foundation
+import MultiModalModel
+import MultiModalPipeline
+import Torch
+
+extension Trainer {
+  /// What a run begins with.
+  public struct Trial: Sendable {
+    /// What is learned from.
+    public let summary: Summary
+    /// Those of the first batch, of this process.
+    public let samples: [Sample]
+    /// Pictures of the first batch that cannot be used.
+    public let damaged: [String]
+    /// The pictures of the first batch as the model sees them, beside each other; nil where none can be used.
+    public let picture: Picture?
+    /// The longest text of the first batch, in tokens, with its prompt, beginning and end.
+    public let longestText: Int
+    /// Of the first step; NaN without any picture.
+    public let loss: Double
+    /// What the loss of a model is that knows nothing: the logarithm of the vocabulary's size.
+    public let lossOfChance: Double
+    /// Seconds that the first step took, without reading.
+    public let seconds: Double
+    /// Bytes of this process that lay in memory after it.
+    public let memory: Int
+  }
+
+  /// Takes the first step, and says what came of it. The trainer has learned from it, and is good for nothing more.
+  public func tryFirstStep() async throws -> Trial {
+    var loader = training.prefetch(
+      0..<settings.gradientAccumulationSteps, workers: configuration.data.workers)
+    var batches: [LoadedBatch] = []
+    while let batch = try await loader.next() { batches.append(batch) }
+    var targets = [Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) })]
+    if let processes { targets = try processes.sum(targets) }
+    let began = ContinuousClock.now
+    let (loss, _) = try withSeed(settings.seed, on: device) {
+      try step(batches.map(\.batch), targetCount: Int(targets[0]), learningRate: schedule(0))
+    }
+    let first = batches.first?.batch
+    return Trial(
+      summary: beginning, samples: batches.first?.samples ?? [], damaged: batches.flatMap(\.damaged),
+      picture: try first.map { try sheet(of: $0.images) }, longestText: first?.text.shape[1] ?? 0, loss: loss,
+      lossOfChance: log(Double(model.configuration.vocabularySize)),
+      seconds: (.now - began) / .seconds(1), memory: ProcessMemory.residentBytes)
+  }
+
+  /// Pictures beside each other, about as many in a row as there are rows.
+  /// - Parameter images: [batch, channels, height, width]
+  private func sheet(of images: Tensor) throws -> Picture {
+    let (count, channels, height, width) = (
+      images.shape[0], images.shape[1], images.shape[2], images.shape[3]
+    )
+    let image = configuration.image
+    let columns = Int(Double(count).squareRoot().rounded(.up))
+    let rows = (count + columns - 1) / columns
+    let values = try images.array(of: Float.self)
+    var pixels = [UInt8](repeating: 255, count: rows * height * columns * width * 3)
+    for (place, value) in values.enumerated() {
+      let (plane, x) = (place / width, place % width)
+      let (y, channel, index) = (plane % height, plane / height % channels, plane / height / channels)
+      var light = Double(value)
+      if image.doNormalize {
+        light =
+          light * image.imageStd[channel % image.imageStd.count]
+          + image.imageMean[channel % image.imageMean.count]
+      }
+      if image.doRescale { light /= image.rescaleFactor }
+      let line = index / columns * height + y
+      let pixel = (line * columns + index % columns) * width + x
+      let byte = UInt8(max(0, min(255, light.rounded())))
+      // Grey has one channel.
+      for part in channels == 1 ? 0..<3 : channel..<channel + 1 { pixels[3 * pixel + part] = byte }
+    }
+    return try Picture(height: rows * height, width: columns * width, channels: 3, pixels: pixels)
+  }
+}
