@@ -55,8 +55,10 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       case validationShare = "validation_share"
     }
 
+    /// The defaults.
     public init() {}
 
+    /// What a checkpoint says; fields that came later have their defaults.
     public init(from decoder: any Decoder) throws {
       let fields = try decoder.container(keyedBy: CodingKeys.self)
       shuffleBuffer = try fields.decode(Int.self, forKey: .shuffleBuffer)
