@@ -20,6 +20,8 @@ extension Command {
       Option("allow-origin", "ORIGIN", "let pages of this origin call the API; '*' for any"),
       Option("ignore-text", "pass over what messages say, for models that were not trained with prompts"),
       Option("text-only-answer", "TEXT", "answer this where no picture is given, instead of an error"),
+      Option(
+        "fetch-urls", "fetch pictures that are given as http or https URLs, from public addresses alone"),
       Option("max-running", "N", default: "64", "texts that are written at once"),
       Option("max-waiting", "N", default: "256", "requests that may wait; more get status 429"),
       Option("max-new-tokens", "N", default: "1024", "the most tokens of a text"),
@@ -43,7 +45,11 @@ extension Command {
   ) { arguments in
     let http = try httpConfiguration(arguments)
     let model = url(try arguments.required("model"))
-    let configuration = try servingConfiguration(arguments, folder: model)
+    var configuration = try servingConfiguration(arguments, folder: model)
+    if arguments.flag("fetch-urls") {
+      let fetcher = PictureFetcher(maxBytes: http.maxBodyBytes)
+      configuration.fetchPicture = { try await fetcher($0) }
+    }
     let grace = try arguments.double("grace") ?? 0
     guard grace >= 0, grace.isFinite else { throw UsageError("--grace must be at least 0, got \(grace)") }
     try refuseOpenDoor(arguments, http)
