@@ -74,6 +74,7 @@ extension Command {
     }
     http.port = port
     http.maxBodyBytes = try arguments.positive("max-body")
+    http.maxHeldBytes = max(http.maxHeldBytes, http.maxBodyBytes)
     http.maxConnections = try arguments.positive("max-connections")
     switch (arguments.string("tls-cert"), arguments.string("tls-key")) {
     case (nil, nil): break
