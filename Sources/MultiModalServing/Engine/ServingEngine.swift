@@ -42,6 +42,11 @@ final class ServingEngine: Sendable {
   func generate(_ picture: Data, _ request: Captioner.Request, maxTokens: Int? = nil) async throws
     -> Generation
   {
+    if let bytes = request.prompt?.utf8.count, bytes > limits.promptBytes {
+      throw APIError.bad(
+        "The text has \(bytes) bytes, but at most \(limits.promptBytes) are taken: send a shorter one.",
+        code: "prompt_too_long")
+    }
     let prompt = try captioner.generation.prompt(request.prompt, by: captioner.tokenizer).count
     var request = request
     request.options.limit(to: maxTokens, atMost: limits.newTokens, after: prompt)
