@@ -64,6 +64,11 @@ public enum LibTorch {
     set { allowsAllocatorTuning.store(newValue, ordering: .relaxed) }
   }
 
+  /// Has the threads share a few of the C library's pools of memory (glibc's arenas) from now on. By default there are eight for
+  /// each CPU, and each keeps what allocations of many sizes left in it, so that a process that serves for weeks grows to a
+  /// multiple of what it uses. That concerns the whole process, so it is the program's to say.
+  public static func shareMemoryPools(_ count: Int = 2) { ct_limit_arenas(Int32(clamping: count)) }
+
   /// Runs `body`, which makes and drops large tensors once, without keeping their memory for later ones: with
   /// `tunesAllocator`, where the C library is glibc, they come from the system directly and return to it.
   package static func withoutKeepingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {

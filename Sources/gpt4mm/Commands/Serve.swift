@@ -43,6 +43,7 @@ extension Command {
     ],
     savesWhenInterrupted: true
   ) { arguments in
+    LibTorch.shareMemoryPools()
     let http = try httpConfiguration(arguments)
     let model = url(try arguments.required("model"))
     var configuration = try servingConfiguration(arguments, folder: model)
