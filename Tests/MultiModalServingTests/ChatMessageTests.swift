@@ -103,6 +103,18 @@ import Testing
     #expect(json["error"]["message"].text?.isEmpty == false)
   }
 
+  @Test(arguments: ["PHN2Zz4=", "AAAAIGZ0eXBhdmlm", "AAAAGGZ0eXBoZWlj"])
+  func aPictureOfAnotherKindIsToldWhichAreTaken(base64: String) async throws {
+    let answer = try await Served.emoji().answer(
+      Served.body(messages: [
+        [
+          "role": "user",
+          "content": [["type": "image_url", "image_url": .string("data:image/png;base64,\(base64)")]],
+        ]
+      ]))
+    for kind in ["JPEG", "PNG", "WebP"] { #expect(answer?.contains(kind) == true) }
+  }
+
   @Test func aPicturesKindIsToldByItsBytesAndBase64IsReadForgivingly() throws {
     let bytes = Data((0...255).map { UInt8($0) } + [0xFB, 0xFF, 0xFE])
     let base64 = bytes.base64EncodedString()
