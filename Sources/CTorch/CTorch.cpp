@@ -256,6 +256,12 @@ void ct_limit_arenas(int32_t count) {
 #endif
 }
 
+void ct_trim_memory(void) {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
 int32_t ct_device_count(int32_t device) {
   int32_t count = 0;
   auto type = static_cast<c10::DeviceType>(device);

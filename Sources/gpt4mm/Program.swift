@@ -87,6 +87,7 @@ enum Program {
           "'\(path)' needs a command: \(command.subcommands.map { $0.name }.joined(separator: ", "))")
       }
       let arguments = try Arguments(rest, of: command)
+      if command.runsForWeeks { LibTorch.shareMemoryPools() }
       try await interruption.run(command, arguments)
       return 0
     } catch let error as UsageError {

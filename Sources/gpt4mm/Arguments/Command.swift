@@ -35,6 +35,8 @@ struct Command: Sendable {
   var subcommands: [Command] = []
   /// Whether the command ends on its own when its task is cancelled, after saving what it has; others end at once.
   var savesWhenInterrupted = false
+  /// Whether it is to run for weeks, in memory that stays flat.
+  var runsForWeeks = false
   var run: @Sendable (Arguments) async throws -> Void = { _ in }
 }
 

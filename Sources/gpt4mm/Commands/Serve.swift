@@ -41,9 +41,8 @@ extension Command {
       "gpt4mm serve --model Models/emoji --port 8080",
       "gpt4mm serve --host 0.0.0.0 --api-keys keys.txt --tls-cert cert.pem --tls-key key.pem",
     ],
-    savesWhenInterrupted: true
+    savesWhenInterrupted: true, runsForWeeks: true
   ) { arguments in
-    LibTorch.shareMemoryPools()
     let http = try httpConfiguration(arguments)
     let model = url(try arguments.required("model"))
     var configuration = try servingConfiguration(arguments, folder: model)
@@ -62,7 +61,10 @@ extension Command {
     let host = http.host.contains(":") ? "[\(http.host)]" : http.host
     Terminal.note(
       "serving \(configuration.model) at \(http.tls == nil ? "http" : "https")://\(host):\(server.port)/v1")
-    await untilCancelled()
+    while !Task.isCancelled {
+      try? await Task.sleep(for: .seconds(10))
+      LibTorch.giveBackFreeMemory()
+    }
     Terminal.note("stopping: running requests may take \(Int(grace)) s more")
     await server.stop(grace: .seconds(grace))
   }
@@ -126,10 +128,6 @@ extension Command {
     throw UsageError(
       "--host \(http.host) can be reached by others, but no key is asked for: give --api-keys FILE, or --without-key if they may"
     )
-  }
-
-  private static func untilCancelled() async {
-    while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
   }
 
   private struct LogLine: Encodable {
