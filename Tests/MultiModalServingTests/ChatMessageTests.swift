@@ -103,7 +103,7 @@ import Testing
     #expect(json["error"]["message"].text?.isEmpty == false)
   }
 
-  @Test(arguments: ["PHN2Zz4=", "AAAAIGZ0eXBhdmlm", "AAAAGGZ0eXBoZWlj"])
+  @Test(arguments: ["PHN2Zz4=", "Qk0AAAAA"])
   func aPictureOfAnotherKindIsToldWhichAreTaken(base64: String) async throws {
     let answer = try await Served.emoji().answer(
       Served.body(messages: [
@@ -112,7 +112,7 @@ import Testing
           "content": [["type": "image_url", "image_url": .string("data:image/png;base64,\(base64)")]],
         ]
       ]))
-    for kind in ["JPEG", "PNG", "WebP"] { #expect(answer?.contains(kind) == true) }
+    #expect(answer?.contains("supported are JPEG, PNG") == true)
   }
 
   @Test func aPicturesKindIsToldByItsBytesAndBase64IsReadForgivingly() throws {
