@@ -27,12 +27,15 @@ let package = Package(
     .systemLibrary(
       name: "LibGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"]), .brew(["gnutls"])]),
     .systemLibrary(name: "LibZ", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .systemLibrary(
+      name: "LibCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"]), .brew(["curl"])]),
 
     // Thin C headers over them.
     .target(name: "CTorch", dependencies: ["LibTorch"]),
     .target(name: "CVips", dependencies: ["LibVips"]),
     .target(name: "CSentencePiece", dependencies: ["LibSentencePiece"]),
     .target(name: "CMicrohttpd", dependencies: ["LibMicrohttpd"]),
+    .target(name: "CCurl", dependencies: ["LibCurl"]),
 
     // Each library depends only on those above it.
     .target(
@@ -46,7 +49,7 @@ let package = Package(
       resources: [
         .embedInCode("Page/index.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
       ]),
-    .target(name: "MultiModalHTTP", dependencies: ["MultiModalServing", "CMicrohttpd"]),
+    .target(name: "MultiModalHTTP", dependencies: ["MultiModalServing", "CMicrohttpd", "CCurl"]),
     .target(name: "MultiModalBenchmark", dependencies: ["MultiModalTraining"]),
     .executableTarget(
       name: "gpt4mm", dependencies: ["MultiModalTraining", "MultiModalBenchmark", "MultiModalHTTP"]),

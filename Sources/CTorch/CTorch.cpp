@@ -250,6 +250,18 @@ void ct_keep_memory(bool keep) {
 #endif
 }
 
+void ct_limit_arenas(int32_t count) {
+#if defined(__GLIBC__)
+  mallopt(M_ARENA_MAX, count);
+#endif
+}
+
+void ct_trim_memory(void) {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
 int32_t ct_device_count(int32_t device) {
   int32_t count = 0;
   auto type = static_cast<c10::DeviceType>(device);

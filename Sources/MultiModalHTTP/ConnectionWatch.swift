@@ -2,23 +2,24 @@ import CMicrohttpd
 import Foundation
 import Synchronization
 
-/// Watches sockets for what libmicrohttpd does not tell: that a client has gone while its request is worked on, and that a
-/// request takes too long to come.
+/// Watches sockets for what libmicrohttpd does not tell: that a client has gone while its request is worked on, and that it
+/// takes too long to send a request or to take an answer.
 final class ConnectionWatch: Sendable {
   private struct State {
     /// By socket: whom to tell when the client goes.
     var working: [Int32: Exchange] = [:]
-    /// By socket: since when a request is awaited.
-    var receiving: [Int32: ContinuousClock.Instant] = [:]
+    /// By socket: since when the client is waited for.
+    var awaited: [Int32: ContinuousClock.Instant] = [:]
     var isStopped = false
   }
 
   private let state = Mutex(State())
-  private let receiveTimeout: Duration
+  private let timeout: Duration
   private let clients = cmhd_watch_new()
 
-  init(receiveTimeout: Duration) {
-    self.receiveTimeout = receiveTimeout
+  /// - Parameter timeout: how long a client is waited for
+  init(timeout: Duration) {
+    self.timeout = timeout
     let thread = Thread { [self] in
       while !state.withLock({ $0.isStopped }) {
         cancelWhoseClientGoes(within: 250)
@@ -32,19 +33,20 @@ final class ConnectionWatch: Sendable {
 
   func stop() { state.withLock { $0.isStopped = true } }
 
-  // MARK: Requests that come
+  // MARK: Clients that are waited for
 
-  func isReceiving(_ socket: Int32) { state.withLock { $0.receiving[socket] = .now } }
+  /// From now on the client is to send a request, or to take an answer.
+  func awaits(_ socket: Int32) { state.withLock { $0.awaited[socket] = .now } }
 
-  func hasReceived(_ socket: Int32) { state.withLock { $0.receiving[socket] = nil } }
+  func awaitsNoMore(_ socket: Int32) { state.withLock { $0.awaited[socket] = nil } }
 
   /// A connection that is shut down is closed by libmicrohttpd. The lock keeps its number from being another's meanwhile.
   private func closeSlow() {
-    let latest = ContinuousClock.now - receiveTimeout
+    let latest = ContinuousClock.now - timeout
     state.withLock { state in
-      for (socket, since) in state.receiving where since < latest {
+      for (socket, since) in state.awaited where since < latest {
         shutdown(socket, Int32(SHUT_RDWR))
-        state.receiving[socket] = nil
+        state.awaited[socket] = nil
       }
     }
   }

@@ -13,12 +13,17 @@ struct Connection: @unchecked Sendable {
 final class Exchange: Sendable {
   private struct State {
     var body = Data()
-    var isTooLarge = false
+    /// Why the body is not taken.
+    var refusal: APIError?
+    /// Bytes that count among those of all bodies.
+    var held = 0
     var isStarted = false
     var response: ServingResponse?
     /// Parts of a streamed answer that are not sent yet.
     var outgoing = Data()
     var hasEnded = false
+    /// Whether all is written, so that the client is to take it.
+    var isAwaited = false
     var isSuspended = false
     var task: Task<Void, Never>?
     var sent = 0
@@ -69,14 +74,25 @@ final class Exchange: Sendable {
     let limit = site.configuration.maxBodyBytes
     return state.withLock { state in
       state.sent += bytes.count
-      guard state.sent <= limit else {
-        state.isTooLarge = true
+      if state.sent > limit {
+        state.refusal = .bodyTooLarge(limit: limit)
+      } else if state.refusal == nil {
+        if site.hold(bytes.count) { state.held += bytes.count } else { state.refusal = .overloaded }
+      }
+      guard state.refusal == nil else {
         state.body = Data()
+        giveBack(&state)
+        // Who sends on may hear what is said at its end.
         return state.sent <= 4 * limit ? .YES : .NO
       }
       state.body.append(contentsOf: bytes)
       return .YES
     }
+  }
+
+  private func giveBack(_ state: inout State) {
+    _ = site.hold(-state.held)
+    state.held = 0
   }
 
   // MARK: Answering
@@ -87,9 +103,9 @@ final class Exchange: Sendable {
       if state.isStarted { return state.response }
       state.isStarted = true
       state.sent = 0
-      site.watch.hasReceived(connection.socket)
-      if state.isTooLarge {
-        state.response = APIError.bodyTooLarge(limit: site.configuration.maxBodyBytes).response
+      site.watch.awaitsNoMore(connection.socket)
+      if let refusal = state.refusal {
+        state.response = refusal.response
         return state.response
       }
       var request = request
@@ -145,6 +161,7 @@ final class Exchange: Sendable {
     switch response.body {
     case .bytes(let bytes):
       state.withLock { $0.sent = bytes.count }
+      site.watch.awaits(connection.socket)
       made = bytes.withUnsafeBytes {
         MHD_create_response_from_buffer(
           $0.count, UnsafeMutableRawPointer(mutating: $0.baseAddress), .RESPMEM_MUST_COPY)
@@ -168,6 +185,10 @@ final class Exchange: Sendable {
   /// Gives libmicrohttpd what is there to send, or suspends the connection until there is more.
   fileprivate func read(_ buffer: UnsafeMutablePointer<CChar>?, _ size: Int) -> Int {
     state.withLock { state in
+      if state.hasEnded, !state.isAwaited {
+        state.isAwaited = true
+        site.watch.awaits(connection.socket)
+      }
       guard let buffer, !state.outgoing.isEmpty else {
         if state.hasEnded { return Int(MHD_CONTENT_READER_END_OF_STREAM) }
         return suspend(&state) ? 0 : Int(MHD_CONTENT_READER_END_WITH_ERROR)
@@ -185,7 +206,10 @@ final class Exchange: Sendable {
   /// The answer is sent, or the connection is lost.
   func end(isComplete: Bool) {
     cancel()
-    let (response, sent) = state.withLock { ($0.response, $0.sent) }
+    let (response, sent) = state.withLock { state in
+      giveBack(&state)
+      return (state.response, state.sent)
+    }
     site.log(
       HTTPServer.Record(
         client: connection.client, method: request.method, path: request.path,

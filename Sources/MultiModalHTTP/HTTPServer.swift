@@ -71,7 +71,7 @@ public final class HTTPServer: Sendable {
       var options = CMHDOptions(
         listen_socket: socket.descriptor, certificate: certificate, private_key: key,
         max_connections: UInt32(site.configuration.maxConnections),
-        idle_timeout: UInt32(site.configuration.receiveTimeout), connection_memory: 64 << 10,
+        idle_timeout: UInt32(site.configuration.clientTimeout), connection_memory: 64 << 10,
         handle: handleRequest, completed: completeRequest, connection_changed: changeConnection,
         context: Unmanaged.passUnretained(site).toOpaque())
       return cmhd_start(&options)
@@ -105,6 +105,7 @@ final class Site: Sendable {
   let log: @Sendable (HTTPServer.Record) -> Void
   let watch: ConnectionWatch
   private let exchanges = Mutex<[ObjectIdentifier: Exchange]>([:])
+  private let heldBytes = Atomic(0)
   private let draining = Atomic(false)
   private let closing = Atomic(false)
 
@@ -116,7 +117,7 @@ final class Site: Sendable {
     self.configuration = configuration
     self.respond = respond
     self.log = log
-    watch = ConnectionWatch(receiveTimeout: .seconds(configuration.receiveTimeout))
+    watch = ConnectionWatch(timeout: .seconds(configuration.clientTimeout))
   }
 
   var isDraining: Bool { draining.load(ordering: .relaxed) }
@@ -128,6 +129,14 @@ final class Site: Sendable {
   func close() {
     closing.store(true, ordering: .sequentiallyConsistent)
     for exchange in exchanges.withLock({ Array($0.values) }) { exchange.cancel() }
+  }
+
+  /// - Returns: whether so many bytes more of bodies may be held; they are given back with a negative count
+  func hold(_ bytes: Int) -> Bool {
+    let held = heldBytes.add(bytes, ordering: .relaxed).newValue
+    guard bytes > 0, held > configuration.maxHeldBytes else { return true }
+    heldBytes.subtract(bytes, ordering: .relaxed)
+    return false
   }
 
   func add(_ exchange: Exchange) { exchanges.withLock { $0[ObjectIdentifier(exchange)] = exchange } }
@@ -180,15 +189,15 @@ private let completeRequest: MHD_RequestCompletedCallback = { context, connectio
   site.remove(exchange)
   place.pointee.map { Unmanaged<Exchange>.fromOpaque($0).release() }
   place.pointee = nil
-  site.watch.isReceiving(Connection(pointer: connection).socket)
+  site.watch.awaits(Connection(pointer: connection).socket)
 }
 
 private let changeConnection: MHD_NotifyConnectionCallback = { context, connection, _, change in
   guard let site = Site.at(context), let connection else { return }
   let socket = Connection(pointer: connection).socket
   if change == .CONNECTION_NOTIFY_STARTED {
-    site.watch.isReceiving(socket)
+    site.watch.awaits(socket)
   } else {
-    site.watch.hasReceived(socket)
+    site.watch.awaitsNoMore(socket)
   }
 }

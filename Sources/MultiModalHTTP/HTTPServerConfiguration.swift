@@ -22,10 +22,14 @@ public struct HTTPServerConfiguration: Sendable {
   public var tls: TLS?
   /// The most bytes of a body.
   public var maxBodyBytes = 32 << 20
+  /// The most bytes of all bodies that are worked on at once; who sends more is told to come again. A request takes a few times
+  /// its body.
+  public var maxHeldBytes = 512 << 20
   /// The most connections at once; more are closed as they come.
   public var maxConnections = 1000
-  /// Seconds without a byte after which a connection is closed, and within which a request must have come as a whole.
-  public var receiveTimeout = 60
+  /// Seconds without a byte after which a connection is closed, and within which a request must have come as a whole and an
+  /// answer that is complete must be taken.
+  public var clientTimeout = 60
 
   /// On port 8080 of this machine alone.
   public init() {}

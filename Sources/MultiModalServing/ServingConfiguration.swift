@@ -1,3 +1,5 @@
+import Foundation
+
 /// What a service is called, and what it lets clients do.
 public struct ServingConfiguration: Sendable {
   /// What requests may take.
@@ -6,12 +8,16 @@ public struct ServingConfiguration: Sendable {
     public var runningTexts = 64
     /// Requests that wait for that; more are refused with 429.
     public var waitingRequests = 256
+    /// Bytes of what a text begins with, so that it is not long read for tokens that the model cannot hold.
+    public var promptBytes = 64 << 10
     /// New tokens of a text.
     public var newTokens = 1024
     /// Width times height of a picture.
     public var pixels = 50_000_000
     /// Memory for pictures that were encoded already.
     public var pictureCacheBytes = 64 << 20
+    /// Pictures that are fetched from their URLs at once; further ones wait for that, as many as requests may.
+    public var fetches = 32
     /// Seconds of a request, waiting included.
     public var seconds = 120.0
 
@@ -28,6 +34,9 @@ public struct ServingConfiguration: Sendable {
   public var usesPrompts = true
   /// What requests without a picture are answered; they are refused when nil.
   public var textOnlyAnswer: String?
+  /// Fetches the picture behind an http or https URL; its error says in a few words why it cannot be had. Such URLs are
+  /// refused when nil.
+  public var fetchPicture: (@Sendable (_ url: String) async throws -> Data)?
   /// The origin that pages of other sites may call from, or `*`; none when nil.
   public var allowedOrigin: String?
   /// Who may ask; anyone when nil.

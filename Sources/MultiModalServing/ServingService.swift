@@ -123,7 +123,7 @@ public final class ServingService: Sendable {
       }
     case "/openapi.json":
       return Route(name: path, method: "GET", needsKey: false) { _ in
-        ServingResponse(OpenAPI.document(hasKeys: self.configuration.keys != nil))
+        ServingResponse(OpenAPI.document(self.configuration))
       }
     default:
       return Page.file(path).map { file in Route(name: path, method: "GET", needsKey: false) { _ in file } }

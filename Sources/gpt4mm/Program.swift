@@ -98,6 +98,7 @@ enum Program {
           "'\(path)' needs a command: \(command.subcommands.map { $0.name }.joined(separator: ", "))")
       }
       let arguments = try Arguments(rest, of: command)
+      if command.runsForWeeks { LibTorch.shareMemoryPools() }
       try await Interruption.shared.run(command, arguments)
       return 0
     } catch let error as UsageError {

@@ -103,6 +103,18 @@ import Testing
     #expect(json["error"]["message"].text?.isEmpty == false)
   }
 
+  @Test(arguments: ["PHN2Zz4=", "Qk0AAAAA"])
+  func aPictureOfAnotherKindIsToldWhichAreTaken(base64: String) async throws {
+    let answer = try await Served.emoji().answer(
+      Served.body(messages: [
+        [
+          "role": "user",
+          "content": [["type": "image_url", "image_url": .string("data:image/png;base64,\(base64)")]],
+        ]
+      ]))
+    #expect(answer?.contains("supported are JPEG, PNG") == true)
+  }
+
   @Test func aPicturesKindIsToldByItsBytesAndBase64IsReadForgivingly() throws {
     let bytes = Data((0...255).map { UInt8($0) } + [0xFB, 0xFF, 0xFE])
     let base64 = bytes.base64EncodedString()
@@ -120,7 +132,9 @@ import Testing
       #expect(DataURL.bytes(url) == bytes)
     }
     for url in [
-      "data:image/png;base64,ab*d", "data:image/png,abcd", "data:", "data:;base64,=AAA", "data:;base64,A",
+      "data:image/png;base64,ab*d", "data:image/png,abcd",
+      "data:" + String(repeating: "a;", count: 10_000) + "base64,abcd", "data:", "data:;base64,=AAA",
+      "data:;base64,A",
     ] {
       #expect(DataURL.bytes(url) == nil)
     }

@@ -159,6 +159,16 @@ import Testing
       ["role": "user", "content": [.string(long), ["type": "image_url", "image_url": url]]]
     ])
     #expect(try await Served.emoji().chat(body).status == 400)
+    let endless = Served.body(messages: [
+      [
+        "role": "user",
+        "content": [
+          .string(String(repeating: "a", count: 10_000_000)), ["type": "image_url", "image_url": url],
+        ],
+      ]
+    ])
+    let (status, json) = try await Served.emoji().chat(endless)
+    #expect(status == 400 && json["error"]["code"].text == "prompt_too_long")
     #expect(try await Served.emoji { $0.usesPrompts = false }.answer(body) == "owl")
   }
 }

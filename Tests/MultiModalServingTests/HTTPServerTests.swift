@@ -110,7 +110,7 @@ import Testing
   }
 
   @Test func whoSendsTooSlowlyIsCutOff() async throws {
-    let server = try server(Served.emoji()) { $0.receiveTimeout = 1 }
+    let server = try server(Served.emoji()) { $0.clientTimeout = 1 }
     let client = try RawClient(port: server.port)
     client.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
     let dripping = Task {
@@ -123,6 +123,53 @@ import Testing
     #expect(client.read() == "")
     #expect(ContinuousClock.now - began < .seconds(5))
     dripping.cancel()
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func whoReadsTooSlowlyIsCutOff() async throws {
+    var configuration = HTTPServerConfiguration()
+    configuration.port = 0
+    configuration.clientTimeout = 1
+    let part = Data(count: 1 << 20)
+    let server = try HTTPServer(configuration) { request in
+      let parts = AsyncStream { parts in
+        for _ in 0..<64 { parts.yield(part) }
+        parts.finish()
+      }
+      return ServingResponse(body: request.path == "/stream" ? .stream(parts) : .bytes(Data(count: 64 << 20)))
+    }
+    for path in ["/bytes", "/stream"] {
+      let client = try RawClient(port: server.port)
+      client.send("GET \(path) HTTP/1.1\r\nHost: a\r\n\r\n")
+      let began = ContinuousClock.now
+      // A little at a time, so that the connection is never idle.
+      var count = 0
+      while case let more = client.read(atMost: 1 << 18), more > 0 {
+        count += more
+        try await Task.sleep(for: .milliseconds(50))
+      }
+      #expect(count < 64 << 20)
+      #expect(ContinuousClock.now - began < .seconds(8))
+    }
+    await server.stop(grace: .zero)
+  }
+
+  @Test func moreThanIsHeldOfAllBodiesIsA429() async throws {
+    let server = try server(Served.emoji()) {
+      $0.maxBodyBytes = 10_000
+      $0.maxHeldBytes = 15_000
+    }
+    let first = try RawClient(port: server.port)
+    first.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10000\r\n\r\n")
+    first.send(Data(repeating: 0x20, count: 9999))
+    try await Task.sleep(for: .milliseconds(100))
+    let body = Data(repeating: 0x20, count: 9000)
+    let answer = try RawClient.ask(port: server.port, "POST", chat, body: body)
+    #expect(answer.hasPrefix("HTTP/1.1 429 "))
+    #expect(answer.contains("Retry-After: 1") && answer.contains(#""code":"overloaded""#))
+    first.send(" ")
+    #expect(first.read().hasPrefix("HTTP/1.1 400 "))
+    #expect(try RawClient.ask(port: server.port, "POST", chat, body: body).hasPrefix("HTTP/1.1 400 "))
     await server.stop(grace: .seconds(1))
   }
 

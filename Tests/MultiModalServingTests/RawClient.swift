@@ -52,6 +52,12 @@ final class RawClient: Sendable {
     return String(decoding: all, as: UTF8.self)
   }
 
+  /// - Returns: how many bytes came; none at the end
+  func read(atMost count: Int) -> Int {
+    var buffer = [UInt8](repeating: 0, count: count)
+    return recv(descriptor, &buffer, count, 0)
+  }
+
   /// Sends a request on a connection of its own and reads the answer.
   static func ask(port: UInt16, _ method: String, _ path: String, body: Data? = nil, headers: [String] = [])
     throws -> String

@@ -1,9 +1,11 @@
 """The page in headless Chromium against a real server. Usage: page.py URL PICTURE [SCREENSHOTS]"""
 
+import base64
 import pathlib
 import sys
 
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -56,6 +58,26 @@ try:
     wait(lambda: browser.execute_script(painted, find("heat")) != first)
     assert tokens[1].get_attribute("aria-pressed") == "true"
     shoot("page")
+
+    # By pointer.
+    second = browser.execute_script(painted, find("heat"))
+    ActionChains(browser).move_to_element(tokens[0]).perform()
+    wait(lambda: browser.execute_script(painted, find("heat")) == first != second)
+
+    # Dropped, and pasted: a new picture, and nothing left of the text before.
+    give = """
+        const bytes = Uint8Array.from(atob(arguments[1]), (c) => c.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], arguments[2], {type: "image/jpeg"}));
+        document.dispatchEvent(arguments[0] === "drop" ? new DragEvent("drop", {dataTransfer: data, cancelable: true})
+          : new ClipboardEvent("paste", {clipboardData: data}));"""
+    data = base64.b64encode(pathlib.Path(picture).read_bytes()).decode()
+    for way in ["drop", "paste"]:
+        browser.execute_script(give, way, data, f"{way}.jpg")
+        wait(lambda: f"{way}.jpg" in find("picture").get_attribute("alt"))
+        assert find("text").text == "" and not find("explanation").is_displayed()
+        find("go").click()
+        wait(lambda: find("text").text == "owl" and find("explanation").is_displayed())
 
     # What is wrong is said, and the page can be used again.
     find("ask").find_element(By.TAG_NAME, "summary").click()

@@ -21,29 +21,59 @@ def post(body):
         return error.code, error.read().decode()
 
 
-picture = {"type": "image_url", "image_url": {"url": data}}
+def image(**more):
+    return {"type": "image_url", "image_url": {"url": data, **more}}
 
-# Open WebUI: the second turn of a chat; the first turn's picture is sent again.
-status, body = post({
-    "stream": True, "model": "emoji", "stream_options": {"include_usage": True}, "params": {}, "files": [],
-    "messages": [
-        {"role": "user", "content": [{"type": "text", "text": ""}, picture]},
-        {"role": "assistant", "content": "owl"},
-        {"role": "user", "content": [{"type": "text", "text": ""}, picture]}],
-    "metadata": {"user_id": "1", "chat_id": "2", "features": {"web_search": False}, "variables": {}}})
-assert status == 200 and body.endswith("data: [DONE]\n\n") and ": " not in [line[:2] for line in body.splitlines()], body
 
-# Open WebUI: title, tags and follow-ups of a chat go to the same model.
-status, body = post({
-    "model": "emoji", "stream": False, "max_completion_tokens": 1000,
-    "messages": [{"role": "user", "content": "### Task:\nGenerate a concise, 3-5 word title with an emoji"}]})
-assert status == 400 and json.loads(body)["error"]["code"] == "image_required", body
+def check_stream(status, body):
+    assert status == 200 and body.endswith("data: [DONE]\n\n"), body
+    # Comments between events break clients that take each line for data.
+    assert all(line == "" or line.startswith("data: ") for line in body.splitlines()), body
+    chunks = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")]
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"]) == "owl", body
+    assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] > 0, body
 
-# LibreChat: agents' defaults, detail, a system prompt and a user's id.
-status, body = post({
-    "model": "emoji", "user": "65f0c0ffee", "stream": True, "temperature": 1, "top_p": 1, "presence_penalty": 0,
-    "frequency_penalty": 0, "seed": 3, "stream_options": {"include_usage": True}, "parallel_tool_calls": True,
+
+# Open WebUI, a chat's second turn: the page sends all turns again (open-webui/open-webui src/lib/components/chat/Chat.svelte:
+# text, then pictures); features, variables, files, params, metadata and ids are taken out before the provider is asked, what is
+# set in params is put beside them, and usage is asked for (backend/open_webui/utils/middleware.py, routers/openai.py).
+check_stream(*post({
+    "stream": True, "model": "emoji",
     "messages": [
         {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": [{"type": "text", "text": ""}, {"type": "image_url", "image_url": {"url": data, "detail": "auto"}}]}]})
-assert status == 200 and "data: [DONE]" in body, body
+        {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image()]},
+        {"role": "assistant", "content": "owl"},
+        {"role": "user", "content": [{"type": "text", "text": "And this?"}, image()]}],
+    "temperature": 0.0, "top_p": 0.9, "max_tokens": 128, "frequency_penalty": 0.0, "seed": 0, "stop": ["\n\n"],
+    "stream_options": {"include_usage": True}}))
+
+# Open WebUI asks the same model for titles, tags and follow-ups (backend/open_webui/routers/tasks.py).
+status, body = post({
+    "model": "emoji",
+    "messages": [{"role": "user", "content": "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history."}],
+    "stream": False, "max_completion_tokens": 1000})
+assert status == 400 and json.loads(body)["error"]["code"] == "image_required", body
+
+# LibreChat, a chat's second turn with its settings left alone: text, then pictures with their detail
+# (danny-avila/agents src/messages/format.ts, danny-avila/LibreChat api/server/services/Files/images/encode.js), in a body that
+# @langchain/openai makes (langchain-ai/langchainjs libs/providers/langchain-openai/src/chat_models/completions.ts).
+turns = [
+    {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image(detail="auto")]},
+    {"role": "assistant", "content": "owl"},
+    {"role": "user", "content": "Are you sure?"}]
+check_stream(*post({
+    "model": "emoji", "user": "65f0c0ffee65f0c0ffee65f0", "stream": True, "stream_options": {"include_usage": True},
+    "messages": turns}))
+
+# The same with every setting of its side panel (packages/api/src/endpoints/openai/llm.ts).
+check_stream(*post({
+    "model": "emoji", "temperature": 0, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0, "stop": ["###"],
+    "user": "65f0c0ffee65f0c0ffee65f0", "stream": True, "stream_options": {"include_usage": True}, "verbosity": "low",
+    "reasoning_effort": "low", "max_tokens": 256,
+    "messages": [{"role": "system", "content": "Be brief."}] + turns}))
+
+# LibreChat's title of a chat (danny-avila/agents src/utils/title.ts).
+status, body = post({
+    "model": "emoji", "user": "65f0c0ffee65f0c0ffee65f0", "stream": False,
+    "messages": [{"role": "user", "content": "Provide a concise, 5-word-or-less title for the conversation.\n\nConversation:\nUser: What is this?\nAI: owl"}]})
+assert status == 400 and json.loads(body)["error"]["code"] == "image_required", body

@@ -7,7 +7,9 @@ import asyncio
 import base64
 import json
 import random
+import struct
 import sys
+import zlib
 from urllib.parse import urlparse
 
 url, pid, picture, count = urlparse(sys.argv[1]), int(sys.argv[2]), open(sys.argv[3], "rb").read(), int(sys.argv[4])
@@ -26,6 +28,12 @@ def damaged(data):
     return bytes(data[: random.choice([len(data), random.randrange(len(data))])])
 
 
+def bomb():
+    """A PNG file of few bytes that says it is 60,000 x 60,000 pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + bytes(99)
+
+
 def body():
     kind = random.randrange(12)
     if kind < 3:
@@ -42,7 +50,7 @@ def body():
         # A new picture each time, so that the cache has to let others go.
         return chat(picture + random.randbytes(16), max_tokens=1)
     if kind == 10:
-        return chat(b"\x89PNG\r\n\x1a\n" + random.randbytes(500))
+        return chat(random.choice([b"\x89PNG\r\n\x1a\n" + random.randbytes(500), bomb(), b"<svg>", b"GIF89a" + random.randbytes(99)]))
     return json.dumps({"messages": [{"role": "user", "content": "title?"}], "x": list(range(random.randrange(900)))}).encode()
 
 
@@ -80,7 +88,8 @@ async def main():
             await ask(body(), statuses)
 
     await asyncio.gather(*(worker() for _ in range(16)))
-    print("statuses", dict(sorted(statuses.items())), "MB", memory)
+    print(f"statuses {dict(sorted(statuses.items()))}, MB {memory[0]} at the start, {memory[len(memory) // 2]} in the middle, "
+          f"{memory[-1]} at the end, {memory}")
     assert statuses.get(200, 0) > count / 5 and statuses.get(400, 0) > count / 5, statuses
     settled = max(memory[len(memory) // 4 : len(memory) // 2])
     assert memory[-1] <= 1.1 * settled + 20, memory

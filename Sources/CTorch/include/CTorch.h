@@ -111,6 +111,10 @@ CTError ct_set_threads(int32_t count);
 bool ct_waiting_threads_spin(void);
 /// Whether freed memory is kept for what is allocated next; if not, what is kept goes back to the system.
 void ct_keep_memory(bool keep);
+/// In how many parts the threads' allocations lie at most, as far as they are not made yet.
+void ct_limit_arenas(int32_t count);
+/// Gives back to the system what is free now.
+void ct_trim_memory(void);
 /// How many devices of this kind can be used; 0 where LibTorch has no back end for it.
 int32_t ct_device_count(int32_t device);
 /// The name of this kind of device, such as "cuda", to be freed with ct_free; NULL where there is no such kind.

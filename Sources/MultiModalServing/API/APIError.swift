@@ -31,7 +31,7 @@ package struct APIError: Error, Equatable {
     status: 503, message: "The server is about to stop: ask another, or again later.", type: "server_error",
     code: "stopping", headers: ["Retry-After": "1"])
 
-  static let overloaded = APIError(
+  package static let overloaded = APIError(
     status: 429, message: "Too many requests wait already: ask again in a second.", type: "rate_limit_error",
     code: "overloaded", headers: ["Retry-After": "1"])
 

@@ -21,7 +21,9 @@ struct ChatCompletions: Sendable {
       engine.captioner.defaultRequest, prompt: configuration.usesPrompts ? request.messages.text : nil)
     let generation: ServingEngine.Generation
     do {
-      generation = try await engine.generate(pictureBytes(picture), asked, maxTokens: request.maxTokens)
+      generation = try await withBytes(of: picture) {
+        try await engine.generate($0, asked, maxTokens: request.maxTokens)
+      }
     } catch let error as PictureError {
       throw APIError.bad(error.localizedDescription, param: picture.param, code: "invalid_image")
     }
@@ -30,15 +32,18 @@ struct ChatCompletions: Sendable {
       : try await collect(generation, writer, texts: asked.options.numReturnSequences)
   }
 
-  /// The picture of a request and what is asked for it, one text alone.
-  func single(_ body: Data) throws -> (picture: Data, asked: Captioner.Request, maxTokens: Int?) {
+  /// Calls a function with the picture of a request and what is asked for it, one text alone.
+  func withSingle<Result>(
+    _ body: Data,
+    _ use: (_ picture: Data, _ asked: Captioner.Request, _ maxTokens: Int?) async throws -> Result
+  ) async throws -> Result {
     let request = try ChatCompletionRequest(body)
     try checkModel(request.model)
     guard let picture = request.messages.picture else { throw APIError.imageRequired }
     var asked = try request.request(
       engine.captioner.defaultRequest, prompt: configuration.usesPrompts ? request.messages.text : nil)
     asked.options.numReturnSequences = 1
-    return (try pictureBytes(picture), asked, request.maxTokens)
+    return try await withBytes(of: picture) { [asked] in try await use($0, asked, request.maxTokens) }
   }
 
   /// - Throws: `APIError` for a model that is not served.
@@ -47,19 +52,40 @@ struct ChatCompletions: Sendable {
     throw APIError.unknownModel(name, served: configuration.model)
   }
 
-  private func pictureBytes(_ picture: (url: String, param: String)) throws -> Data {
-    guard DataURL.isOne(picture.url) else {
-      let scheme = picture.url.prefix { $0 != ":" && $0 != "/" }.prefix(20)
-      throw APIError.bad(
-        "'\(picture.param)' begins with \"\(scheme)\", but pictures are not fetched here: send a data: URL with base64.",
-        param: picture.param, code: "invalid_image_url")
+  // MARK: Pictures
+
+  /// Calls a function with a picture's file, fetched where that is allowed. What is fetched keeps its place among those that
+  /// may be until the function returns, so that memory does not fill with pictures that wait.
+  private func withBytes<Result>(
+    of picture: (url: String, param: String), _ use: (Data) async throws -> Result
+  ) async throws -> Result {
+    func wrong(_ message: String) -> APIError {
+      .bad("'\(picture.param)' \(message)", param: picture.param, code: "invalid_image_url")
     }
-    guard let bytes = DataURL.bytes(picture.url) else {
-      throw APIError.bad(
-        "'\(picture.param)' is no data: URL with base64: send data:image/jpeg;base64, and the picture's bytes so encoded.",
-        param: picture.param, code: "invalid_image_url")
+    if DataURL.isOne(picture.url) {
+      guard let bytes = DataURL.bytes(picture.url) else {
+        throw wrong(
+          "is no data: URL with base64: send data:image/jpeg;base64, and the picture's bytes so encoded.")
+      }
+      return try await use(bytes)
     }
-    return bytes
+    let scheme = picture.url.prefix { $0 != ":" && $0 != "/" }.prefix(20)
+    guard let fetch = configuration.fetchPicture else {
+      throw wrong(
+        "begins with \"\(scheme)\", but pictures are not fetched here: send a data: URL with base64.")
+    }
+    guard ["http", "https"].contains(scheme.lowercased()) else {
+      throw wrong("begins with \"\(scheme)\": send an http, https or data: URL.")
+    }
+    let place = try await engine.fetches.enter(texts: 1)
+    defer { withExtendedLifetime(place) {} }
+    let bytes: Data
+    do { bytes = try await fetch(picture.url) } catch {
+      try Task.checkCancellation()
+      throw wrong(
+        "cannot be fetched (\(error.localizedDescription)): send the picture itself as a data: URL.")
+    }
+    return try await use(bytes)
   }
 
   // MARK: Answers

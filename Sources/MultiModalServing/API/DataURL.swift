@@ -7,7 +7,8 @@ enum DataURL {
 
   /// - Returns: nil where it is not base64
   static func bytes(_ url: String) -> Data? {
-    guard let comma = url.utf8.firstIndex(of: UInt8(ascii: ",")) else { return nil }
+    // What comes before is short; a hostile one would be split into millions of parts.
+    guard let comma = url.utf8.prefix(1000).firstIndex(of: UInt8(ascii: ",")) else { return nil }
     let parameters = url[..<comma].lowercased().split(separator: ";").map {
       $0.filter { !$0.isWhitespace }
     }

@@ -8,9 +8,16 @@ struct ExplainRoute: Sendable {
 
   /// - Throws: `APIError`, and what cannot be done in the user's words.
   func respond(_ body: Data) async throws -> ServingResponse {
+    try await chat.withSingle(body, explain)
+  }
+
+  private func explain(_ picture: Data, _ asked: Captioner.Request, _ maxTokens: Int?) async throws
+    -> ServingResponse
+  {
     let engine = chat.engine
-    let (picture, asked, maxTokens) = try chat.single(body)
     let generation = try await engine.generate(picture, asked, maxTokens: maxTokens)
+    // Its place is kept until all is done.
+    defer { withExtendedLifetime(generation) {} }
     var tokens: [(id: Int, logProbability: Double)] = []
     var text = ""
     for try await piece in generation.pieces {

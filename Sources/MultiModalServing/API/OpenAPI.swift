@@ -2,7 +2,8 @@ import MultiModalModel
 
 /// What `/openapi.json` says (OpenAPI 3.1).
 enum OpenAPI {
-  static func document(hasKeys: Bool) -> JSONValue {
+  static func document(_ configuration: ServingConfiguration) -> JSONValue {
+    let chatRequest = chatRequest(urls: configuration.fetchPicture == nil ? "^data:" : "^(data:|https?://)")
     var paths: [String: JSONValue] = [:]
     paths["/v1/chat/completions"] = [
       "post": operation(
@@ -49,7 +50,7 @@ enum OpenAPI {
         "securitySchemes": ["key": ["type": "http", "scheme": "bearer"]],
       ],
     ]
-    if hasKeys { document["security"] = [["key": []]] }
+    if configuration.keys != nil { document["security"] = [["key": []]] }
     return .object(document)
   }
 
@@ -101,43 +102,48 @@ enum OpenAPI {
 
   private static let flag: JSONValue = ["type": ["boolean", "null"]]
 
-  private static let chatRequest: JSONValue = object(
-    [
-      "model": ["type": ["string", "null"]],
-      "messages": [
-        "type": "array", "minItems": 1,
-        "description":
-          "The last user message's text is what the text begins with; the last picture is the one.",
-        "items": object(["role": text, "content": content], required: ["role"]),
-      ],
-      "stream": flag, "logprobs": flag, "top_logprobs": whole(0, 20), "temperature": number(0, 2),
-      "top_p": number(0, 1),
-      "max_tokens": whole(1), "max_completion_tokens": whole(1), "n": whole(1, 16),
-      "seed": ["type": ["integer", "null"]],
-      "presence_penalty": number(-2, 2), "frequency_penalty": number(-2, 2),
-      "stop": [
-        "anyOf": [["type": ["string", "null"]], ["type": "array", "items": text, "maxItems": 16]]
-      ],
-      "stream_options": ["type": ["object", "null"], "properties": ["include_usage": flag]],
-    ], required: ["messages"])
-
-  private static let content: JSONValue = [
-    "anyOf": [
-      ["type": ["string", "null"]],
+  /// - Parameter urls: a pattern of those that a picture may have
+  private static func chatRequest(urls: String) -> JSONValue {
+    object(
       [
-        "type": "array",
-        "items": [
-          "anyOf": [
-            text, object(["type": ["const": "text"], "text": text]),
-            object([
-              "type": ["const": "image_url"],
-              "image_url": object(["url": ["type": "string", "pattern": "^data:"]]),
-            ]),
-          ]
+        "model": ["type": ["string", "null"]],
+        "messages": [
+          "type": "array", "minItems": 1,
+          "description":
+            "The last user message's text is what the text begins with; the last picture is the one.",
+          "items": object(["role": text, "content": content(urls: urls)], required: ["role"]),
         ],
-      ],
+        "stream": flag, "logprobs": flag, "top_logprobs": whole(0, 20), "temperature": number(0, 2),
+        "top_p": number(0, 1),
+        "max_tokens": whole(1), "max_completion_tokens": whole(1), "n": whole(1, 16),
+        "seed": ["type": ["integer", "null"]],
+        "presence_penalty": number(-2, 2), "frequency_penalty": number(-2, 2),
+        "stop": [
+          "anyOf": [["type": ["string", "null"]], ["type": "array", "items": text, "maxItems": 16]]
+        ],
+        "stream_options": ["type": ["object", "null"], "properties": ["include_usage": flag]],
+      ], required: ["messages"])
+  }
+
+  private static func content(urls: String) -> JSONValue {
+    [
+      "anyOf": [
+        ["type": ["string", "null"]],
+        [
+          "type": "array",
+          "items": [
+            "anyOf": [
+              text, object(["type": ["const": "text"], "text": text]),
+              object([
+                "type": ["const": "image_url"],
+                "image_url": object(["url": ["type": "string", "pattern": .string(urls)]]),
+              ]),
+            ]
+          ],
+        ],
+      ]
     ]
-  ]
+  }
 
   private static let captionForm: JSONValue = object(
     ["image": ["type": "string", "contentMediaType": "application/octet-stream"], "prompt": text],

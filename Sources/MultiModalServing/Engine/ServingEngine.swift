@@ -15,6 +15,8 @@ final class ServingEngine: Sendable {
 
   let captioner: Captioner
   let queue: AdmissionQueue
+  /// For pictures that are fetched, before their requests come to the other queue.
+  let fetches: AdmissionQueue
   let pictures: PictureCache
   /// The captioner's, within the limits.
   let processor: ImageProcessor
@@ -24,6 +26,7 @@ final class ServingEngine: Sendable {
     self.captioner = captioner
     self.limits = limits
     queue = AdmissionQueue(most: limits.runningTexts, waiting: limits.waitingRequests)
+    fetches = AdmissionQueue(most: limits.fetches, waiting: limits.waitingRequests)
     var configuration = captioner.processor.configuration
     configuration.maxPixels = min(configuration.maxPixels, limits.pixels)
     processor = try ImageProcessor(configuration: configuration)
@@ -39,6 +42,11 @@ final class ServingEngine: Sendable {
   func generate(_ picture: Data, _ request: Captioner.Request, maxTokens: Int? = nil) async throws
     -> Generation
   {
+    if let bytes = request.prompt?.utf8.count, bytes > limits.promptBytes {
+      throw APIError.bad(
+        "The text has \(bytes) bytes, but at most \(limits.promptBytes) are taken: send a shorter one.",
+        code: "prompt_too_long")
+    }
     let prompt = try captioner.generation.prompt(request.prompt, by: captioner.tokenizer).count
     var request = request
     request.options.limit(to: maxTokens, atMost: limits.newTokens, after: prompt)

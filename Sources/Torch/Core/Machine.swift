@@ -65,6 +65,16 @@ public enum LibTorch {
     set { allowsAllocatorTuning.store(newValue, ordering: .relaxed) }
   }
 
+  /// Has the threads that are not there yet share two of the C library's pools of memory (glibc's arenas; elsewhere nothing). By
+  /// default there are eight for each CPU, and with `tunesAllocator` each keeps up to 64 MB of what was freed, so that a process
+  /// that serves for weeks grows to a multiple of what it uses. That concerns the whole process, so it is the program's to say,
+  /// at its start.
+  public static func shareMemoryPools() { ct_limit_arenas(2) }
+
+  /// Gives back to the system what the C library keeps of freed memory now (glibc's `malloc_trim`; elsewhere nothing), which
+  /// takes milliseconds.
+  public static func giveBackFreeMemory() { ct_trim_memory() }
+
   /// Runs `body`, which makes and drops large tensors once, without keeping their memory for later ones: with
   /// `tunesAllocator`, where the C library is glibc, they come from the system directly and return to it.
   package static func withoutKeepingMemory<Result>(_ body: () throws -> Result) rethrows -> Result {

@@ -41,6 +41,8 @@ struct Command: Sendable {
   var details = ""
   var examples: [String] = []
   var subcommands: [Command] = []
+  /// Whether it is to run for weeks, in memory that stays flat.
+  var runsForWeeks = false
   var run: @Sendable (Arguments) async throws -> Void = { _ in }
 }
 

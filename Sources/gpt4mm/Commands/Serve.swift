@@ -20,6 +20,8 @@ extension Command {
       Option("allow-origin", "ORIGIN", "let pages of this origin call the API; '*' for any"),
       Option("ignore-text", "pass over what messages say, for models that were not trained with prompts"),
       Option("text-only-answer", "TEXT", "answer this where no picture is given, instead of an error"),
+      Option(
+        "fetch-urls", "fetch pictures that are given as http or https URLs, from public addresses alone"),
       Option("max-running", "N", default: "64", "texts that are written at once"),
       Option("max-waiting", "N", default: "256", "requests that may wait; more get status 429"),
       Option("max-new-tokens", "N", default: "1024", "the most tokens of a text"),
@@ -38,11 +40,16 @@ extension Command {
     examples: [
       "gpt4mm serve --model Models/emoji --port 8080",
       "gpt4mm serve --host 0.0.0.0 --api-keys keys.txt --tls-cert cert.pem --tls-key key.pem",
-    ]
+    ],
+    runsForWeeks: true
   ) { arguments in
     let http = try httpConfiguration(arguments)
     let model = url(try arguments.required("model"))
-    let configuration = try servingConfiguration(arguments, folder: model)
+    var configuration = try servingConfiguration(arguments, folder: model)
+    if arguments.flag("fetch-urls") {
+      let fetcher = PictureFetcher(maxBytes: http.maxBodyBytes)
+      configuration.fetchPicture = { try await fetcher($0) }
+    }
     let grace = try arguments.double("grace") ?? 0
     guard grace >= 0, grace.isFinite else { throw UsageError("--grace must be at least 0, got \(grace)") }
     try refuseOpenDoor(arguments, http)
@@ -55,7 +62,10 @@ extension Command {
     let host = http.host.contains(":") ? "[\(http.host)]" : http.host
     Terminal.note(
       "serving \(configuration.model) at \(http.tls == nil ? "http" : "https")://\(host):\(server.port)/v1")
-    await untilCancelled()
+    while !Task.isCancelled {
+      try? await Task.sleep(for: .seconds(10))
+      LibTorch.giveBackFreeMemory()
+    }
     Terminal.note("stopping: running requests may take \(Int(grace)) s more")
     await server.stop(grace: .seconds(grace))
   }
@@ -68,6 +78,7 @@ extension Command {
     }
     http.port = port
     http.maxBodyBytes = try arguments.positive("max-body")
+    http.maxHeldBytes = max(http.maxHeldBytes, http.maxBodyBytes)
     http.maxConnections = try arguments.positive("max-connections")
     switch (arguments.string("tls-cert"), arguments.string("tls-key")) {
     case (nil, nil): break
@@ -118,10 +129,6 @@ extension Command {
     throw UsageError(
       "--host \(http.host) can be reached by others, but no key is asked for: give --api-keys FILE, or --without-key if they may"
     )
-  }
-
-  private static func untilCancelled() async {
-    while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
   }
 
   private struct LogLine: Encodable {
