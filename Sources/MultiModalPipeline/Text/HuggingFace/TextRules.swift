@@ -17,10 +17,9 @@ enum TextRule: String, CaseIterable {
   }
 }
 
-/// What Python's `str.split` takes for white space.
 private struct WhitespaceRemoval: DecodingStep {
   mutating func append(_ token: [Unicode.Scalar]) -> [[Unicode.Scalar]] {
-    [token.filter { !$0.properties.isWhitespace && !("\u{1C}"..."\u{1F}").contains($0) }]
+    [token.filter { !$0.isPythonSpace }]
   }
 }
 
