@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalPipeline
 
 extension TextMetrics {
   /// BLEU-4 of a corpus (Papineni et al., 2002): BP · exp(Σₙ ln pₙ / 4) for n = 1…4, where pₙ is the share of the

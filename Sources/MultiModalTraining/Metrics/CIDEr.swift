@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalPipeline
 
 extension TextMetrics {
   /// CIDEr-D (Vedantam et al., 2015), the mean over texts of

@@ -1,3 +1,5 @@
+import MultiModalPipeline
+
 extension TextMetrics {
   /// Of Unicode scalars, blanks among them, without those around the text: jiwer's `cer`.
   static func characterErrorRate(_ pairs: [Pair]) -> Double { errorRate(pairs, units: trimmed) }

@@ -1,11 +1,8 @@
+import MultiModalPipeline
+
 /// A word by its Unicode scalars, so that equal means what it means in Python, where the metrics' reference
 /// implementations are at home.
 typealias Word = [Unicode.Scalar]
-
-extension Unicode.Scalar {
-  /// What Python's `str.isspace` and `\s` say.
-  var isPythonSpace: Bool { properties.isWhitespace || ("\u{1C}"..."\u{1F}").contains(self) }
-}
 
 extension TextMetrics {
   /// A text's scalars without the spaces around it.

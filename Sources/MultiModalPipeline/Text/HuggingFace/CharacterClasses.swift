@@ -16,6 +16,9 @@ extension Unicode.Scalar {
     value < 0x80 ? value == 0x20 || (0x09...0x0D).contains(value) : properties.isWhitespace
   }
 
+  /// What Python's `str.isspace` and `\s` say.
+  package var isPythonSpace: Bool { properties.isWhitespace || ("\u{1C}"..."\u{1F}").contains(self) }
+
   /// \p{L}
   var isLetter: Bool {
     if value < 0x80 { return (0x61...0x7A).contains(value | 0x20) }

@@ -7,20 +7,31 @@ enum TextRule: String, CaseIterable {
   case plainDots = "plain_dots"
   /// Writes ASCII and half-width katakana in full width, as Japanese texts are printed; what jaconv calls `h2z`.
   case fullWidth = "full_width"
+  /// Writes a formula as KaTeX knows it; TexTeller's function of that name, as are the next three.
+  case toKaTeX = "to_katex"
+  /// Takes bold and italic type off a formula.
+  case removeStyle = "remove_style"
+  /// Lays a formula out in lines that are indented.
+  case formatLaTeX = "format_latex"
+  /// Gives a formula's environments and rows lines of their own.
+  case addNewlines = "add_newlines"
 
   var step: any DecodingStep {
     switch self {
     case .removeWhitespace: WhitespaceRemoval()
     case .plainDots: PlainDots()
     case .fullWidth: FullWidth()
+    case .toKaTeX: FormulaRewriting { try $0.convertToKaTeX() }
+    case .removeStyle: FormulaRewriting { try $0.removeStyle() }
+    case .formatLaTeX: FormulaRewriting { try $0.layOut() }
+    case .addNewlines: FormulaRewriting { $0.addNewlines() }
     }
   }
 }
 
-/// What Python's `str.split` takes for white space.
 private struct WhitespaceRemoval: DecodingStep {
   mutating func append(_ token: [Unicode.Scalar]) -> [[Unicode.Scalar]] {
-    [token.filter { !$0.properties.isWhitespace && !("\u{1C}"..."\u{1F}").contains($0) }]
+    [token.filter { !$0.isPythonSpace }]
   }
 }
 
@@ -89,5 +100,25 @@ private struct FullWidth: DecodingStep {
     case 0xFF61...0xFF9D: katakana[Int(scalar.value - 0xFF61)]
     default: scalar
     }
+  }
+}
+
+/// Rewrites a formula once it is whole, or leaves it as it is where that would take too long.
+private struct FormulaRewriting: DecodingStep {
+  let rewrite: @Sendable (inout Formula) throws -> Void
+  private var held: [Unicode.Scalar] = []
+
+  init(_ rewrite: @escaping @Sendable (inout Formula) throws -> Void) { self.rewrite = rewrite }
+
+  mutating func append(_ token: [Unicode.Scalar]) -> [[Unicode.Scalar]] {
+    held += token
+    return []
+  }
+
+  mutating func finish() -> [[Unicode.Scalar]] {
+    defer { held = [] }
+    var formula = Formula(held)
+    do { try rewrite(&formula) } catch { return [held] }
+    return [formula.text]
   }
 }
