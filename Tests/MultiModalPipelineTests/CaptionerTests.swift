@@ -81,7 +81,7 @@ import Torch
   @Test func picturesComeAsBytesFilesOrProcessedInOneCall() async throws {
     let folder = try folder()
     let captioner = try Captioner(contentsOf: folder.url)
-    let urls = try ["rgb.png", "cmyk.jpg"].map { try Fixture.url($0) }
+    let urls = ["rgb.png", "cmyk.jpg"].map { Fixture.url($0) }
     let processed = try await captioner.caption(urls.map { try captioner.processor($0) }, request())
     let mixed = try await captioner.caption([
       .init(Data(contentsOf: urls[0]), request()), .init(contentsOf: urls[1], request()),
