@@ -6,7 +6,9 @@ import MultiModalPipeline
 actor PictureCache {
   private struct Entry {
     let task: Task<Captioner.EncodedImage, any Error>
-    var lastUse: Int
+    var lastUse = 0
+    /// Who wanted it and did not go away.
+    var requests = 0
     /// 0 until it is known.
     var bytes = 0
   }
@@ -30,24 +32,40 @@ actor PictureCache {
   func picture(_ bytes: Data) async throws -> Captioner.EncodedImage {
     let digest = Digest(bytes)
     uses += 1
-    if let entry = entries[digest] {
-      hits += 1
-      entries[digest]?.lastUse = uses
-      return try await entry.task.value
+    if entries[digest] != nil { hits += 1 }
+    var entry =
+      entries[digest]
+      ?? Entry(
+        task: Task { [captioner, processor] in
+          try await captioner.encode(processor(bytes: bytes, name: "of the request"))
+        })
+    entry.lastUse = uses
+    entry.requests += 1
+    entries[digest] = entry
+    let task = entry.task
+    return try await withTaskCancellationHandler {
+      do {
+        let picture = try await task.value
+        if entries[digest]?.task == task { entries[digest]?.bytes = picture.bytes }
+        removeOldest()
+        return picture
+      } catch {
+        if entries[digest]?.task == task { entries[digest] = nil }
+        throw error
+      }
+    } onCancel: {
+      Task { await self.leave(digest, task) }
     }
-    let task = Task { [captioner, processor] in
-      try await captioner.encode(processor(bytes: bytes, name: "of the request"))
-    }
-    entries[digest] = Entry(task: task, lastUse: uses)
-    do {
-      let picture = try await task.value
-      entries[digest]?.bytes = picture.bytes
-      removeOldest()
-      return picture
-    } catch {
-      entries[digest] = nil
-      throw error
-    }
+  }
+
+  /// One who wanted a picture goes away; a picture that nobody else waits for is not encoded.
+  private func leave(_ digest: Digest, _ task: Task<Captioner.EncodedImage, any Error>) {
+    guard entries[digest]?.task == task, entries[digest]?.bytes == 0 else { return }
+    entries[digest]?.requests -= 1
+    guard entries[digest]?.requests == 0 else { return }
+    // Who wants it next begins anew.
+    entries[digest] = nil
+    task.cancel()
   }
 
   private func removeOldest() {
