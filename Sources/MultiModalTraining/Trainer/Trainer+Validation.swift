@@ -151,3 +151,8 @@ extension Trainer {
     ]
   }
 }
+
+/// Ends a run at the same place in every process, which can save before.
+struct AgreedEnding: Error {
+  let reason: any Error
+}

@@ -12,70 +12,6 @@ import Torch
 /// Dropout draws from LibTorch's default generator, which each step leaves as it was: the random numbers of whoever shares
 /// the process do not change.
 public final class Trainer {
-  /// What a run tells while it goes. It comes from the first process alone.
-  public enum Event: Sendable {
-    /// The run begins.
-    case began(Summary)
-    /// A step was done.
-    case step(Progress)
-    /// A step was left out because loss or gradients were not finite.
-    case skipped(step: Int, samples: [String])
-    /// Pictures that were left out, with the reasons.
-    case damaged([String])
-    /// The held-out samples were looked at.
-    case validated(step: Int, loss: Double, metrics: TextMetrics?, isBest: Bool)
-    /// A checkpoint was begun to be written.
-    case saved(step: Int)
-    /// No validation was better for as long as is allowed.
-    case stoppedEarly(step: Int, bestStep: Int)
-    /// Something that is wrong but ends no training.
-    case warning(String)
-  }
-
-  /// What a run is about to do.
-  public struct Summary: Sendable {
-    /// Samples that are learned from.
-    public let trainingExamples: Int
-    /// Samples that are held out.
-    public let validationExamples: Int
-    /// The model's.
-    public let parameters: Int
-    /// Those that are trained.
-    public let learnedParameters: Int
-    /// Those that weight decay acts on.
-    public let decayedParameters: Int
-    /// In all.
-    public let steps: Int
-    /// The step that a resumed run goes on from; 0 for a new one.
-    public let firstStep: Int
-    /// That train together.
-    public let processes: Int
-  }
-
-  /// How far a run is, and how it goes.
-  public struct Progress: Sendable {
-    /// Steps done and in all.
-    public let step: Int
-    /// Of the whole run.
-    public let steps: Int
-    /// Rounds through the pictures that are done.
-    public let epoch: Double
-    /// Of this step's batch.
-    public let loss: Double
-    /// Of this step.
-    public let learningRate: Double
-    /// Before clipping.
-    public let gradientNorm: Double
-    /// Of all processes.
-    public let samplesPerSecond: Double
-    /// The part of the time that was spent waiting for pictures and texts; near 0 while their loading keeps up.
-    public let waitingShare: Double
-    /// Bytes of this process that lie in memory.
-    public let memory: Int
-    /// Bytes of gradients that each process gave to be summed; 0 for a single process.
-    public let bytesSent: Int
-  }
-
   let configuration: TrainingConfiguration
   let run: URL
   let bundle: ModelBundle
@@ -316,7 +252,7 @@ public final class Trainer {
     if let ending { throw ending }
   }
 
-  private func epoch(at step: Int) -> Double {
+  func epoch(at step: Int) -> Double {
     Double(step * settings.gradientAccumulationSteps) / Double(training.batchesPerEpoch)
   }
 
@@ -324,92 +260,5 @@ public final class Trainer {
     guard isFirst else { return }
     report(.step(progress))
     for warning in record?.add(progress) ?? [] { report(.warning(warning)) }
-  }
-
-  /// The names from all processes.
-  func gathered(_ names: [String]) throws -> [String] {
-    guard let group = processes?.group else { return names }
-    return try group.allGather(bytes: JSONEncoder().encode(names)).flatMap {
-      try JSONDecoder().decode([String].self, from: $0)
-    }
-  }
-
-  /// - Throws: `TrainingError` when too many pictures of this epoch cannot be used.
-  private func leaveOut(_ damaged: [String], _ report: (Event) -> Void) throws {
-    let epoch = Int(epoch(at: state.step))
-    if state.damagedEpoch != epoch { (state.damagedEpoch, state.damagedPictures) = (epoch, 0) }
-    state.damagedPictures += damaged.count
-    if isFirst {
-      report(.damaged(damaged))
-      for warning in record?.add("damaged", damaged, step: state.step + 1) ?? [] { report(.warning(warning)) }
-    }
-    let share = configuration.data.maxDamagedShare
-    guard Double(state.damagedPictures) <= share * Double(trainingExamples) else {
-      throw TrainingError(
-        "\(state.damagedPictures) of \(trainingExamples) samples have missing or damaged pictures in this epoch, more than "
-          + "data.max_damaged_share \(share) allows, such as \(damaged[0]): mend them, or raise the share; what was saved "
-          + "before is untouched")
-    }
-  }
-
-  /// Leaves a step out.
-  /// - Throws: `TrainingError` when too many in a row were.
-  private func skip(_ samples: [String], _ report: (Event) -> Void) throws {
-    state.skippedInARow += 1
-    state.skippedSteps += 1
-    if isFirst {
-      report(.skipped(step: state.step, samples: samples))
-      for warning in record?.add("skipped", samples, step: state.step) ?? [] { report(.warning(warning)) }
-    }
-    guard state.skippedInARow < settings.maxSkippedSteps else {
-      throw TrainingError(
-        "loss or gradients were not finite in \(state.skippedInARow) steps in a row, the last of them step "
-          + "\(state.step): lower the learning rate, or look for wrong data among \(samples.joined(separator: ", ")); what "
-          + "was saved before is untouched")
-    }
-  }
-}
-
-/// Ends a run at the same place in every process, which can save before.
-struct AgreedEnding: Error {
-  let reason: any Error
-}
-
-/// How long a run trains and waits.
-struct TrainingClock {
-  private let began = ContinuousClock.now
-  private let secondsBefore: Double
-  private var waited = 0.0
-  /// When the last steps ended, and the session began.
-  private var ticks: [ContinuousClock.Instant]
-
-  private static let window = 50
-
-  init(secondsBefore: Double) {
-    self.secondsBefore = secondsBefore
-    ticks = [began]
-  }
-
-  private var secondsNow: Double { (ContinuousClock.now - began) / .seconds(1) }
-  /// Over all sessions.
-  var seconds: Double { secondsBefore + secondsNow }
-  var waitingShare: Double { waited / secondsNow }
-
-  /// A step ended.
-  mutating func tick() {
-    ticks.append(.now)
-    if ticks.count > Self.window { ticks.removeFirst() }
-  }
-
-  /// Over the last steps.
-  var stepsPerSecond: Double {
-    guard let first = ticks.first, let last = ticks.last, last > first else { return 0 }
-    return Double(ticks.count - 1) / ((last - first) / .seconds(1))
-  }
-
-  mutating func waiting<Result>(_ body: () async throws -> Result) async rethrows -> Result {
-    let asked = ContinuousClock.now
-    defer { waited += (ContinuousClock.now - asked) / .seconds(1) }
-    return try await body()
   }
 }
