@@ -76,11 +76,19 @@ public struct ModelFolder: Sendable {
       consume contents, .uninitialized, configuration, device, dtype, strict: true,
       keepsDType: precision != nil
     ).model
+    // What is neither packed nor converted is copied first, while little else is in memory.
+    try model.parameters.leaveFiles {
+      switch $0.role {
+      case .weight: false
+      case .embedding: try precision == nil || $0.value.dtype == precision?.storageDType
+      case .vector, .position, .buffer: true
+      }
+    }
     if let precision {
       try model.prepareForInference(precision)
       try checkFinite(model)
     }
-    try model.parameters.leaveFiles()
+    try model.parameters.leaveFiles { $0.role == .weight }
     for stamp in stamps { try stamp.checkUnchanged() }
     return model
   }

@@ -73,8 +73,10 @@ extension ParameterStore {
   }
 
   /// Copies what still lies in a file, so that nobody who writes to it changes the model.
-  public func leaveFiles() throws {
-    for parameter in parameters where !parameter.isReleased && parameter.quantizedValue == nil {
+  /// - Parameter isMeant: which parameters, of those that are not packed
+  package func leaveFiles(where isMeant: (Parameter) throws -> Bool) throws {
+    for parameter in parameters
+    where try !parameter.isReleased && parameter.quantizedValue == nil && isMeant(parameter) {
       try parameter.replace(with: parameter.value.detach().clone())
     }
   }
