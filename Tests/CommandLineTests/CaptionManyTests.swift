@@ -63,6 +63,9 @@ import Testing
     let bytes = try Data(contentsOf: URL(fileURLWithPath: whole))
     try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: cut))
     let refused = try caption("--output", cut, folder.path("pictures"))
+    try folder.write("", "empty.jsonl")
+    #expect(
+      try caption("--quiet", "--output", folder.path("empty.jsonl"), folder.path("pictures/1")).code == 0)
     #expect(refused.code == 1 && refused.errors.contains("--resume"))
     #expect(try caption("--quiet", "--resume", "--output", cut, folder.path("pictures")).errors.isEmpty)
     #expect(try Data(contentsOf: URL(fileURLWithPath: cut)) == bytes)

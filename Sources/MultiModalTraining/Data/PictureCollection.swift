@@ -8,32 +8,48 @@ public enum PictureCollection {
     "jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "heic", "heif", "avif",
   ]
 
-  /// All pictures of a folder and the folders below it, of the archives (.tar, .tar.gz) in them or of one, in the order of their names;
-  /// any other file is taken for a picture.
-  /// - Returns: pieces that one process reads: a whole archive, or one file
-  /// - Throws: `TrainingError` for what does not exist, holds no picture, or is a damaged archive.
-  public static func pieces(of url: URL) throws -> [[StoredPicture]] {
+  /// All pictures and archives (.tar, .tar.gz) of a folder and the folders below it, in the order of their names; any other file
+  /// itself. Nothing is opened.
+  /// - Throws: `TrainingError` for what does not exist, and for a folder without any.
+  public static func files(of url: URL) throws -> [URL] {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) else {
       throw TrainingError("\(url.path) does not exist: give a picture, a folder with pictures or a .tar file")
     }
-    let pieces =
-      try isFolder.boolValue
-      ? files(below: url).map(piece) : [piece(url)]
-    guard pieces.contains(where: { !$0.isEmpty }) else {
-      throw TrainingError(
-        "\(url.path) holds no picture: their names end with \(extensions.sorted().joined(separator: ", "))")
+    guard isFolder.boolValue else { return [url] }
+    let files = try files(below: url)
+    guard !files.isEmpty else { throw nothing(in: url) }
+    return files
+  }
+
+  /// All pictures of an archive in the order in which they lie there, or the one that any other file is taken for.
+  /// - Throws: `TrainingError` for a damaged archive, and for one without any.
+  public static func pictures(of file: URL) throws -> [StoredPicture] {
+    guard isArchive(file.path) else { return [StoredPicture(name: file.path, file: file)] }
+    let archive = try TarReader(file)
+    var pictures: [StoredPicture] = []
+    while let entry = try archive.next() {
+      let name = entry.path.split(separator: "/").last ?? ""
+      guard hasPictureName(entry.path), !name.hasPrefix(".") else { continue }
+      pictures.append(
+        StoredPicture(name: "\(file.path)/\(entry.path)", entry, in: archive.file))
     }
-    return pieces
+    guard !pictures.isEmpty else { throw nothing(in: file) }
+    return pictures
   }
 
   /// Whether a file's name says that pictures lie in it.
   public static func isArchive(_ name: String) -> Bool { ArchiveFile.hasName(name) }
 
-  /// A process's share: every so many pieces.
+  /// A process's share: every so many files.
   /// - Parameter rank: 0 ..< processes
-  public static func share(_ pieces: [[StoredPicture]], rank: Int, of processes: Int) -> [StoredPicture] {
-    stride(from: rank, to: pieces.count, by: processes).flatMap { pieces[$0] }
+  public static func share<File>(_ files: [File], rank: Int, of processes: Int) -> [File] {
+    stride(from: rank, to: files.count, by: processes).map { files[$0] }
+  }
+
+  private static func nothing(in url: URL) -> TrainingError {
+    TrainingError(
+      "\(url.path) holds no picture: their names end with \(extensions.sorted().joined(separator: ", "))")
   }
 
   private static func files(below folder: URL) throws -> [URL] {
@@ -47,21 +63,6 @@ public enum PictureCollection {
       }
       .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
       .map(folder.appendingPathComponent)
-  }
-
-  private static func piece(_ file: URL) throws -> [StoredPicture] {
-    guard ArchiveFile.hasName(file.path) else {
-      return [StoredPicture(name: file.path, file: file)]
-    }
-    let archive = try TarReader(file)
-    var pictures: [StoredPicture] = []
-    while let entry = try archive.next() {
-      let name = entry.path.split(separator: "/").last ?? ""
-      guard hasPictureName(entry.path), !name.hasPrefix(".") else { continue }
-      pictures.append(
-        StoredPicture(name: "\(file.path)/\(entry.path)", entry, in: archive.file))
-    }
-    return pictures
   }
 
   private static func hasPictureName(_ path: String) -> Bool {

@@ -15,9 +15,9 @@ final class CaptionOutput {
     self.url = url
     try AtomicFile.check(url)
     var status = stat()
-    let exists = stat(url.path, &status) == 0
-    let isRegular = !exists || status.st_mode & S_IFMT == S_IFREG
-    guard resumes || !exists || !isRegular else {
+    let isRegular = stat(url.path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+    // A call that ended before its first text leaves an empty file, which keeps nobody from trying again.
+    guard resumes || !isRegular || status.st_size == 0 else {
       throw FileError("\(url.path) is there already: go on with it by --resume, or give another name")
     }
     let descriptor = open(

@@ -30,13 +30,15 @@ struct CaptionWork {
     // Texts on a terminal show by themselves how far the work is.
     showsProgress = !arguments.flag("quiet") && (named != nil || isatty(STDOUT_FILENO) == 0)
     let listed = try arguments.string("list").map(Self.list) ?? []
-    let pieces = try (arguments.positional + listed).flatMap(Self.pieces)
+    let files = try (arguments.positional + listed).flatMap(Self.files)
     output = try named.map {
       try CaptionOutput(
         url(processes > 1 ? Self.numbered($0, rank, processes) : $0), resumes: arguments.flag("resume"))
     }
     let done = output?.done ?? []
-    pictures = PictureCollection.share(pieces, rank: rank, of: processes).filter { !done.contains($0.name) }
+    // Other processes' archives are not even opened.
+    pictures = try PictureCollection.share(files, rank: rank, of: processes).flatMap(Self.pictures)
+      .filter { !done.contains($0.name) }
   }
 
   /// `texts.jsonl` of the second of four processes is `texts-1-of-4.jsonl`.
@@ -57,15 +59,23 @@ struct CaptionWork {
     return text.split(whereSeparator: \.isNewline).map(String.init)
   }
 
-  private static func pieces(_ path: String) throws -> [[StoredPicture]] {
-    if path == standardInput { return [[StoredPicture(name: path, file: url("/dev/stdin"))]] }
+  /// The files of a folder, or the one that is named.
+  private static func files(_ path: String) throws -> [String] {
     var isFolder: ObjCBool = false
-    let exists = FileManager.default.fileExists(atPath: url(path).path, isDirectory: &isFolder)
-    // A picture keeps the name that it was given; one that is missing is named when its turn comes.
-    guard exists, isFolder.boolValue || PictureCollection.isArchive(path) else {
-      return [[StoredPicture(name: path, file: url(path))]]
+    guard path != standardInput,
+      FileManager.default.fileExists(atPath: url(path).path, isDirectory: &isFolder),
+      isFolder.boolValue
+    else { return [path] }
+    return try PictureCollection.files(of: url(path)).map(\.path)
+  }
+
+  /// A picture keeps the name that it was given; one that is missing is named when its turn comes.
+  private static func pictures(_ file: String) throws -> [StoredPicture] {
+    if file == standardInput { return [StoredPicture(name: file, file: url("/dev/stdin"))] }
+    guard PictureCollection.isArchive(file), access(url(file).path, F_OK) == 0 else {
+      return [StoredPicture(name: file, file: url(file))]
     }
-    return try PictureCollection.pieces(of: url(path))
+    return try PictureCollection.pictures(of: url(file))
   }
 
   /// - Returns: how many pictures could not be read
@@ -142,11 +152,13 @@ struct CaptionWork {
   }
 
   private func write(_ name: String, _ captions: [Captioner.Caption], prompt: String) throws {
-    let line = try Shared.encode(Line(picture: name, texts: captions.map(Line.Text.init)))
+    func line() throws -> String {
+      try Shared.encode(Line(picture: name, texts: captions.map(Line.Text.init)))
+    }
     if let output {
-      try output.append(line)
+      try output.append(line())
     } else if printsJSON {
-      Terminal.print(line)
+      try Terminal.print(line())
     } else {
       for caption in captions { Terminal.print("\(name): \(prompt)\(caption.text)") }
     }

@@ -47,7 +47,7 @@ import Testing
         #expect(picture.pixels.prefix(3) == (other.text == "red" ? [255, 0, 0] : [0, 0, 255]))
       }
     }
-    let pictures = try PictureCollection.pieces(of: folder.file("shards")).flatMap { $0 }
+    let pictures = try PictureCollection.files(of: folder.file("shards")).flatMap(PictureCollection.pictures)
     #expect(pictures.count == 2)
     #expect(try pictures[1].decoded(longestSide: nil, limits: .init()).pixels.prefix(3) == [0, 0, 255])
   }

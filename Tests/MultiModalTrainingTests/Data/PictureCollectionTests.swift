@@ -16,7 +16,9 @@ import Testing
 
   @Test func aFolderIsSearchedWithAllBelowIt() throws {
     let folder = try folder()
-    let names = try PictureCollection.pieces(of: folder.url).map { $0.map(\.name) }
+    let names = try PictureCollection.files(of: folder.url).map {
+      try PictureCollection.pictures(of: $0).map(\.name)
+    }
     #expect(
       names == [
         [folder.file("a/c.png").path],
@@ -27,22 +29,28 @@ import Testing
 
   @Test func aFileThatIsNamedIsAPictureWhateverItIsCalled() throws {
     let folder = try folder()
-    #expect(try PictureCollection.pieces(of: folder.file("z")).count == 1)
+    #expect(try PictureCollection.files(of: folder.file("z")).flatMap(PictureCollection.pictures).count == 1)
   }
 
   @Test func processesShareThePicturesWithoutCuttingAnArchive() throws {
     let folder = try folder()
-    let pieces = try PictureCollection.pieces(of: folder.url)
-    let shares = (0..<2).map { PictureCollection.share(pieces, rank: $0, of: 2).map(\.name.count) }
+    let files = try PictureCollection.files(of: folder.url)
+    let shares = try (0..<2).map {
+      try PictureCollection.share(files, rank: $0, of: 2).flatMap(PictureCollection.pictures)
+    }
     #expect(shares.map(\.count) == [2, 2])
-    #expect(PictureCollection.share(pieces, rank: 3, of: 4).isEmpty)
+    #expect(PictureCollection.share(files, rank: 3, of: 4).isEmpty)
   }
 
   @Test func whereThereIsNoPictureASentenceSaysSo() throws {
     let folder = try TemporaryFolder()
     try folder.write("", "notes.txt")
-    #expect { try PictureCollection.pieces(of: folder.url) } throws: { "\($0)".contains("holds no picture") }
-    #expect { try PictureCollection.pieces(of: folder.file("none")) } throws: {
+    #expect { try PictureCollection.files(of: folder.url) } throws: { "\($0)".contains("holds no picture") }
+    try TarMaker.tar([("1.txt", "text")]).write(to: folder.file("texts.tar"))
+    #expect { try PictureCollection.pictures(of: folder.file("texts.tar")) } throws: {
+      "\($0)".contains("holds no picture")
+    }
+    #expect { try PictureCollection.files(of: folder.file("none")) } throws: {
       "\($0)".contains("does not exist")
     }
   }
