@@ -47,15 +47,20 @@ enum StrictJSON {
       }
       let value =
         try? JSONSerialization.jsonObject(with: Data(parts[1].utf8), options: .fragmentsAllowed)
-      object = put(value ?? String(parts[1]), at: parts[0].split(separator: ".")[...], in: object)
+      object = try put(
+        value ?? String(parts[1]), at: parts[0].split(separator: ".")[...], in: object, setting)
     }
     return try JSONSerialization.data(withJSONObject: object)
   }
 
-  private static func put(_ value: Any, at path: ArraySlice<Substring>, in object: Any?) -> Any {
+  private static func put(
+    _ value: Any, at path: ArraySlice<Substring>, in object: Any?, _ setting: String
+  ) throws -> Any {
     guard let name = path.first else { return value }
-    var fields = object as? [String: Any] ?? [:]
-    fields[String(name)] = put(value, at: path.dropFirst(), in: fields[String(name)])
+    guard var fields = object == nil ? [:] : object as? [String: Any] else {
+      throw TrainingError("\"\(setting)\" finds no object in braces that \(name) could be a field of")
+    }
+    fields[String(name)] = try put(value, at: path.dropFirst(), in: fields[String(name)], setting)
     return fields
   }
 

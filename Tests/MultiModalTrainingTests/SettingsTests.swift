@@ -100,6 +100,14 @@ import Testing
     #expect("\(error as Any)".contains(message), "\(error as Any)")
   }
 
+  @Test(arguments: [#"[1]"#, #"{"training": 5}"#])
+  func aSettingIsPutIntoAnObjectAlone(json: String) throws {
+    let error = #expect(throws: TrainingError.self) {
+      try StrictJSON.setting(["training.epochs=3"], in: Data(json.utf8))
+    }
+    #expect("\(error as Any)".contains("finds no object in braces"), "\(error as Any)")
+  }
+
   @Test func everySettingHasAMeaningAndNoOther() throws {
     let settings = try TrainingConfiguration().settings()
     #expect(settings.filter { $0.meaning.isEmpty }.map(\.name) == [])
