@@ -5,12 +5,15 @@ import Torch
 final class RunLock {
   private let descriptor: Int32
   private let path: String
+  /// Where the folder was made for it; one that is still empty in the end goes again.
+  private let made: URL?
 
   private static let name = ".lock"
 
   /// Makes the folder where it is missing.
   /// - Throws: `TrainingError` where another run goes on in it.
   init(_ run: URL) throws {
+    made = access(run.path, F_OK) == 0 ? nil : run
     try AtomicFile.makeFolder(run)
     path = run.appendingPathComponent(Self.name).path
     var descriptor: Int32 = -1
@@ -33,6 +36,7 @@ final class RunLock {
 
   deinit {
     if Self.lies(descriptor, at: path) { unlink(path) }
+    if let made { rmdir(made.path) }
     close(descriptor)
   }
 

@@ -38,6 +38,9 @@ extension TrainerTests {
       }
       first = nil
       #expect(try names(run).isEmpty)
+      first = try RunLock(run.file("made"))
+      first = nil
+      #expect(try names(run).isEmpty)
       _ = try RunLock(run.url)
       #expect(try names(run).isEmpty)
     }
