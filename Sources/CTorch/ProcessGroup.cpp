@@ -79,7 +79,7 @@ bool is_loopback(const std::string &host) {
 int listen_at(const std::string &host, uint16_t port) {
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  hints.ai_flags = AI_NUMERICSERV;
   int failure = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   TORCH_CHECK(failure == 0, host, " is no address: ", gai_strerror(failure));
   std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, freeaddrinfo);
@@ -93,6 +93,8 @@ int listen_at(const std::string &host, uint16_t port) {
       return descriptor;
     reason = errno;
     close(descriptor);
+    // At another of the name's addresses the others would find whoever has this one.
+    if (reason == EADDRINUSE) break;
   }
   TORCH_CHECK(false, reason == EADDRINUSE ? "EADDRINUSE: " : "", "cannot listen at ", host, ": ", strerror(reason));
 }

@@ -91,7 +91,7 @@ final class Exchange: Sendable {
   }
 
   private func giveBack(_ state: inout State) {
-    _ = site.hold(-state.held)
+    site.giveBack(state.held)
     state.held = 0
   }
 

@@ -131,13 +131,13 @@ final class Site: Sendable {
     for exchange in exchanges.withLock({ Array($0.values) }) { exchange.cancel() }
   }
 
-  /// - Returns: whether so many bytes more of bodies may be held; they are given back with a negative count
+  /// - Returns: whether so many bytes more of bodies may be held
   func hold(_ bytes: Int) -> Bool {
-    let held = heldBytes.add(bytes, ordering: .relaxed).newValue
-    guard bytes > 0, held > configuration.maxHeldBytes else { return true }
-    heldBytes.subtract(bytes, ordering: .relaxed)
+    guard heldBytes.add(bytes, ordering: .relaxed).newValue > configuration.maxHeldBytes else { return true }
+    giveBack(bytes)
     return false
   }
+  func giveBack(_ bytes: Int) { heldBytes.subtract(bytes, ordering: .relaxed) }
 
   func add(_ exchange: Exchange) { exchanges.withLock { $0[ObjectIdentifier(exchange)] = exchange } }
   func remove(_ exchange: Exchange) { exchanges.withLock { $0[ObjectIdentifier(exchange)] = nil } }

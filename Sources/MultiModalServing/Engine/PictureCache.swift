@@ -46,8 +46,10 @@ actor PictureCache {
     return try await withTaskCancellationHandler {
       do {
         let picture = try await task.value
-        if entries[digest]?.task == task { entries[digest]?.bytes = picture.bytes }
-        removeOldest()
+        if entries[digest]?.task == task, entries[digest]?.bytes == 0 {
+          entries[digest]?.bytes = picture.bytes
+          removeOldest()
+        }
         return picture
       } catch {
         if entries[digest]?.task == task { entries[digest] = nil }

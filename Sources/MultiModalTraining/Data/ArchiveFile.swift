@@ -65,10 +65,12 @@ final class ArchiveFile: Sendable {
       throw FileError("\(url.path) cannot be unpacked: \(String(cString: strerror(errno)))")
     }
     unlink(name)
+    let copied = Result { try copy(input, to: output, url) }
+    let closed = gzclose_r(input)
     do {
-      try copy(input, to: output, url)
+      try copied.get()
       // A stream that ends too early shows here.
-      guard gzclose_r(input) == Z_OK else { throw FileError("\(url.path) is cut short: make it again") }
+      guard closed == Z_OK else { throw FileError("\(url.path) is cut short: make it again") }
     } catch {
       close(output)
       throw error
