@@ -3,10 +3,8 @@ public struct GeneratedToken: Sendable, Equatable {
   /// Which of the texts that were asked for together.
   public internal(set) var row: Int
   /// The token.
-  /// The token's.
   public let id: Int
   /// The model's log-probability of this token, before any rule of `GenerationOptions`.
-  /// Its natural logarithm, of the model itself, before any rule.
   public let logProbability: Double
   /// As many as `GenerationOptions.topLogProbs` asks for, the likeliest first.
   public let likeliest: [TokenLogProbability]

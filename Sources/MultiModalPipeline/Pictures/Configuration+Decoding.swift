@@ -37,7 +37,6 @@ extension DecodingError {
     case is Bool.Type: "true or false"
     case is any BinaryInteger.Type: "a whole number"
     case is any BinaryFloatingPoint.Type: "a number"
-    case is [String: Any].Type: "an object in braces"
     default: "\(type)".hasPrefix("Array") ? "a list in brackets" : "an object in braces"
     }
   }

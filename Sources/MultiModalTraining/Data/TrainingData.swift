@@ -9,7 +9,7 @@ struct TrainingData: Sendable {
   private let heldOutShare: Double
 
   /// - Parameters:
-  ///   - url: a folder with `train` and perhaps `validation`, as folders or as `train.tsv` or `train.tar`; or a dataset
+  ///   - url: a folder with `train` and perhaps `validation`, as folders, lists (.tsv) or archives (.tar, .tar.gz); or a dataset
   ///   - validation: instead of the one in it
   ///   - share: of the pictures to validate with where there is no other dataset; 0 for none
   init(_ url: URL, validation: URL? = nil, heldOutShare share: Double = 0) throws {

@@ -10,11 +10,11 @@ extension Trainer {
     public let summary: Summary
     /// Those of the first batch, of this process.
     public let samples: [Sample]
-    /// Pictures of the first batch that cannot be used.
+    /// Pictures of the first step that cannot be used, of this process.
     public let damaged: [String]
     /// The pictures of the first batch as the model sees them, beside each other; nil where none can be used.
     public let picture: Picture?
-    /// The longest text of the first batch, in tokens, with its prompt, beginning and end.
+    /// The longest text of the first step, of this process, in tokens, with its prompt, beginning and end.
     public let longestText: Int
     /// Of the first step; NaN without any picture.
     public let loss: Double
@@ -41,7 +41,8 @@ extension Trainer {
     let first = batches.first?.batch
     return Trial(
       summary: beginning, samples: batches.first?.samples ?? [], damaged: batches.flatMap(\.damaged),
-      picture: try first.map { try sheet(of: $0.images) }, longestText: first?.text.shape[1] ?? 0, loss: loss,
+      picture: try first.map { try sheet(of: $0.images) },
+      longestText: batches.compactMap { $0.batch?.text.shape[1] }.max() ?? 0, loss: loss,
       lossOfChance: log(Double(model.configuration.vocabularySize)),
       seconds: (.now - began) / .seconds(1), memory: ProcessMemory.residentBytes)
   }

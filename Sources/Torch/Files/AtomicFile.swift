@@ -95,7 +95,7 @@ package enum AtomicFile {
 
   // MARK: What is there
 
-  private static func status(_ url: URL) -> stat? {
+  static func status(_ url: URL) -> stat? {
     var status = stat()
     return stat(url.path, &status) == 0 ? status : nil
   }
@@ -134,8 +134,8 @@ package enum AtomicFile {
   }
 }
 
-/// Files that are not complete yet. Where the system has files without a name, they go with a program that is killed. Elsewhere
-/// who writes one holds a lock on it, so those that were left can be told.
+/// Files that are not complete yet. Where the system has files without a name, they go with a program that is killed. Who
+/// writes one holds a lock on it, on such systems for the moment in which it has a name, so those that were left can be told.
 private enum Partial {
   private static let suffix = ".partial"
 

@@ -7,13 +7,14 @@ package struct FileStamp: Sendable {
 
   package init(_ url: URL) {
     self.url = url
-    before = Self.status(url)
+    before = AtomicFile.status(url)
   }
 
   /// A file that another one was put in the place of stays as it was for those who use it.
   /// - Throws: `FileError` when the file was cut, or others wrote to it.
   package func checkUnchanged() throws {
-    guard let before, let now = Self.status(url), before.st_dev == now.st_dev, before.st_ino == now.st_ino
+    guard let before, let now = AtomicFile.status(url), before.st_dev == now.st_dev,
+      before.st_ino == now.st_ino
     else {
       return
     }
@@ -22,11 +23,6 @@ package struct FileStamp: Sendable {
         "\(url.path) was changed while it was read: try again, and put new weights in place by renaming, not by writing over "
           + "old ones")
     }
-  }
-
-  private static func status(_ url: URL) -> stat? {
-    var status = stat()
-    return stat(url.path, &status) == 0 ? status : nil
   }
 
   /// Seconds and nanoseconds.

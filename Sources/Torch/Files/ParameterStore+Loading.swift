@@ -72,7 +72,7 @@ extension ParameterStore {
     return report
   }
 
-  /// Copies what still lies in a file, so that nobody who writes to it changes the model.
+  /// Copies what may still lie in a file, so that nobody who writes to it changes the model.
   /// - Parameter isMeant: which parameters, of those that are not packed
   package func leaveFiles(where isMeant: (Parameter) throws -> Bool) throws {
     for parameter in parameters

@@ -11,7 +11,8 @@ extension Command {
       Option("model", "DIR", default: "Models/emoji", "the model folder"),
       Option(
         "data", "DIR",
-        "a folder with pictures and a metadata.jsonl, .tar shards, or a list of pictures and texts (.tsv)"),
+        "a folder with pictures and a metadata.jsonl or metadata.csv, .tar or .tar.gz shards, or a list of pictures and texts "
+          + "(.tsv)"),
       Option("batch-size", "N", default: "16", "pictures that are captioned together"),
       Option("beams", "N", "search with N beams (default: what the model says, or 1)"),
       Option(

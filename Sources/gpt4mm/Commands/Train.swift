@@ -10,7 +10,7 @@ extension Command {
       Option(
         "data", "PATH",
         "a folder with train/ and validation/, or one dataset: a folder with pictures and a metadata.jsonl or metadata.csv, "
-          + ".tar shards, or a list of pictures and texts (.tsv)"),
+          + ".tar or .tar.gz shards, or a list of pictures and texts (.tsv)"),
       Option("validation", "PATH", "a dataset to validate with, instead of the one in --data"),
       Option(
         "config", "FILE",
