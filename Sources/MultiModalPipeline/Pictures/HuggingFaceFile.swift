@@ -23,6 +23,7 @@ extension ImageProcessor.Configuration {
     case numChannels = "num_channels"
     case rounding
     case doExifTranspose = "do_exif_transpose"
+    case background
     case doConvertGrayscale = "do_convert_grayscale"
     case doTrimBorder = "do_trim_border"
     case maxPixels = "max_pixels"
@@ -53,6 +54,7 @@ extension ImageProcessor.Configuration {
     try fields.read(&steps.doAlignLongAxis, .doAlignLongAxis)
     try fields.read(&steps.doPad, .doPad)
     try fields.read(&steps.doExifTranspose, .doExifTranspose)
+    steps.background = try fields.decodeIfPresent([Double].self, forKey: .background)
     try fields.read(&steps.doConvertGrayscale, .doConvertGrayscale)
     try fields.read(&steps.doTrimBorder, .doTrimBorder)
     steps.rounding = try fields.name(.rounding) ?? steps.rounding
@@ -124,6 +126,7 @@ extension ImageProcessor.Configuration {
       try fields.encode(steps.rounding.rawValue, forKey: .rounding)
     }
     if !steps.doExifTranspose { try fields.encode(false, forKey: .doExifTranspose) }
+    try fields.encodeIfPresent(steps.background, forKey: .background)
     if steps.doConvertGrayscale { try fields.encode(true, forKey: .doConvertGrayscale) }
     if steps.doTrimBorder { try fields.encode(true, forKey: .doTrimBorder) }
     if maxPixels != standard.maxPixels { try fields.encode(maxPixels, forKey: .maxPixels) }

@@ -16,7 +16,7 @@ extension ImageProcessor.Configuration {
   ///
   /// A picture is decoded, turned upright, its border cut off, made grey, turned to lie as `size` does, resized, reduced to fit,
   /// padded or cropped, rescaled, normalised and padded again, each where it is asked for. Filters, rounding and colours are
-  /// Pillow's: profiles are passed over, and alpha is dropped.
+  /// Pillow's: profiles are passed over, and alpha is dropped unless there is a `background`.
   public struct HuggingFaceSteps: Equatable, Sendable {
     /// Lengths of a resized picture's sides, where it keeps its shape.
     public struct Edges: Equatable, Sendable {
@@ -59,6 +59,8 @@ extension ImageProcessor.Configuration {
     public var padSize: Size?
     /// Whether pictures are turned as their EXIF orientation says. Hugging Face's code never does.
     public var doExifTranspose = true
+    /// Red, green and blue, 0 to 255, that show through transparency. Hugging Face's code drops alpha, as nil does.
+    public var background: [Double]?
     /// Whether pictures lose their colours, whatever `channels` is.
     public var doConvertGrayscale = false
     /// Whether rows and columns at the edges that have one colour, to about 15 of 255, are cut off.

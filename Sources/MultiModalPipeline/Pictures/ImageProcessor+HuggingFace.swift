@@ -3,8 +3,9 @@ extension ImageProcessor {
   func process(_ encoded: EncodedPicture, _ steps: Configuration.HuggingFaceSteps) throws -> ProcessedImage {
     // JPEGs are decoded whole: what a decoder reduces is not what Pillow would.
     let picture = try encoded.open(shrinkingBy: { _ in 1 }) { image, header in
-      guard steps.doExifTranspose, header.orientation != 1 else { return try image.raster() }
-      return try image.inMemory().upright(from: Int(header.orientation)).raster()
+      let isUpright = !steps.doExifTranspose || header.orientation == 1
+      return try (isUpright ? image : image.inMemory().upright(from: Int(header.orientation)))
+        .raster(over: steps.background)
     }
     return try process(picture, steps)
   }

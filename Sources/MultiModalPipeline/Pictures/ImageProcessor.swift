@@ -48,7 +48,9 @@ public struct ImageProcessor: Sendable {
 
   /// Takes a decoded picture.
   public func callAsFunction(_ picture: Picture) throws -> ProcessedImage {
-    if let steps = configuration.huggingFace { return try process(Raster(picture), steps) }
+    if let steps = configuration.huggingFace {
+      return try process(Raster(picture, over: steps.background), steps)
+    }
     let layout = Layout(height: picture.height, width: picture.width, configuration: configuration)
     if picture.channels == 3, layout.isIdentity(height: picture.height, width: picture.width) {
       return normalise(picture)

@@ -35,13 +35,18 @@ extension ImageProcessor.Configuration {
         "resample must be one of \(Resample.own.map { "\($0.rawValue) (\($0))" }.joined(separator: ", ")) where there is no "
           + "image_processor_type, got \(resample.rawValue)")
     }
-    try Self.check(background, "background", count: 3, each: "in 0...255") { (0...255).contains($0) }
+    try Self.check(background: background)
+  }
+
+  private static func check(background: [Double]) throws {
+    try check(background, "background", count: 3, each: "in 0...255") { (0...255).contains($0) }
   }
 
   private func validate(_ steps: HuggingFaceSteps) throws {
     guard steps.channels == 1 || steps.channels == 3 else {
       throw PictureError(.invalidArgument, "num_channels must be 1 or 3, got \(steps.channels)")
     }
+    if let background = steps.background { try Self.check(background: background) }
     if let cropSize { try Self.check(cropSize, "crop_size") }
     if let padSize = steps.padSize { try Self.check(padSize, "pad_size") }
     if let edges = steps.edges {

@@ -40,13 +40,33 @@ struct Raster: Equatable, Sendable {
     self.samples = samples
   }
 
-  /// A decoded picture without its alpha.
-  init(_ picture: Picture) {
-    self.init(
-      height: picture.height, width: picture.width, channels: 3,
-      samples: picture.channels == 3
-        ? picture.pixels
-        : picture.pixels.enumerated().compactMap { $0.offset % picture.channels < 3 ? $0.element : nil })
+  /// A decoded picture over a background, or without its alpha.
+  init(_ picture: Picture, over background: [Double]?) {
+    let (height, width, pixels) = (picture.height, picture.width, picture.pixels)
+    if picture.channels == 3 {
+      self.init(height: height, width: width, channels: 3, samples: pixels)
+    } else if let background {
+      self.init(height: height, width: width, bands: 4, samples: pixels, over: background)
+    } else {
+      let colours = pixels.enumerated().compactMap { $0.offset % 4 < 3 ? $0.element : nil }
+      self.init(height: height, width: width, channels: 3, samples: colours)
+    }
+  }
+
+  /// Grey or colours with alpha, `bands` samples a pixel of which alpha is the last, over one colour:
+  /// `alpha * colour + (1 - alpha) * background`.
+  init(height: Int, width: Int, bands: Int, samples: [UInt8], over background: [Double]) {
+    let flat = [UInt8](unsafeUninitializedCapacity: 3 * height * width) { out, count in
+      for pixel in 0..<height * width {
+        let alpha = Double(samples[pixel * bands + bands - 1]) / 255
+        for channel in 0..<3 {
+          let colour = Double(samples[pixel * bands + min(channel, bands - 2)])
+          out[3 * pixel + channel] = UInt8((alpha * colour + (1 - alpha) * background[channel]).rounded())
+        }
+      }
+      count = 3 * height * width
+    }
+    self.init(height: height, width: width, channels: 3, samples: flat)
   }
 
   /// Turned by a quarter, clockwise.

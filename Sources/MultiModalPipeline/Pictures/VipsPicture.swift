@@ -131,15 +131,22 @@ final class VipsPicture {
 
   /// The samples as Pillow's `convert("RGB")` makes them: the upper 8 of 16 bits, colours as they are whatever their profile, no
   /// alpha. What Pillow has no such conversion for (CIELAB, floating point) becomes sRGB.
-  func raster() throws -> Raster {
+  ///
+  /// - Parameter background: the colour that shows through transparency; nil drops alpha as Pillow does
+  func raster(over background: [Double]?) throws -> Raster {
     let header = header
     guard !header.is_packed, !header.is_float, header.bytes_per_sample <= 2 else {
-      return try sRGB().raster()
+      return try sRGB().raster(over: background)
     }
     let samples = try (header.bytes_per_sample == 2 ? applying { cvips_upper_byte($0) } : self).bytes()
     let (bands, area) = (Int(header.bands), Int(header.height) * Int(header.width))
     func raster(_ channels: Int, _ samples: [UInt8]) -> Raster {
       Raster(height: Int(header.height), width: Int(header.width), channels: channels, samples: samples)
+    }
+    if let background, header.has_alpha, !header.is_cmyk {
+      return Raster(
+        height: Int(header.height), width: Int(header.width), bands: bands, samples: samples, over: background
+      )
     }
     let channels = header.is_cmyk || bands > 2 ? 3 : 1
     if bands == channels { return raster(channels, samples) }

@@ -45,6 +45,7 @@ struct HuggingFaceFileTests {
       #"{"image_processor_type": "DonutImageProcessor", "do_pad": false, "do_align_long_axis": true, "do_resize": false}"#,
       #"{"image_processor_type": "BlipImageProcessor", "do_trim_border": true, "do_pad": true, "pad_size": 400}"#,
       #"{"image_processor_type": "ViTImageProcessor", "do_convert_grayscale": true, "rounding": "down", "resample": 5}"#,
+      #"{"image_processor_type": "ViTImageProcessor", "background": [255, 127.5, 0]}"#,
     ] {
       let configuration = try load(json)
       #expect(

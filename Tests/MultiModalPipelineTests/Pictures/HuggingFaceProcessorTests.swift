@@ -72,6 +72,22 @@ struct HuggingFaceProcessorTests {
     #expect(image.values == one.values + one.values + one.values)
   }
 
+  @Test func aBackgroundShowsThroughTransparency() throws {
+    let picture = try Picture(
+      height: 1, width: 3, channels: 4, pixels: [10, 20, 30, 255, 10, 20, 30, 0, 100, 0, 200, 51])
+    let processor = try raw(#""do_resize": false, "background": [250, 240, 255]"#)
+    let wanted: [Float] = [10, 250, 220, 20, 240, 192, 30, 255, 244]
+    #expect(try processor(picture).values == wanted)
+    #expect(try processor(bytes: picture.png()).values == wanted)
+    #expect(try raw(#""do_resize": false"#)(picture).values == [10, 10, 100, 20, 20, 0, 30, 30, 200])
+    let own = try self.processor(
+      #"{"do_resize": false, "do_rescale": false, "do_normalize": false, "background": [250, 240, 255]}"#)
+    for name in ["gray-alpha.png", "rgba.png", "rgba16.png", "rgb.png"] {
+      let (values, others) = try (processor(Fixture.url(name)).values, own(Fixture.url(name)).values)
+      #expect(values.count == others.count && zip(values, others).allSatisfy { abs($0 - $1) <= 1 }, "\(name)")
+    }
+  }
+
   @Test func aBorderIsCutOffAndWhatIsMissingIsZeroAfterNormalising() throws {
     var pixels = [UInt8](repeating: 255, count: 3 * 20 * 30)
     for row in 5..<15 {
