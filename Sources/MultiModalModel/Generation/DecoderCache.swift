@@ -6,8 +6,14 @@ import Torch
 /// A text begins at the first column of its slot whatever others do, so decoding knows neither padding nor masks. Slots that
 /// are left are used again, and buffers grow in steps, so memory follows the most and the longest texts there were at once.
 final class DecoderCache {
-  let texts = SlotBuffers()
-  let contexts = SlotBuffers()
+  let texts: SlotBuffers
+  let contexts: SlotBuffers
+
+  /// As many of each as there will be at once, as far as that is known.
+  init(texts: Int = 1, pictures: Int = 1) {
+    self.texts = SlotBuffers(expected: texts)
+    contexts = SlotBuffers(expected: pictures)
+  }
 }
 
 /// Keys and values of every layer, [slots, heads, capacity, head width] each, and how many of each slot are held.
@@ -20,6 +26,10 @@ final class SlotBuffers {
   private var users: [Int] = []
   private var free: [Int] = []
   private(set) var capacity = 0
+  /// How many slots the first buffers have; more are made as they are taken.
+  private let expected: Int
+
+  init(expected: Int) { self.expected = expected }
 
   var slots: Int { lengths.count }
 
@@ -63,7 +73,7 @@ final class SlotBuffers {
     let first = layers.first?.keys
     let held = first?.shape[0] ?? 0
     guard length > capacity || slots > held else { return }
-    let newSlots = slots > held ? max(slots, 2 * held) : held
+    let newSlots = slots > held ? max(slots, 2 * held, expected) : held
     let newCapacity =
       length > capacity ? min(max(most, length), max(length, 2 * capacity, 64)) : capacity
     let longest = lengths.max() ?? 0

@@ -44,7 +44,8 @@ extension ImageToTextModel {
     // What is asked for is checked before a picture is encoded.
     for prompt in prompts { _ = try decoder.limits.newTokens(after: prompt, options) }
     let context = try withoutGradients { try encode(img) }
-    let batch = DecodingBatch(self)
+    let texts = prompts.count * max(options.numBeams, options.numReturnSequences)
+    let batch = DecodingBatch(self, cache: DecoderCache(texts: texts, pictures: prompts.count))
     let ids = try prompts.enumerated().map { index, prompt in
       try batch.join(
         context: context.narrow(0, start: index, length: 1), prompt: prompt, options: options,

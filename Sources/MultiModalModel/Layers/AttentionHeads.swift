@@ -43,19 +43,12 @@ struct AttentionHeads {
   ) throws -> [Tensor] {
     let shape = try projected.sequenceShape("what attention is given")
     let tables = tables.isEmpty ? Array(repeating: nil, count: parts) : tables
-    let dtype = try Self.dtype(for: projected)
     let isPlain = !normalizes && tables.allSatisfy { $0 == nil }
-    // The operator has no gradients, and where nothing is to be done views are enough.
-    if hasSplittingKernel, projected.device == .cpu, dtype == .float32, !projected.requiresGrad,
-      try !isPlain || projected.dtype != .float32
-    {
+    // Where nothing is to be done views are enough.
+    if try takesKernel(projected), try !isPlain || projected.dtype != .float32 {
       let size = [shape[0], heads, shape[1], width]
       let results = try (0..<parts).map { _ in try Tensor(uninitialized: size) }
-      try headsOperator.call(
-        [
-          .tensor(projected), .int(normalizes ? normalized : 0), .optionalTensors(tables.map { $0?.cos }),
-          .optionalTensors(tables.map { $0?.sin }), .tensors(results),
-        ], capacity: 0)
+      try fill(results, from: projected, normalized: normalized, tables: tables)
       return results
     }
     let split = try projected.reshape([shape[0], shape[1], parts, heads, width])
@@ -65,5 +58,32 @@ struct AttentionHeads {
       if normalizes && part < normalized { x = try x / x.norm([-1], keepDim: true).clamp(min: 1e-12) }
       return try tables[part].map { try $0.turn(x) } ?? x
     }
+  }
+  /// As `split`, into tensors that are there already.
+  /// - Parameter results: for each part [batch, heads, length, width], of any strides
+  func split(_ projected: Tensor, normalized: Int, into results: [Tensor]) throws {
+    if try takesKernel(projected) {
+      return try fill(
+        results, from: projected, normalized: normalized,
+        tables: Array(repeating: nil, count: results.count))
+    }
+    let parts = try split(projected, parts: results.count, normalized: normalized)
+    for (result, part) in zip(results, parts) { try result.copy_(part) }
+  }
+
+  /// The operator has no gradients.
+  private func takesKernel(_ projected: Tensor) throws -> Bool {
+    try hasSplittingKernel && projected.device == .cpu && Self.dtype(for: projected) == .float32
+      && !projected.requiresGrad
+  }
+
+  private func fill(
+    _ results: [Tensor], from projected: Tensor, normalized: Int, tables: [RotaryXpos.Table?]
+  ) throws {
+    try headsOperator.call(
+      [
+        .tensor(projected), .int(normalizes ? normalized : 0), .optionalTensors(tables.map { $0?.cos }),
+        .optionalTensors(tables.map { $0?.sin }), .tensors(results),
+      ], capacity: 0)
   }
 }

@@ -204,19 +204,19 @@ public final class TransformerDecoder {
   /// - Parameter context: [1, keys, dim]
   /// - Returns: the slot, with one user; nil without cross-attention
   func hold(_ context: Tensor, in cache: DecoderCache) throws -> Int? {
-    let computed = try contexts(context)
-    guard let first = computed.first else { return nil }
+    guard let crossKeysAndValues else { return nil }
+    let projected = try crossKeysAndValues(context)
+    let length = context.shape[1]
     let slots = cache.contexts
     let slot = slots.take()
     try slots.reserve(
-      length: first.length, most: first.length, layers: layers.count,
-      shape: (heads.heads, heads.width), dtype: first.keys.dtype, device: context.device)
-    for (buffers, own) in zip(slots.layers, computed) {
-      for (buffer, part) in [(buffers.keys, own.keys), (buffers.values, own.values)] {
-        try buffer.narrow(0, start: slot, length: 1).narrow(2, start: 0, length: first.length).copy_(part)
-      }
-    }
-    slots.advance(slot, by: first.length)
+      length: length, most: length, layers: layers.count, shape: (heads.heads, heads.width),
+      dtype: AttentionHeads.dtype(for: projected), device: context.device)
+    let buffers = slots.layers.map(\.keys) + slots.layers.map(\.values)
+    try heads.split(
+      projected, normalized: layers.count,
+      into: buffers.map { try $0.narrow(0, start: slot, length: 1).narrow(2, start: 0, length: length) })
+    slots.advance(slot, by: length)
     return slot
   }
 

@@ -246,6 +246,38 @@ import Torch
     #expect(cache.texts.capacity == 64)
   }
 
+  @Test func roomForWhatIsExpectedIsMadeOnce() throws {
+    let model = try smallModel()
+    let cache = DecoderCache(texts: 3, pictures: 5)
+    let batch = DecodingBatch(model, cache: cache)
+    let context = try withoutGradients { try model.encode(smallImages(1)) }
+    for _ in 0..<6 { try batch.join(context: context, prompt: [1], options: GenerationOptions()) }
+    #expect(cache.contexts.layers.first?.keys.shape[0] == 10)
+    _ = try batch.step()
+    #expect(cache.texts.layers.first?.keys.shape[0] == 6)
+    batch.leave(try batch.join(context: context, prompt: [1], options: GenerationOptions()))
+    #expect(cache.contexts.layers.first?.keys.shape[0] == 10)
+  }
+
+  @Test(arguments: [true, false])
+  func headsAreWrittenWhereTheyBelongAsTheyAreSplit(normalizes: Bool) throws {
+    try manualSeed(3)
+    for (width, dtype) in [(32, DType.float32), (32, .bfloat16), (32, .float64), (12, .float32)] {
+      let heads = AttentionHeads(heads: 2, width: width, normalizes: normalizes)
+      let projected = try Tensor.randn([1, 5, 4 * width]).to(dtype: dtype)
+      let wanted = try heads.split(projected, parts: 2, normalized: 1)
+      let room = try Tensor.zeros([2, 3, 2, 9, width], dtype: AttentionHeads.dtype(for: projected))
+      let places = try (0..<2).map {
+        try room.select(0, $0).narrow(0, start: 1, length: 1).narrow(2, start: 0, length: 5)
+      }
+      try heads.split(projected, normalized: 1, into: places)
+      for (place, part) in zip(places, wanted) {
+        #expect(try place.allClose(part, relativeTolerance: 0, absoluteTolerance: 0))
+      }
+      #expect(try room.select(1, 0).abs().sum().to(dtype: .float64).item(Double.self) == 0)
+    }
+  }
+
   @Test func drawsOfOnePictureShareItsKeys() throws {
     let model = try smallModel()
     let context = try withoutGradients { try model.encode(smallImages(1)) }
