@@ -77,6 +77,13 @@ VipsImage *cvips_copy_memory(VipsImage *image) { return vips_image_copy_memory(i
 
 void *cvips_to_memory(VipsImage *image, size_t *length) { return vips_image_write_to_memory(image, length); }
 
+void *cvips_fetch(VipsImage *image, size_t *length) {
+  VipsRegion *region = vips_region_new(image);
+  void *bytes = vips_region_fetch(region, 0, 0, vips_image_get_width(image), vips_image_get_height(image), length);
+  g_object_unref(region);
+  return bytes;
+}
+
 void *cvips_to_png(VipsImage *image, size_t *length) {
   void *bytes = NULL;
   return vips_pngsave_buffer(image, &bytes, length, "strip", TRUE, NULL) ? NULL : bytes;

@@ -58,6 +58,9 @@ VipsImage *cvips_from_memory(const uint8_t *bytes, size_t length, int width, int
 VipsImage *cvips_copy_memory(VipsImage *image);
 /// Interleaved pixels in the image's own format, to be freed with `cvips_free`; NULL on error.
 void *cvips_to_memory(VipsImage *image, size_t *length);
+/// The same at once and by this thread, so that all the images it is made of are in memory too: for small ones, where handing
+/// strips from thread to thread takes longer than decoding.
+void *cvips_fetch(VipsImage *image, size_t *length);
 /// An encoded file, to be freed with `cvips_free`; NULL on error.
 void *cvips_to_png(VipsImage *image, size_t *length);
 void *cvips_to_jpeg(VipsImage *image, int quality, size_t *length);

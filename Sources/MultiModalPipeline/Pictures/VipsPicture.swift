@@ -62,9 +62,10 @@ final class VipsPicture {
   func inMemory() throws -> VipsPicture { try applying { cvips_copy_memory($0) } }
 
   /// The pixels, interleaved, of an 8-bit image.
-  func bytes() throws -> [UInt8] {
+  /// - Parameter isSmall: so that what it is made of can be in memory as well
+  func bytes(isSmall: Bool = false) throws -> [UInt8] {
     try collecting {
-      cvips_to_memory($0, $1)
+      isSmall ? cvips_fetch($0, $1) : cvips_to_memory($0, $1)
     } into: {
       [UInt8]($0)
     }
@@ -138,8 +139,9 @@ final class VipsPicture {
     guard !header.is_packed, !header.is_float, header.bytes_per_sample <= 2 else {
       return try sRGB().raster(over: background)
     }
-    let samples = try (header.bytes_per_sample == 2 ? applying { cvips_upper_byte($0) } : self).bytes()
     let (bands, area) = (Int(header.bands), Int(header.height) * Int(header.width))
+    let samples = try (header.bytes_per_sample == 2 ? applying { cvips_upper_byte($0) } : self)
+      .bytes(isSmall: area <= 1 << 18)
     func raster(_ channels: Int, _ samples: [UInt8]) -> Raster {
       Raster(height: Int(header.height), width: Int(header.width), channels: channels, samples: samples)
     }
