@@ -20,14 +20,6 @@ struct IPAddress: Equatable, Sendable {
     }
   }
 
-  /// nil for what is not written as one
-  init?(_ text: String) {
-    let isLong = text.contains(":")
-    var bytes = [UInt8](repeating: 0, count: isLong ? 16 : 4)
-    guard inet_pton(isLong ? AF_INET6 : AF_INET, text, &bytes) == 1 else { return nil }
-    self.bytes = bytes
-  }
-
   /// Whether anyone on the internet may be behind it, and nobody else: not this machine, its network or its provider's, many
   /// at once, or another address within this one.
   var isPublic: Bool {
@@ -35,39 +27,44 @@ struct IPAddress: Equatable, Sendable {
     return Self.global.contains { $0.contains(self) } && !Self.specialLong.contains { $0.contains(self) }
   }
 
+  /// All addresses that begin with the same bits.
   private struct Block {
-    let base: IPAddress
-    let length: Int
+    private let base: [UInt8]
+    private let length: Int
 
-    init?(_ text: String) {
-      let parts = text.split(separator: "/")
-      guard parts.count == 2, let base = IPAddress(String(parts[0])), let length = Int(parts[1]) else {
-        return nil
-      }
+    /// - Parameters:
+    ///   - base: the first bytes; those that are not given are 0
+    ///   - length: how many bits count
+    init(_ base: UInt8..., length: Int) {
       self.base = base
       self.length = length
     }
 
     func contains(_ address: IPAddress) -> Bool {
-      guard address.bytes.count == base.bytes.count else { return false }
-      return (0..<length).allSatisfy { bit in
-        (address.bytes[bit / 8] ^ base.bytes[bit / 8]) & 0x80 >> UInt8(bit % 8) == 0
+      (0..<length).allSatisfy { bit in
+        let byte = bit / 8 < base.count ? base[bit / 8] : 0
+        return (address.bytes[bit / 8] ^ byte) & 0x80 >> UInt8(bit % 8) == 0
       }
     }
   }
 
-  /// IANA's registry of special addresses, multicast and reserved ones, the relays of 6to4, and the one at which Azure's
-  /// platform answers its virtual machines.
+  /// Of 4 bytes: IANA's registry of special addresses, multicast and reserved ones, the relays of 6to4, and the one at which
+  /// Azure's platform answers its virtual machines. Numbers, not texts, so that none is lost by being misspelt.
   private static let special = [
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16",
-    "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
-    "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-  ].compactMap(Block.init)
+    Block(0, length: 8), Block(10, length: 8), Block(100, 64, length: 10), Block(127, length: 8),
+    Block(168, 63, 129, 16, length: 32), Block(169, 254, length: 16), Block(172, 16, length: 12),
+    Block(192, 0, 0, length: 24), Block(192, 0, 2, length: 24), Block(192, 88, 99, length: 24),
+    Block(192, 168, length: 16), Block(198, 18, length: 15), Block(198, 51, 100, length: 24),
+    Block(203, 0, 113, length: 24), Block(224, length: 4), Block(240, length: 4),
+  ]
 
-  /// What is given to the internet's networks; IPv4 addresses in IPv6's clothes, local ones and multicast are outside.
-  private static let global = ["2000::/3"].compactMap(Block.init)
+  /// Of 16 bytes: what is given to the internet's networks; IPv4 addresses in IPv6's clothes, local ones and multicast are
+  /// outside.
+  private static let global = [Block(0x20, length: 3)]
 
-  /// Protocols' own addresses (Teredo among them), documentation, and 6to4, which has IPv4 addresses within.
-  private static let specialLong = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"].compactMap(
-    Block.init)
+  /// Of those: protocols' own addresses (Teredo among them), documentation, and 6to4, which has IPv4 addresses within.
+  private static let specialLong = [
+    Block(0x20, 0x01, length: 23), Block(0x20, 0x01, 0x0D, 0xB8, length: 32), Block(0x20, 0x02, length: 16),
+    Block(0x3F, 0xFF, length: 20),
+  ]
 }

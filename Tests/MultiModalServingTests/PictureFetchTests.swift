@@ -6,6 +6,20 @@ import Testing
 @testable import MultiModalHTTP
 @testable import MultiModalServing
 
+extension IPAddress {
+  /// nil for what is not written as one
+  fileprivate init?(_ text: String) {
+    var hints = addrinfo()
+    hints.ai_flags = AI_NUMERICHOST
+    var found: UnsafeMutablePointer<addrinfo>?
+    guard getaddrinfo(text, nil, &hints, &found) == 0, let address = found?.pointee.ai_addr else {
+      return nil
+    }
+    defer { freeaddrinfo(found) }
+    self.init(address)
+  }
+}
+
 /// Pictures that are given by URL: what is fetched, and above all what is not.
 @Suite struct PictureFetchTests {
   // MARK: Addresses
@@ -18,7 +32,8 @@ import Testing
     "255.255.255.255",
     "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b:1::1",
     "100::1",
-    "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1",
+    "2001::1", "2001:1ff:ffff::1", "2001:db8::1", "2001:db8:ffff::1", "2002::1", "2002:7f00:1::", "3fff::1",
+    "3fff:fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1",
     "fec0::1", "ff02::1",
   ])
   func anAddressThatIsNotThePublicInternetsIsNone(text: String) throws {
@@ -28,7 +43,8 @@ import Testing
   @Test(arguments: [
     "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "128.0.0.1",
     "172.15.255.255",
-    "172.32.0.0", "192.167.255.255", "192.169.0.0", "223.255.255.255", "2001:200::1", "2606:4700::1111",
+    "172.32.0.0", "192.167.255.255", "192.169.0.0", "223.255.255.255", "2001:200::1", "2001:db9::1",
+    "2003::1", "3ffe::1", "3fff:1000::1", "2606:4700::1111",
     "2a00::1",
   ])
   func othersArePublic(text: String) throws {
