@@ -35,7 +35,7 @@ def chat(model: str, picture: bytes, max_tokens: int, stream: bool, same: bool) 
     body = json.dumps({
         "model": model, "max_tokens": max_tokens, "temperature": 0, "stream": stream,
         "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": data}}]}]}).encode()
-    return (b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    return (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 

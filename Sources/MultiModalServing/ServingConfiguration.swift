@@ -39,6 +39,9 @@ public struct ServingConfiguration: Sendable {
   public var fetchPicture: (@Sendable (_ url: String) async throws -> Data)?
   /// The origin that pages of other sites may call from, or `*`; none when nil.
   public var allowedOrigin: String?
+  /// The names that requests may have as their `Host`, without a port and in small letters; any when nil. A page of another
+  /// site whose name leads to this machine is so kept from a server that asks for no key.
+  public var hosts: Set<String>?
   /// Who may ask; anyone when nil.
   public var keys: APIKeys?
   /// What requests may take.

@@ -50,6 +50,11 @@ public final class ServingService: Sendable {
   }
 
   private func answer(_ request: ServingRequest, _ route: Route?) async throws -> ServingResponse {
+    if let hosts = configuration.hosts, let host = request.headers["host"].map(Self.hostName),
+      !hosts.contains(host)
+    {
+      throw APIError.unknownHost(host)
+    }
     guard let route else {
       throw APIError(
         status: 404,
@@ -78,6 +83,13 @@ public final class ServingService: Sendable {
       headers.append((name: "Access-Control-Max-Age", value: "86400"))
     }
     return ServingResponse(status: 204, headers: headers, body: .bytes(Data()))
+  }
+
+  /// A `Host` without its port, in small letters.
+  private static func hostName(_ host: String) -> String {
+    let end =
+      host.hasPrefix("[") ? host.firstIndex(of: "]").map(host.index(after:)) : host.firstIndex(of: ":")
+    return host[..<(end ?? host.endIndex)].lowercased()
   }
 
   /// A client's own if it is one that a log can hold.

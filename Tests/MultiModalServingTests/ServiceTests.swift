@@ -61,6 +61,24 @@ import Testing
     #expect(throws: APIKeyError.self) { try APIKeys("# none\n") }
   }
 
+  @Test func aHostThatIsNoneOfTheServersNamesIsRefused() async throws {
+    let served = try Served.emoji { $0.hosts = ["localhost", "127.0.0.1", "[::1]"] }
+    for host in ["localhost", "LocalHost:8080", "127.0.0.1:80", "[::1]", "[::1]:8080", nil] {
+      let headers = host.map { ["host": $0] } ?? [:]
+      #expect(try await served.get("/v1/models", headers: headers).status == 200)
+    }
+    for host in [
+      "evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "", "[::2]",
+    ] {
+      for path in ["/", "/v1/models", "/health", "/metrics"] {
+        let (status, json) = try await served.get(path, headers: ["host": host])
+        #expect(status == 403)
+        #expect(json["error"]["code"].text == "host_not_allowed")
+      }
+    }
+    #expect(try await Served.emoji().get("/v1/models", headers: ["host": "evil.example"]).status == 200)
+  }
+
   @Test func otherSitesMayCallWhereThatIsSaid() async throws {
     let request = ServingRequest(
       method: "OPTIONS", path: "/v1/chat/completions", headers: ["origin": "https://a.b"])

@@ -43,6 +43,13 @@ package struct APIError: Error, Equatable {
     status: 401, message: "The API key is missing or wrong: send it as 'Authorization: Bearer KEY'.",
     code: "invalid_api_key", headers: ["WWW-Authenticate": "Bearer"])
 
+  static func unknownHost(_ name: String) -> APIError {
+    APIError(
+      status: 403,
+      message: "The Host '\(name.prefix(100))' is none of this server's names: whoever runs it can allow it.",
+      code: "host_not_allowed")
+  }
+
   static func unknownModel(_ name: String, served: String) -> APIError {
     APIError(
       status: 404, message: "The model '\(name.prefix(100))' is not served here: ask for '\(served)'.",

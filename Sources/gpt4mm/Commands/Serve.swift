@@ -17,6 +17,10 @@ extension Command {
       Option("tls-cert", "FILE", "serve HTTPS with this certificate and its chain (PEM)"),
       Option("tls-key", "FILE", "the certificate's private key (PEM)"),
       Option("without-key", "listen on a public address although no key is asked for"),
+      Option(
+        "allow-host", "NAME",
+        "a name that requests may have as their Host; may be given several times (default without a key on loopback: "
+          + "localhost and its addresses; else any)"),
       Option("allow-origin", "ORIGIN", "let pages of this origin call the API; '*' for any"),
       Option("ignore-text", "pass over what messages say, for models that were not trained with prompts"),
       Option("text-only-answer", "TEXT", "answer this where no picture is given, instead of an error"),
@@ -46,6 +50,7 @@ extension Command {
     let http = try httpConfiguration(arguments)
     let model = url(try arguments.required("model"))
     var configuration = try servingConfiguration(arguments, folder: model)
+    configuration.hosts = hosts(arguments, http)
     if arguments.flag("fetch-urls") {
       let fetcher = PictureFetcher(maxBytes: http.maxBodyBytes)
       configuration.fetchPicture = { try await fetcher($0) }
@@ -122,10 +127,21 @@ extension Command {
     return text
   }
 
+  private static let loopback: Set = ["127.0.0.1", "localhost", "::1"]
+
+  /// Without a key any page in a browser of this machine could ask, once its site's name leads to loopback.
+  private static func hosts(_ arguments: Arguments, _ http: HTTPServerConfiguration) -> Set<String>? {
+    let given = Set(arguments.strings("allow-host").map { $0.lowercased() })
+    let isOpen = arguments.string("api-keys") == nil && loopback.contains(http.host)
+    return isOpen || !given.isEmpty ? given.union(["127.0.0.1", "localhost", "[::1]"]) : nil
+  }
+
   /// Whoever reaches the port could use the model.
   private static func refuseOpenDoor(_ arguments: Arguments, _ http: HTTPServerConfiguration) throws {
-    guard arguments.string("api-keys") == nil, !arguments.flag("without-key") else { return }
-    guard !["127.0.0.1", "localhost", "::1"].contains(http.host) else { return }
+    guard arguments.string("api-keys") == nil, !arguments.flag("without-key"), !loopback.contains(http.host)
+    else {
+      return
+    }
     throw UsageError(
       "--host \(http.host) can be reached by others, but no key is asked for: give --api-keys FILE, or --without-key if they may"
     )
