@@ -30,6 +30,8 @@ extension Captioner {
   public struct EncodedImage: Sendable {
     /// [1, positions, the decoder's width]
     let context: Tensor
+    /// Where its positions lie in the picture.
+    let grid: PatchGrid
     /// How many positions the picture has.
     public var positions: Int { context.shape[1] }
     /// What it takes in memory.

@@ -234,30 +234,30 @@ public actor Captioner {
     progress(input.request) { try await self.encode(self.processor(input.picture)) }
   }
 
-  /// Where the decoder looked for each token of a text.
+  /// Where the decoder looked for each token of a text. A long text is read in pieces, between which running texts have their
+  /// steps.
   /// - Parameter tokens: of a text that was asked for with the prompt
-  /// - Throws: `ModelError` for a model without cross-attention.
-  public func attention(
-    of picture: ProcessedImage, prompt: String? = nil, tokens: [Int]
-  ) throws -> AttentionGrid {
-    let grid = try model.patchGrid(height: picture.height, width: picture.width)
+  /// - Throws: `ModelError` for a model without cross-attention, `CancellationError` when the task is cancelled.
+  public func attention(of picture: EncodedImage, prompt: String? = nil, tokens: [Int]) async throws
+    -> AttentionGrid
+  {
     let start = try generation.prompt(prompt, by: tokenizer)
-    let device = model.parameters.device
-    return try withoutGradients {
-      let context = try model.encode(Tensor(picture).to(device: device))
-      // What predicts a token is the one before it.
-      let text = start + tokens.dropLast()
-      let weights = try model.decoder.contextAttention(
-        Tensor(text, shape: [1, text.count]).to(device: device), context: context
-      ).array(of: Float.self)
-      let positions = context.shape[1]
-      return AttentionGrid(
-        rows: grid.rows, columns: grid.columns,
-        weights: tokens.indices.map { index in
-          let row = (start.count - 1 + index) * positions
-          return Array(weights[row + grid.prefix..<row + positions])
-        })
+    // What predicts a token is the one before it.
+    let reading = try ContextAttention(
+      model.decoder, text: start + tokens.dropLast(), context: picture.context)
+    var seen: [Float] = []
+    while let piece = try reading.next() {
+      seen += piece
+      await Task.yield()
+      try Task.checkCancellation()
     }
+    let grid = picture.grid
+    return AttentionGrid(
+      rows: grid.rows, columns: grid.columns,
+      weights: tokens.indices.map { index in
+        let row = (start.count - 1 + index) * picture.positions
+        return Array(seen[row + grid.prefix..<row + picture.positions])
+      })
   }
 
   /// What each step gives, until the texts end or nobody listens.
@@ -352,8 +352,9 @@ public actor Captioner {
       }
       secondsPerPicture = (.now - began) / .seconds(1) / Double(together.count)
       work.pictures += together.count
+      let grid = try model.patchGrid(height: first.height, width: first.width)
       for (encoding, context) in zip(together, contexts) {
-        encoding.continuation.resume(returning: EncodedImage(context: context))
+        encoding.continuation.resume(returning: EncodedImage(context: context, grid: grid))
       }
     } catch {
       for encoding in together { encoding.continuation.resume(throwing: error) }

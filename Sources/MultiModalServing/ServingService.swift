@@ -181,7 +181,6 @@ extension APIError {
   init(_ error: any Error) {
     switch error {
     case let error as APIError: self = error
-    case is PictureError: self = .bad(error.localizedDescription, code: "invalid_image")
     case is ModelError, is TokenizerError: self = .bad(error.localizedDescription)
     case is CancellationError:
       self.init(status: 499, message: "The client has gone.", type: "server_error", code: "cancelled")

@@ -176,6 +176,24 @@ import Torch
     }
   }
 
+  @Test(arguments: [Kind.documented, .withAbsolutePositions, .withoutFlash, .zetascale], [false, true])
+  private func piecesOfATextLookWhereTheWholeTextDoes(kind: Kind, isPrepared: Bool) throws {
+    let model = try model(kind) { $0.maxSeqLen = 300 }
+    if isPrepared { try model.prepareForInference() }
+    let text = try texts(1, 290)
+    try withoutGradients {
+      let context = try model.encode(smallImages(1))
+      let reading = try ContextAttention(model.decoder, text: text.array(of: Int.self), context: context)
+      var pieces: [[Float]] = []
+      while let piece = try reading.next() { pieces.append(piece) }
+      #expect(pieces.map { $0.count / context.shape[1] } == (kind == .zetascale ? [290] : [128, 128, 34]))
+      let maps = try model.decoder.output(text, context: context, wantsAttentionMaps: true).attentionMaps
+      let whole = try Tensor.cat(maps.enumerated().filter { $0.offset % 2 == 1 }.map(\.element), dim: 1)
+        .mean([0, 1])
+      #expect(try difference(Tensor(pieces.flatMap { $0 }, shape: whole.shape), whole) < 2e-5)
+    }
+  }
+
   @Test func preparingTwiceIsRefused() throws {
     let model = try prepared(.documented, .bfloat16)
     for precision in Precision.allCases {

@@ -153,7 +153,7 @@ import Testing
     let captioner = try Served.long().captioner
     let cache = PictureCache(captioner, processor: captioner.processor, capacity: 1 << 20)
     let picture = try Served.picture(1)
-    func ask(_ number: UInt8) -> Task<Captioner.EncodedImage, any Error> {
+    func ask(_ number: UInt8) -> Task<PictureCache.Seen, any Error> {
       // What lies behind a JPEG's end makes it another one for the cache alone.
       Task { try await cache.picture(picture + [number]) }
     }
@@ -261,6 +261,64 @@ import Testing
     }
     let seen = try #require(json["seen"].text.flatMap { DataURL.bytes($0) })
     #expect(try Picture(bytes: seen).width == 60)
+  }
+
+  @Test func anExplanationTakesItsPictureFromWhereTheChatPutIt() async throws {
+    let served = try Served.long()
+    _ = try await served.chat(served.endless(tokens: 1))
+    let (status, json) = try await served.ask(
+      ServingRequest(method: "POST", path: "/v1/explain", body: served.endless(tokens: 300).data))
+    #expect(status == 200)
+    #expect(json["tokens"].count == 300)
+    #expect(await served.captioner.work.pictures == 1)
+  }
+
+  @Test func manyTextsAreExplainedBesideOneThatRuns() async throws {
+    let served = try Served.long { $0.limits.runningTexts = 3 }
+    let body = try served.endless(tokens: 300)
+    let steps = Task { try await served.chat(served.endless(tokens: 19_000)) }
+    let explanations = try await withThrowingTaskGroup(of: JSONValue.self) { group in
+      for _ in 0..<4 {
+        group.addTask {
+          try await served.ask(ServingRequest(method: "POST", path: "/v1/explain", body: body.data)).json
+        }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(explanations.allSatisfy { $0["tokens"].count == 300 && $0 == explanations[0] })
+    steps.cancel()
+    #expect(try await steps.value.status == 499)
+  }
+
+  @Test func whatIsWrongWithAPictureNamesItsField() async throws {
+    let served = try Served.emoji()
+    let body = Served.body(messages: [
+      [
+        "role": "user",
+        "content": [["type": "image_url", "image_url": ["url": "data:image/png;base64,PHN2Zz4="]]],
+      ]
+    ])
+    for path in ["/v1/chat/completions", "/v1/explain"] {
+      let (status, json) = try await served.ask(
+        ServingRequest(method: "POST", path: path, body: body.data))
+      #expect(status == 400)
+      #expect(json["error"]["code"].text == "invalid_image")
+      #expect(json["error"]["param"].text == "messages[0].content[0].image_url.url")
+    }
+    let form = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n<svg>\r\n--x--\r\n"
+    let (_, json) = try await served.ask(
+      ServingRequest(
+        method: "POST", path: "/v1/caption", headers: ["content-type": "multipart/form-data; boundary=x"],
+        body: Data(form.utf8)))
+    #expect(json["error"]["param"].text == "file")
+  }
+
+  @Test func aPictureWithTooManyPixelsIsRefused() async throws {
+    let served = try Served.emoji { $0.limits.pixels = 1000 }
+    let (status, json) = try await served.chat(Served.body())
+    #expect(status == 400)
+    #expect(json["error"]["code"].text == "invalid_image")
+    #expect(json["error"]["message"].text?.contains("1000") == true)
   }
 
   @Test(arguments: ["/", "/page.css", "/page.js"]) func thePageIsPartOfTheProgramAndLoadsNothingFromElsewhere(

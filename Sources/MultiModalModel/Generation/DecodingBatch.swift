@@ -66,7 +66,7 @@ public final class DecodingBatch {
   private var joined = 0
 
   /// Tokens of a prompt that are read in one step, so that a long one does not keep the other texts waiting.
-  private static let piece = 128
+  static let piece = 128
 
   /// - Parameter model: must not change while texts run
   public convenience init(_ model: any ImageToTextModel) { self.init(model, cache: DecoderCache()) }

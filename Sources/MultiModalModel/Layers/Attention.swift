@@ -121,6 +121,17 @@ public final class Attention {
     return try toOut(Tensor.cat(merged, dim: 1).squeeze(0), residual: x)
   }
 
+  /// Where the tokens of one row look in cross-attention among what its slot holds.
+  /// - Parameters:
+  ///   - x: [tokens, dim]
+  ///   - norm: what `x` goes through first
+  ///   - slots: [slots, heads, capacity, width] each
+  /// - Returns: [1, heads, tokens, keys]
+  func stepMap(_ x: Tensor, norm: LayerNorm?, slots: KeysAndValues, row: SlotRows.Row) throws -> Map {
+    let keys = try slots.keys.narrow(0, start: row.slot, length: 1).narrow(2, start: 0, length: row.held)
+    return try weights(queries(x.unsqueeze(0), norm: norm), keys, mask: .none)
+  }
+
   /// A row's tokens see what its slot holds and each other up to themselves.
   private func mask(of row: SlotRows.Row, alibi: Alibi?, dtype: DType, device: Device) throws -> AttentionMask
   {
@@ -182,20 +193,24 @@ public final class Attention {
         query: query, key: context.keys, value: context.values, mask: mask.additive, dropout: dropout,
         isCausal: mask.isCausal, scale: scale)
     } else {
-      var logits = try query.matmul(context.keys.transpose(2, 3)) * scale
-      if mask.isCausal {
-        let later = try Tensor.ones([query.shape[2], context.length], dtype: .bool, device: query.device)
-          .triu(diagonal: 1)
-        logits = try logits.maskedFill(later, -.infinity)
-      } else if let additive = mask.additive {
-        logits = try logits + additive
-      }
-      let weights = try logits.softmax()
+      let weights = try weights(query, context.keys, mask: mask)
       map = weights
       attended = try (dropout > 0 ? weights.dropout(dropout) : weights).matmul(context.values)
     }
     let shape = attended.shape
     return (try attended.transpose(1, 2).reshape([shape[0], shape[2], shape[1] * shape[3]]), map)
+  }
+
+  private func weights(_ query: Tensor, _ keys: Tensor, mask: AttentionMask) throws -> Map {
+    var logits = try query.matmul(keys.transpose(2, 3)) * scale
+    if mask.isCausal {
+      let later = try Tensor.ones([query.shape[2], keys.shape[2]], dtype: .bool, device: query.device)
+        .triu(diagonal: 1)
+      logits = try logits.maskedFill(later, -.infinity)
+    } else if let additive = mask.additive {
+      logits = try logits + additive
+    }
+    return try logits.softmax()
   }
 
   /// Weights that are multiplied with every position of `x` in self-attention, and in cross-attention.

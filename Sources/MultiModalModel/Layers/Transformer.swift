@@ -8,7 +8,7 @@ public final class Transformer {
   /// What it can take.
   public let limits: TextLimits
   /// Whether layers attend to the context; otherwise it goes before the text.
-  private let attendsToContext: Bool
+  let attendsToContext: Bool
 
   /// What a call returns besides logits, when asked.
   public struct Output {
@@ -35,7 +35,7 @@ public final class Transformer {
   /// Whether a cached step gives exactly what computing the whole text gives.
   public var hasExactCache: Bool { layers.hasExactCache }
 
-  private var device: Device { embedding.tokens.weight.value.device }
+  var device: Device { embedding.tokens.weight.value.device }
 
   /// The weights that each token of a text is multiplied with.
   public var tokenWeights: [Parameter] { layers.tokenWeights + head.weights }
@@ -92,8 +92,11 @@ public final class Transformer {
   }
 
   /// The next tokens of texts whose earlier ones lie in a cache, which takes up these.
+  /// - Parameter takeMap: is given where the tokens of a single row look in the context, [1, heads, tokens, keys] for each layer
   /// - Returns: for the rows that want them, logits over the next token, [rows, numTokens]
-  func step(_ rows: [StepRow], cache: DecoderCache) throws -> Tensor {
+  func step(
+    _ rows: [StepRow], cache: DecoderCache, takeMap: ((Attention.Map) throws -> Void)? = nil
+  ) throws -> Tensor {
     var x = try embedding(
       Tensor(rows.flatMap(\.tokens)).to(device: device),
       at: .listed(rows.flatMap { $0.position..<$0.position + $0.tokens.count }))
@@ -113,7 +116,7 @@ public final class Transformer {
     }
     let states = try layers.step(
       x, zip(rows, counts).map { .init(slot: $0.slot, context: $0.context, count: $1) }, wanted: wanted,
-      cache: cache)
+      cache: cache, takeMap: takeMap)
     return try head(states)
   }
 
@@ -126,21 +129,6 @@ public final class Transformer {
     let (states, maps) = try hiddenStates(
       text, context: context, mask: mask, training: false, wantsMaps: wantsAttentionMaps)
     return Output(logits: try head(states), embeddings: states, attentionMaps: maps)
-  }
-
-  /// Where each token of a text looks in the context, averaged over the heads of all layers; [length, positions].
-  /// - Parameters:
-  ///   - text: int64 [1, length]
-  ///   - context: [1, positions, dim]
-  /// - Throws: `ModelError` where no layer attends to the context.
-  package func contextAttention(_ text: Tensor, context: Tensor) throws -> Tensor {
-    guard attendsToContext else {
-      throw ModelError("the decoder has no cross-attention, so it does not say where it looks")
-    }
-    let maps = try output(text, context: context, wantsAttentionMaps: true).attentionMaps
-    // Each layer's own attention comes before that to the context.
-    let cross = try maps.enumerated().filter { $0.offset % 2 == 1 }.map { try $0.element.to(dtype: .float32) }
-    return try Tensor.cat(cross, dim: 1).mean([0, 1])
   }
 
   private func hiddenStates(

@@ -149,8 +149,12 @@ public final class TransformerDecoder {
   ///   - input: [tokens, dim], the rows' tokens after each other
   ///   - rows: each with its slot and its picture's slot
   ///   - wanted: int64, the tokens whose states are asked for
+  ///   - takeMap: is given where the tokens of a single row look in the context, [1, heads, tokens, keys] for each layer
   /// - Returns: [wanted, dim]
-  func step(_ input: Tensor, _ rows: [StepRow], wanted: [Int], cache: DecoderCache) throws -> Tensor {
+  func step(
+    _ input: Tensor, _ rows: [StepRow], wanted: [Int], cache: DecoderCache,
+    takeMap: ((Attention.Map) throws -> Void)? = nil
+  ) throws -> Tensor {
     let (texts, pictures) = (cache.texts, cache.contexts)
     let dtype = try AttentionHeads.dtype(for: input)
     try texts.reserve(
@@ -180,6 +184,9 @@ public final class TransformerDecoder {
         alibi: alibi)
       x = try layer.selfNorm.after(x)
       if let cross = layer.cross, let contextRows {
+        try takeMap?(
+          cross.attention.stepMap(
+            x, norm: cross.norm.before, slots: pictures.layers[index], row: contextRows.rows[0]))
         x = try cross.attention.step(
           x, norm: cross.norm.before, slots: pictures.layers[index], rows: contextRows, grows: false)
         x = try cross.norm.after(x)

@@ -10,11 +10,11 @@ struct CaptionRoute: Sendable {
 
   /// - Throws: `APIError`, and what cannot be done in the user's words.
   func respond(_ request: ServingRequest) async throws -> ServingResponse {
-    let (picture, prompt) = try input(request)
+    let (picture, param, prompt) = try input(request)
     var asked = engine.captioner.defaultRequest
     if configuration.usesPrompts, let prompt { asked.prompt = prompt }
     asked.options.numReturnSequences = 1
-    let generation = try await engine.generate(picture, asked)
+    let generation = try await engine.generate(picture, from: param, asked)
     var text = ""
     var tokens = 0
     var finish = GeneratedText.FinishReason.length
@@ -31,15 +31,16 @@ struct CaptionRoute: Sendable {
     ])
   }
 
-  private func input(_ request: ServingRequest) throws -> (picture: Data, prompt: String?) {
+  private func input(_ request: ServingRequest) throws -> (picture: Data, param: String?, prompt: String?) {
     let kind = request.headers["content-type"] ?? ""
-    guard kind.lowercased().hasPrefix("multipart/") else { return (request.body, nil) }
+    guard kind.lowercased().hasPrefix("multipart/") else { return (request.body, nil, nil) }
     guard let parts = Multipart.parts(request.body, contentType: kind) else {
       throw APIError.bad("The body is no complete multipart form.", code: "invalid_form")
     }
-    guard let picture = parts["image"] ?? parts["file"] else {
+    let param = parts["image"] == nil ? "file" : "image"
+    guard let picture = parts[param] else {
       throw APIError.bad("The form has no picture: name it 'image'.", param: "image", code: "image_required")
     }
-    return (picture, parts["prompt"].map { String(decoding: $0, as: UTF8.self) })
+    return (picture, param, parts["prompt"].map { String(decoding: $0, as: UTF8.self) })
   }
 }

@@ -11,45 +11,40 @@ struct ChatCompletions: Sendable {
   /// - Throws: `APIError`, and what cannot be done in the user's words.
   func respond(_ body: Data) async throws -> ServingResponse {
     let began = ContinuousClock.now
-    let request = try ChatCompletionRequest(body)
-    try checkModel(request.model)
+    let request = try read(body)
     let writer = ChatWriter(
       model: configuration.model, tokenizer: engine.captioner.tokenizer, wantsLogProbs: request.wantsLogProbs,
       includesUsage: request.includesUsage)
     guard let picture = request.messages.picture else { return try answerWithoutPicture(request, writer) }
-    let asked = try request.request(
-      engine.captioner.defaultRequest, prompt: configuration.usesPrompts ? request.messages.text : nil)
-    let generation: ServingEngine.Generation
-    do {
-      generation = try await withBytes(of: picture) {
-        try await engine.generate($0, asked, maxTokens: request.maxTokens)
-      }
-    } catch let error as PictureError {
-      throw APIError.bad(error.localizedDescription, param: picture.param, code: "invalid_image")
-    }
+    let asked = try asked(request)
+    let generation = try await generate(request, picture, asked)
     return request.isStreamed
       ? try await stream(generation, writer, texts: asked.options.numReturnSequences, began: began)
       : try await collect(generation, writer, texts: asked.options.numReturnSequences)
   }
 
-  /// Calls a function with the picture of a request and what is asked for it, one text alone.
-  func withSingle<Result>(
-    _ body: Data,
-    _ use: (_ picture: Data, _ asked: Captioner.Request, _ maxTokens: Int?) async throws -> Result
-  ) async throws -> Result {
+  /// - Throws: `APIError` for what is no request, and for a model that is not served.
+  func read(_ body: Data) throws -> ChatCompletionRequest {
     let request = try ChatCompletionRequest(body)
-    try checkModel(request.model)
-    guard let picture = request.messages.picture else { throw APIError.imageRequired }
-    var asked = try request.request(
-      engine.captioner.defaultRequest, prompt: configuration.usesPrompts ? request.messages.text : nil)
-    asked.options.numReturnSequences = 1
-    return try await withBytes(of: picture) { [asked] in try await use($0, asked, request.maxTokens) }
+    if let name = request.model, name != configuration.model, !configuration.aliases.contains(name) {
+      throw APIError.unknownModel(name, served: configuration.model)
+    }
+    return request
   }
 
-  /// - Throws: `APIError` for a model that is not served.
-  private func checkModel(_ name: String?) throws {
-    guard let name, name != configuration.model, !configuration.aliases.contains(name) else { return }
-    throw APIError.unknownModel(name, served: configuration.model)
+  /// What the model is asked for.
+  func asked(_ request: ChatCompletionRequest) throws -> Captioner.Request {
+    try request.request(
+      engine.captioner.defaultRequest, prompt: configuration.usesPrompts ? request.messages.text : nil)
+  }
+
+  /// The texts that are asked for a request's picture.
+  func generate(
+    _ request: ChatCompletionRequest, _ picture: (url: String, param: String), _ asked: Captioner.Request
+  ) async throws -> ServingEngine.Generation {
+    try await withBytes(of: picture) {
+      try await engine.generate($0, from: picture.param, asked, maxTokens: request.maxTokens)
+    }
   }
 
   // MARK: Pictures

@@ -8,16 +8,11 @@ struct ExplainRoute: Sendable {
 
   /// - Throws: `APIError`, and what cannot be done in the user's words.
   func respond(_ body: Data) async throws -> ServingResponse {
-    try await chat.withSingle(body, explain)
-  }
-
-  private func explain(_ picture: Data, _ asked: Captioner.Request, _ maxTokens: Int?) async throws
-    -> ServingResponse
-  {
-    let engine = chat.engine
-    let generation = try await engine.generate(picture, asked, maxTokens: maxTokens)
-    // Its place is kept until all is done.
-    defer { withExtendedLifetime(generation) {} }
+    let request = try chat.read(body)
+    guard let picture = request.messages.picture else { throw APIError.imageRequired }
+    var asked = try chat.asked(request)
+    asked.options.numReturnSequences = 1
+    let generation = try await chat.generate(request, picture, asked)
     var tokens: [(id: Int, logProbability: Double)] = []
     var text = ""
     for try await piece in generation.pieces {
@@ -26,10 +21,9 @@ struct ExplainRoute: Sendable {
       text += piece.text
     }
     try Task.checkCancellation()
-    let processor = engine.processor
-    let image = try processor(bytes: picture, name: "of the request")
-    let grid = try await engine.captioner.attention(of: image, prompt: asked.prompt, tokens: tokens.map(\.id))
-    let seen = try processor.picture(of: image).png().base64EncodedString()
+    let engine = chat.engine
+    let grid = try await engine.attention(generation, prompt: asked.prompt, tokens: tokens.map(\.id))
+    let seen = try generation.picture.picture.png().base64EncodedString()
     return ServingResponse([
       "model": .string(chat.configuration.model), "text": .string(text), "rows": .int(grid.rows),
       "columns": .int(grid.columns), "seen": .string("data:image/png;base64,\(seen)"),

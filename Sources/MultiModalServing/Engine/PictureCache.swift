@@ -2,10 +2,20 @@ import Foundation
 import LibGnuTLS
 import MultiModalPipeline
 
-/// Pictures as the decoder sees them, by what their files hold, so that the same picture is decoded and encoded once.
+/// Pictures as the model sees them, by what their files hold, so that the same picture is decoded and encoded once.
 actor PictureCache {
+  /// A picture that was decoded and encoded.
+  struct Seen: Sendable {
+    /// What the encoder saw.
+    let picture: Picture
+    /// What the decoder sees.
+    let encoded: Captioner.EncodedImage
+
+    var bytes: Int { picture.pixels.count + encoded.bytes }
+  }
+
   private struct Entry {
-    let task: Task<Captioner.EncodedImage, any Error>
+    let task: Task<Seen, any Error>
     var lastUse = 0
     /// Who wanted it and did not go away.
     var requests = 0
@@ -29,7 +39,7 @@ actor PictureCache {
 
   /// - Parameter bytes: of a picture file
   /// - Throws: `PictureError` for what is no picture, `ModelError` for one that the model cannot take.
-  func picture(_ bytes: Data) async throws -> Captioner.EncodedImage {
+  func picture(_ bytes: Data) async throws -> Seen {
     let digest = Digest(bytes)
     uses += 1
     if entries[digest] != nil { hits += 1 }
@@ -37,7 +47,8 @@ actor PictureCache {
       entries[digest]
       ?? Entry(
         task: Task { [captioner, processor] in
-          try await captioner.encode(processor(bytes: bytes, name: "of the request"))
+          let image = try processor(bytes: bytes, name: "of the request")
+          return Seen(picture: try processor.picture(of: image), encoded: try await captioner.encode(image))
         })
     entry.lastUse = uses
     entry.requests += 1
@@ -61,7 +72,7 @@ actor PictureCache {
   }
 
   /// One who wanted a picture goes away; a picture that nobody else waits for is not encoded.
-  private func leave(_ digest: Digest, _ task: Task<Captioner.EncodedImage, any Error>) {
+  private func leave(_ digest: Digest, _ task: Task<Seen, any Error>) {
     guard entries[digest]?.task == task, entries[digest]?.bytes == 0 else { return }
     entries[digest]?.requests -= 1
     guard entries[digest]?.requests == 0 else { return }

@@ -6,6 +6,8 @@ import MultiModalPipeline
 final class ServingEngine: Sendable {
   /// Texts that come to be.
   struct Generation: Sendable {
+    /// What they are for.
+    let picture: PictureCache.Seen
     /// Tokens that the model read: the picture's positions and the prompt's tokens.
     let promptTokens: Int
     let pieces: AsyncThrowingStream<Captioner.Piece, any Error>
@@ -17,9 +19,9 @@ final class ServingEngine: Sendable {
   let queue: AdmissionQueue
   /// For pictures that are fetched, before their requests come to the other queue.
   let fetches: AdmissionQueue
+  /// For texts that are explained, one after the other, so that running texts wait for a piece of one alone between two steps.
+  private let explanations: AdmissionQueue
   let pictures: PictureCache
-  /// The captioner's, within the limits.
-  let processor: ImageProcessor
   private let limits: ServingConfiguration.Limits
 
   init(_ captioner: Captioner, _ limits: ServingConfiguration.Limits) throws {
@@ -27,21 +29,22 @@ final class ServingEngine: Sendable {
     self.limits = limits
     queue = AdmissionQueue(most: limits.runningTexts, waiting: limits.waitingRequests)
     fetches = AdmissionQueue(most: limits.fetches, waiting: limits.waitingRequests)
+    explanations = AdmissionQueue(most: 1, waiting: limits.runningTexts)
     var configuration = captioner.processor.configuration
     configuration.maxPixels = min(configuration.maxPixels, limits.pixels)
-    processor = try ImageProcessor(configuration: configuration)
     pictures = PictureCache(
-      captioner, processor: processor,
+      captioner, processor: try ImageProcessor(configuration: configuration),
       capacity: limits.pictureCacheBytes)
   }
 
   /// - Parameters:
   ///   - picture: a picture file
+  ///   - param: the field that it stands in; nil where it is the whole body
   ///   - maxTokens: the most new tokens of a text; what the model usually writes when nil
   /// - Throws: an error in the user's words for what cannot be done, `APIError.overloaded`, `CancellationError`.
-  func generate(_ picture: Data, _ request: Captioner.Request, maxTokens: Int? = nil) async throws
-    -> Generation
-  {
+  func generate(
+    _ picture: Data, from param: String?, _ request: Captioner.Request, maxTokens: Int? = nil
+  ) async throws -> Generation {
     if let bytes = request.prompt?.utf8.count, bytes > limits.promptBytes {
       throw APIError.bad(
         "The text has \(bytes) bytes, but at most \(limits.promptBytes) are taken: send a shorter one.",
@@ -52,10 +55,23 @@ final class ServingEngine: Sendable {
     request.options.limit(to: maxTokens, atMost: limits.newTokens, after: prompt)
     _ = try captioner.check(request)
     let slot = try await queue.enter(texts: max(request.options.numReturnSequences, request.options.numBeams))
-    let encoded = try await pictures.picture(picture)
+    let seen: PictureCache.Seen
+    do { seen = try await pictures.picture(picture) } catch let error as PictureError {
+      throw APIError.bad(error.localizedDescription, param: param, code: "invalid_image")
+    }
     try Task.checkCancellation()
     return Generation(
-      promptTokens: encoded.positions + prompt, pieces: captioner.stream(encoded, request), slot: slot)
+      picture: seen, promptTokens: seen.encoded.positions + prompt,
+      pieces: captioner.stream(seen.encoded, request), slot: slot)
+  }
+
+  /// Where the decoder looked for each token of a generation's text.
+  func attention(_ generation: Generation, prompt: String?, tokens: [Int]) async throws
+    -> Captioner.AttentionGrid
+  {
+    let place = try await explanations.enter(texts: 1)
+    defer { withExtendedLifetime((place, generation)) {} }
+    return try await captioner.attention(of: generation.picture.encoded, prompt: prompt, tokens: tokens)
   }
 }
 

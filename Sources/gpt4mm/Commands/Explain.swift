@@ -32,7 +32,8 @@ extension Command {
     }
     let image = try captioner.processor(url(path))
     let caption = try await captioner.caption([image], request)[0][0]
-    let grid = try await captioner.attention(of: image, prompt: request.prompt, tokens: caption.tokens)
+    let grid = try await captioner.attention(
+      of: captioner.encode(image), prompt: request.prompt, tokens: caption.tokens)
     try write(captioner.processor.picture(of: image), grid, to: out)
     try print(caption, captioner, json: arguments.flag("json"))
   }
