@@ -2,6 +2,7 @@ import Foundation
 import MultiModalHTTP
 import MultiModalModel
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import MultiModalServing

@@ -1,10 +1,11 @@
 import Foundation
 
 /// A connection on which a test says byte by byte what it wants.
-final class RawClient: Sendable {
+public final class RawClient: Sendable {
   private let descriptor: Int32
 
-  init(port: UInt16) throws {
+  /// - Throws: `POSIXError` where nothing listens at the port of this machine.
+  public init(port: UInt16) throws {
     #if canImport(Glibc)
       descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     #else
@@ -26,9 +27,11 @@ final class RawClient: Sendable {
 
   deinit { close(descriptor) }
 
-  func send(_ text: String) { send(Data(text.utf8)) }
+  /// Sends all of it, unless the server has closed the connection.
+  public func send(_ text: String) { send(Data(text.utf8)) }
 
-  func send(_ data: Data) {
+  /// Sends all of it, unless the server has closed the connection.
+  public func send(_ data: Data) {
     data.withUnsafeBytes { bytes in
       var sent = 0
       while sent < bytes.count {
@@ -41,7 +44,7 @@ final class RawClient: Sendable {
   }
 
   /// What comes until there is `end`, or until the server closes the connection.
-  func read(until end: String? = nil) -> String {
+  public func read(until end: String? = nil) -> String {
     var all: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while end.map({ !String(decoding: all, as: UTF8.self).contains($0) }) ?? true {
@@ -53,20 +56,11 @@ final class RawClient: Sendable {
   }
 
   /// - Returns: how many bytes came; none at the end
-  func read(atMost count: Int) -> Int {
+  public func read(atMost count: Int) -> Int {
     var buffer = [UInt8](repeating: 0, count: count)
     return recv(descriptor, &buffer, count, 0)
   }
 
-  /// Sends a request on a connection of its own and reads the answer.
-  static func ask(port: UInt16, _ method: String, _ path: String, body: Data? = nil, headers: [String] = [])
-    throws -> String
-  {
-    let client = try RawClient(port: port)
-    var head = ["\(method) \(path) HTTP/1.1", "Host: localhost", "Connection: close"] + headers
-    if let body { head.append("Content-Length: \(body.count)") }
-    client.send(head.joined(separator: "\r\n") + "\r\n\r\n")
-    if let body { client.send(body) }
-    return client.read()
-  }
+  /// Sends no more, but still reads.
+  public func closeWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
 }
