@@ -106,7 +106,7 @@ import Testing
   @Test func stopsEndATextBeforeThem() async throws {
     let served = try Served.emoji()
     for stop: JSONValue in ["burg", ["x", "burg", ""]] {
-      let (_, json) = try await served.chat(Served.body(["stop": stop], picture: 2))
+      let (_, json) = try await served.chat(Served.body(["stop": stop], url: Served.url(2)))
       #expect(json["choices"][0]["message"]["content"].text == "ham")
       #expect(json["choices"][0]["finish_reason"].text == "stop")
     }

@@ -16,8 +16,8 @@ import Testing
     var configuration = HTTPServerConfiguration()
     configuration.port = 0
     change(&configuration)
-    return try HTTPServer(configuration, log: log) { [service = served.service] in
-      await service.respond(to: $0)
+    return try HTTPServer(configuration, log: log) {
+      await served.respond(to: $0)
     }
   }
 

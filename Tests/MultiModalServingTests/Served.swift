@@ -10,13 +10,15 @@ import Torch
 /// A service over a model, asked without HTTP.
 struct Served {
   let captioner: Captioner
-  let service: ServingService
+  private let service: ServingService
+  private let described: Described
 
   init(_ captioner: Captioner, _ change: (inout ServingConfiguration) -> Void = { _ in }) throws {
     var configuration = ServingConfiguration(model: "emoji")
     change(&configuration)
     self.captioner = captioner
     service = try ServingService(captioner, configuration)
+    described = Described(configuration)
   }
 
   /// The model in `Models/emoji`.
@@ -40,6 +42,23 @@ struct Served {
     }
   }
 
+  /// A checkpoint of another family with random weights, whose texts end early or not at all.
+  static func bert() throws -> Served {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try FileManager.default.copyItem(
+      at: root.appendingPathComponent("Tests/Fixtures/families/vit-bert"), to: folder)
+    let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + (5..<64).map { "word\($0)" }
+    let files = [
+      "vocab.txt": words.joined(separator: "\n"),
+      "tokenizer_config.json": #"{"tokenizer_class": "BertTokenizer"}"#,
+      "preprocessor_config.json":
+        #"{"image_processor_type": "ViTImageProcessor", "size": {"height": 16, "width": 16}}"#,
+    ]
+    for (name, text) in files { try Data(text.utf8).write(to: folder.appendingPathComponent(name)) }
+    return try Served(Captioner(contentsOf: folder))
+  }
+
   static let root = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
@@ -55,18 +74,24 @@ struct Served {
   // MARK: Requests
 
   /// A body with one user message that has a picture.
-  static func body(_ fields: [String: JSONValue] = [:], picture: Int = 1) throws -> JSONValue {
+  static func body(_ fields: [String: JSONValue] = [:], url: String? = nil) throws -> JSONValue {
     var body: [String: JSONValue] = [
       "model": "emoji",
       "messages": [
         [
           "role": "user",
-          "content": [["type": "image_url", "image_url": ["url": .string(try url(picture))]]],
+          "content": [["type": "image_url", "image_url": ["url": .string(try url ?? self.url())]]],
         ]
       ],
     ]
     body.merge(fields) { $1 }
     return .object(body)
+  }
+
+  /// A picture file that no other number has.
+  static func pattern(_ number: Int) throws -> Data {
+    let pixels = (0..<3 * 16 * 16).map { UInt8(truncatingIfNeeded: $0 &* (37 &+ 11 &* number) &+ number) }
+    return try Picture(height: 16, width: 16, channels: 3, pixels: pixels).png()
   }
 
   static func body(messages: JSONValue) -> JSONValue { ["model": "emoji", "messages": messages] }
@@ -92,15 +117,28 @@ struct Served {
     return json["choices"][0]["message"]["content"].text ?? json["error"]["message"].text
   }
 
-  func ask(_ request: ServingRequest) async throws -> (status: Int, json: JSONValue) {
+  /// An answer, which must be one that the service's description names.
+  func respond(to request: ServingRequest) async -> ServingResponse {
     let response = await service.respond(to: request)
+    var json: JSONValue?
+    if case .bytes(let bytes) = response.body {
+      json = try? JSONDecoder().decode(JSONValue.self, from: bytes)
+    }
+    described.check(
+      request.method, request.path, body: request.body, status: response.status,
+      type: response.headers.first { $0.name == "Content-Type" }?.value, answer: json)
+    return response
+  }
+
+  func ask(_ request: ServingRequest) async throws -> (status: Int, json: JSONValue) {
+    let response = await respond(to: request)
     guard case .bytes(let bytes) = response.body else { throw ModelError("the answer is a stream") }
     return (response.status, (try? JSONDecoder().decode(JSONValue.self, from: bytes)) ?? .null)
   }
 
   /// A stream's events without the last, which must be `[DONE]`.
   func events(_ body: JSONValue) async throws -> [JSONValue] {
-    let response = await service.respond(
+    let response = await respond(
       to: ServingRequest(method: "POST", path: "/v1/chat/completions", body: body.data))
     guard case .stream(let parts) = response.body else { throw ModelError("the answer is no stream") }
     var text = ""

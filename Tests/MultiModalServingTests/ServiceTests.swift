@@ -30,7 +30,7 @@ import Testing
       #expect(status == 404)
       #expect(json["error"].names == ["message", "type", "param", "code"])
     }
-    let response = await served.service.respond(
+    let response = await served.respond(
       to: ServingRequest(method: "DELETE", path: "/v1/chat/completions"))
     #expect(response.status == 405)
     #expect(response.headers.contains { $0.name == "Allow" && $0.value == "POST, OPTIONS" })
@@ -82,10 +82,10 @@ import Testing
   @Test func otherSitesMayCallWhereThatIsSaid() async throws {
     let request = ServingRequest(
       method: "OPTIONS", path: "/v1/chat/completions", headers: ["origin": "https://a.b"])
-    let closed = await (try Served.emoji()).service.respond(to: request)
+    let closed = await (try Served.emoji()).respond(to: request)
     #expect(closed.status == 204)
     #expect(!closed.headers.contains { $0.name.hasPrefix("Access-Control") })
-    let open = await (try Served.emoji { $0.allowedOrigin = "https://a.b" }).service.respond(to: request)
+    let open = await (try Served.emoji { $0.allowedOrigin = "https://a.b" }).respond(to: request)
     #expect(open.headers.contains { $0.name == "Access-Control-Allow-Origin" && $0.value == "https://a.b" })
     #expect(
       open.headers.contains {
@@ -96,7 +96,7 @@ import Testing
   @Test func aRequestsIDIsTheClientsWhereALogCanHoldIt() async throws {
     let served = try Served.emoji()
     func id(_ given: String?) async -> String? {
-      let response = await served.service.respond(
+      let response = await served.respond(
         to: ServingRequest(method: "GET", path: "/health", headers: given.map { ["x-request-id": $0] } ?? [:])
       )
       return response.headers.first { $0.name == "X-Request-Id" }?.value
@@ -193,7 +193,7 @@ import Testing
     let served = try Served.emoji()
     _ = try await served.chat(Served.body())
     _ = try await served.chat(Served.body(["n": 0]))
-    let response = await served.service.respond(to: ServingRequest(method: "GET", path: "/metrics"))
+    let response = await served.respond(to: ServingRequest(method: "GET", path: "/metrics"))
     guard case .bytes(let bytes) = response.body else { return }
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
     #expect(lines.contains(#"gpt4mm_requests_total{route="/v1/chat/completions",status="200"} 1"#))
@@ -238,7 +238,7 @@ import Testing
     for path in paths.names {
       let method = paths[path].names.contains("post") ? "POST" : "GET"
       let asked = path.replacingOccurrences(of: "{id}", with: "emoji")
-      let response = await served.service.respond(to: ServingRequest(method: method, path: asked))
+      let response = await served.respond(to: ServingRequest(method: method, path: asked))
       #expect(![404, 405].contains(response.status), "\(path)")
     }
   }
@@ -327,7 +327,7 @@ import Testing
     async throws
   {
     let served = try Served.emoji { $0.keys = try? APIKeys(String(repeating: "a", count: 64)) }
-    let response = await served.service.respond(to: ServingRequest(method: "GET", path: path))
+    let response = await served.respond(to: ServingRequest(method: "GET", path: path))
     guard case .bytes(let bytes) = response.body else { return }
     #expect(response.status == 200 && bytes.count > 1000)
     #expect(

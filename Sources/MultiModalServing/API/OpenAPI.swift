@@ -1,52 +1,62 @@
 import MultiModalModel
 
-/// What `/openapi.json` says (OpenAPI 3.1).
-enum OpenAPI {
+/// What `/openapi.json` says (OpenAPI 3.1): every path, and every status that it may answer.
+struct OpenAPI {
+  private let configuration: ServingConfiguration
+
   static func document(_ configuration: ServingConfiguration) -> JSONValue {
-    let chatRequest = chatRequest(urls: configuration.fetchPicture == nil ? "^data:" : "^(data:|https?://)")
-    var paths: [String: JSONValue] = [:]
-    paths["/v1/chat/completions"] = [
-      "post": operation(
-        "Write texts for the picture of a conversation", body: json(chatRequest), answer: "Completion",
-        also: ["text/event-stream": ["schema": ["type": "string"]]], errors: [400, 404, 429, 503])
-    ]
-    paths["/v1/caption"] = [
-      "post": operation(
-        "Write a text for a picture",
-        body: [
-          "image/*": ["schema": ["type": "string", "contentMediaType": "application/octet-stream"]],
-          "multipart/form-data": ["schema": captionForm],
-        ], answer: "Caption", errors: [400, 429, 503])
-    ]
-    paths["/v1/explain"] = [
-      "post": operation(
-        "Say where the decoder looked for each token of what a chat completion would be",
-        body: json(chatRequest),
-        answer: "Explanation", errors: [400, 404, 429, 503])
-    ]
-    paths["/v1/models"] = ["get": operation("List the models", answer: "Models")]
-    paths["/v1/models/{id}"] = [
-      "get": operation("Describe a model", answer: "Model", errors: [404]),
-      "parameters": [
-        ["name": "id", "in": "path", "required": true, "schema": ["type": "string", "minLength": 1]]
+    OpenAPI(configuration: configuration).document
+  }
+
+  private var document: JSONValue {
+    let urls = configuration.fetchPicture == nil ? "^data:" : "^(data:|https?://)"
+    let chat = Self.json(Self.chatRequest(urls: urls))
+    var paths: [String: JSONValue] = [
+      "/v1/chat/completions": [
+        "post": operation(
+          "Write texts for the picture of a conversation", body: chat,
+          answer: Self.json(named: "Completion", or: "text/event-stream"), errors: [404])
+      ],
+      "/v1/caption": [
+        "post": operation(
+          "Write a text for a picture",
+          body: [
+            "image/*": ["schema": ["type": "string", "contentMediaType": "application/octet-stream"]],
+            "multipart/form-data": ["schema": Self.captionForm],
+          ], answer: Self.json(named: "Caption"))
+      ],
+      "/v1/explain": [
+        "post": operation(
+          "Say where the decoder looked for each token of what a chat completion would be", body: chat,
+          answer: Self.json(named: "Explanation"), errors: [404])
+      ],
+      "/v1/models": ["get": operation("List the models", answer: Self.json(named: "Models"))],
+      "/v1/models/{id}": [
+        "get": operation("Describe a model", answer: Self.json(named: "Model"), errors: [404]),
+        "parameters": [
+          ["name": "id", "in": "path", "required": true, "schema": ["type": "string", "minLength": 1]]
+        ],
+      ],
+      "/health": [
+        "get": operation("Say that the process answers", answer: Self.json(named: "Status"), needsKey: false)
+      ],
+      "/ready": [
+        "get": operation(
+          "Say whether requests are taken", answer: Self.json(named: "Status"), needsKey: false)
+      ],
+      "/metrics": ["get": operation("Counts, as Prometheus reads them", answer: Self.text("text/plain"))],
+      "/openapi.json": [
+        "get": operation(
+          "This description", answer: Self.json(["type": "object"]), needsKey: false)
       ],
     ]
-    paths["/health"] = ["get": operation("Say that the process answers", answer: "Status", needsKey: false)]
-    paths["/ready"] = [
-      "get": operation("Say whether requests are taken", answer: "Status", errors: [503], needsKey: false)
-    ]
-    paths["/metrics"] = [
-      "get": [
-        "summary": "Counts, as Prometheus reads them",
-        "responses": [
-          "200": ["description": "Counts", "content": ["text/plain": ["schema": ["type": "string"]]]]
-        ],
-      ]
-    ]
+    for (path, file) in Page.files {
+      paths[path] = ["get": operation("The page to try it", answer: Self.text(file.type), needsKey: false)]
+    }
     var document: [String: JSONValue] = [
       "openapi": "3.1.0", "info": ["title": "gpt4mm serve", "version": "1"], "paths": .object(paths),
       "components": [
-        "schemas": .object(schemas),
+        "schemas": .object(Self.schemas),
         "securitySchemes": ["key": ["type": "http", "scheme": "bearer"]],
       ],
     ]
@@ -58,25 +68,52 @@ enum OpenAPI {
 
   private static func json(_ schema: JSONValue) -> JSONValue { ["application/json": ["schema": schema]] }
 
+  private static func text(_ type: String) -> JSONValue { .object([type: ["schema": text]]) }
+
+  /// - Parameter type: of texts that may come instead
+  private static func json(named name: String, or type: String? = nil) -> JSONValue {
+    var content: [String: JSONValue] = ["application/json": ["schema": reference(name)]]
+    if let type { content[type] = ["schema": text] }
+    return .object(content)
+  }
+
   private static func reference(_ name: String) -> JSONValue {
     ["$ref": .string("#/components/schemas/\(name)")]
   }
 
-  private static func operation(
-    _ summary: String, body: JSONValue? = nil, answer: String, also: [String: JSONValue] = [:],
-    errors: [Int] = [],
-    needsKey: Bool = true
+  /// - Parameters:
+  ///   - body: by content types
+  ///   - answer: by content types
+  ///   - errors: besides those that follow from the rest
+  private func operation(
+    _ summary: String, body: JSONValue? = nil, answer: JSONValue, errors: [Int] = [], needsKey: Bool = true
   ) -> JSONValue {
-    let content = ["application/json": ["schema": reference(answer)] as JSONValue].merging(also) { $1 }
-    var responses: [String: JSONValue] = ["200": ["description": "Done", "content": .object(content)]]
-    for status in errors + (needsKey ? [401] : []) + (body == nil ? [] : [413]) {
-      responses["\(status)"] = ["description": "Refused", "content": json(reference("Error"))]
+    // A body may come with any method.
+    let statuses =
+      errors + [413, 429, 503] + (body == nil ? [] : [400, 500])
+      + (needsKey && configuration.keys != nil ? [401] : [])
+      + (configuration.hosts == nil ? [] : [403])
+    var responses: [String: JSONValue] = ["200": ["description": "Done", "content": answer]]
+    for status in statuses {
+      var response: [String: JSONValue] = [
+        "description": .string(Self.reasons[status] ?? "Refused"), "content": Self.json(named: "Error"),
+      ]
+      if [429, 503].contains(status) {
+        response["headers"] = ["Retry-After": ["description": "Seconds", "schema": Self.count]]
+      }
+      responses["\(status)"] = .object(response)
     }
     var operation: [String: JSONValue] = ["summary": .string(summary), "responses": .object(responses)]
     if let body { operation["requestBody"] = ["required": true, "content": body] }
     if !needsKey { operation["security"] = [] }
     return .object(operation)
   }
+
+  private static let reasons = [
+    400: "The request is wrong", 401: "The key is missing or wrong", 403: "The Host is not the server's",
+    404: "The model is not served", 413: "The body is too large", 429: "Too many requests wait",
+    500: "The model failed", 503: "The server stops, or the request took too long",
+  ]
 
   // MARK: Schemas
 
@@ -122,27 +159,36 @@ enum OpenAPI {
           "anyOf": [["type": ["string", "null"]], ["type": "array", "items": text, "maxItems": 16]]
         ],
         "stream_options": ["type": ["object", "null"], "properties": ["include_usage": flag]],
+        "logit_bias": [
+          "type": ["object", "null"],
+          "description": "By token ids: what is added to a token's logit before it is taken or drawn.",
+          "propertyNames": ["pattern": "^[0-9]+$"], "additionalProperties": number(-100, 100),
+        ],
+        "tools": nothing, "functions": nothing,
+        "response_format": ["type": ["object", "null"], "properties": ["type": ["enum": ["text", nil]]]],
       ], required: ["messages"])
   }
 
+  /// What this model has not, as clients send it nevertheless.
+  private static let nothing: JSONValue = ["type": ["array", "null"], "maxItems": 0]
+
   private static func content(urls: String) -> JSONValue {
-    [
+    let url: JSONValue = ["type": "string", "pattern": .string(urls)]
+    let words: JSONValue = ["type": ["string", "null"]]
+    let part: JSONValue = [
       "anyOf": [
-        ["type": ["string", "null"]],
-        [
-          "type": "array",
-          "items": [
-            "anyOf": [
-              text, object(["type": ["const": "text"], "text": text]),
-              object([
-                "type": ["const": "image_url"],
-                "image_url": object(["url": ["type": "string", "pattern": .string(urls)]]),
-              ]),
-            ]
-          ],
-        ],
+        text,
+        object(
+          ["type": ["enum": ["text", "input_text", "output_text"]], "text": words], required: ["type"]),
+        object(["type": ["type": "null"], "text": text], required: ["text"]),
+        object(
+          [
+            "type": ["enum": ["image_url", "input_image", nil]],
+            "image_url": ["anyOf": [url, object(["url": url])]],
+          ], required: ["image_url"]),
       ]
     ]
+    return ["anyOf": [["type": "null"], part, ["type": "array", "items": part]]]
   }
 
   private static let captionForm: JSONValue = object(
