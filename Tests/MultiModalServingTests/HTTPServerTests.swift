@@ -61,6 +61,45 @@ import Testing
     await server.stop(grace: .seconds(1))
   }
 
+  /// With pictures, options and seeds of their own.
+  @Test(arguments: ["own", "bert"]) func sixteenAtOnceGetWhatEachGetsAlone(family: String) async throws {
+    let served = try family == "own" ? Served.long() : .bert()
+    let server = try server(served)
+    let bodies = try (0..<16).map { index in
+      let data = try Served.pattern(index).base64EncodedString()
+      return try Served.body(
+        [
+          "seed": .int(index), "temperature": index % 3 == 0 ? 0 : .double(Double(1 + index % 4) / 2),
+          "max_tokens": .int(4 + index),
+          "n": .int(1 + index % 3), "logprobs": true, "top_logprobs": 2,
+          "top_p": .double(index % 5 == 0 ? 0.7 : 1), "presence_penalty": .double(Double(index) / 16),
+          "stop": index % 2 == 0 ? nil : ["word7"],
+        ], url: "data:image/png;base64,\(data)"
+      ).data
+    }
+    /// All are sent before the first answer is read.
+    func choices(_ bodies: some Collection<Data>) throws -> [JSONValue] {
+      try bodies.map { body in
+        let client = try RawClient(port: server.port)
+        client.send(
+          "POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \(body.count)\r\n\r\n")
+        client.send(body)
+        return client
+      }.map { client in
+        let answer = client.read().components(separatedBy: "\r\n\r\n")
+        return try JSONDecoder().decode(JSONValue.self, from: Data(try #require(answer.last).utf8))["choices"]
+      }
+    }
+    let alone = try bodies.flatMap { try choices([$0]) }
+    let before = await served.captioner.work
+    #expect(try choices(bodies) == alone)
+    let after = await served.captioner.work
+    #expect(after.tokens - before.tokens > 2 * (after.steps - before.steps))
+    #expect(Set(alone.map { String(decoding: $0.data, as: UTF8.self) }).count == 16)
+    #expect(alone.enumerated().allSatisfy { $1.count == 1 + $0 % 3 })
+    await server.stop(grace: .seconds(1))
+  }
+
   @Test func aConnectionServesOneRequestAfterTheOther() async throws {
     let server = try server(Served.emoji { $0.model = "a/b" })
     let client = try RawClient(port: server.port)
