@@ -22,6 +22,8 @@ final class Exchange: Sendable {
     /// Parts of a streamed answer that are not sent yet.
     var outgoing = Data()
     var hasEnded = false
+    /// Whether parts are missing at the end, so that the client must not take it for the whole.
+    var isCut = false
     /// Whether all is written, so that the client is to take it.
     var isAwaited = false
     var isSuspended = false
@@ -136,6 +138,7 @@ final class Exchange: Sendable {
     }
     state.withLock {
       $0.hasEnded = true
+      $0.isCut = Task.isCancelled
       wake(&$0)
     }
   }
@@ -190,7 +193,9 @@ final class Exchange: Sendable {
         site.watch.awaits(connection.socket)
       }
       guard let buffer, !state.outgoing.isEmpty else {
-        if state.hasEnded { return Int(MHD_CONTENT_READER_END_OF_STREAM) }
+        if state.hasEnded {
+          return Int(state.isCut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM)
+        }
         return suspend(&state) ? 0 : Int(MHD_CONTENT_READER_END_WITH_ERROR)
       }
       let count = min(size, state.outgoing.count)

@@ -183,7 +183,10 @@ extension APIError {
     case let error as APIError: self = error
     case is ModelError, is TokenizerError: self = .bad(error.localizedDescription)
     case is CancellationError:
-      self.init(status: 499, message: "The client has gone.", type: "server_error", code: "cancelled")
+      self.init(
+        status: 499,
+        message: "The client has gone, or has closed its side of the connection: keep it open until the end.",
+        type: "server_error", code: "cancelled")
     default: self = .failure(error)
     }
   }

@@ -149,6 +149,26 @@ import Testing
     await server.stop(grace: .seconds(1))
   }
 
+  /// On the wire a client that closes its side alone is like one that has gone.
+  @Test func aClientThatClosesItsSideGetsNothingThatLooksWhole() async throws {
+    let served = try Served.long { $0.limits.runningTexts = 1 }
+    let server = try server(served)
+    for fields in [[:], ["stream": true]] as [[String: JSONValue]] {
+      let before = await served.captioner.work.steps
+      let client = try RawClient(port: server.port)
+      let body = try served.endless(tokens: 19_000, fields).data
+      client.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
+      client.send(body)
+      while await served.captioner.work.steps < before + 5 { try await Task.sleep(for: .milliseconds(1)) }
+      client.closeWriting()
+      let answer = client.read()
+      #expect(
+        fields.isEmpty ? answer.contains(#""code":"cancelled""#) : !answer.hasSuffix("\r\n0\r\n\r\n"))
+      #expect(await served.captioner.work.steps < before + 10_000)
+    }
+    await server.stop(grace: .seconds(1))
+  }
+
   @Test func whoSendsTooSlowlyIsCutOff() async throws {
     let server = try server(Served.emoji()) { $0.clientTimeout = 1 }
     let client = try RawClient(port: server.port)
@@ -239,7 +259,22 @@ import Testing
     let began = ContinuousClock.now
     await server.stop(grace: .milliseconds(100))
     #expect(ContinuousClock.now - began < .seconds(5))
-    #expect(try await running.hasPrefix("HTTP/1.1 200 "))
+    // Cut off, so that nobody takes it for the whole.
+    let answer = try await running
+    #expect(answer.hasPrefix("HTTP/1.1 200 ") && !answer.hasSuffix("\r\n0\r\n\r\n"))
+  }
+
+  @Test func moreConnectionsThanMayBeAreClosed() async throws {
+    let server = try server(Served.emoji()) { $0.maxConnections = 2 }
+    let clients = try (0..<2).map { _ in try RawClient(port: server.port) }
+    for client in clients {
+      client.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+      #expect(client.read(until: "}").contains("ok"))
+    }
+    let third = try RawClient(port: server.port)
+    third.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(third.read() == "")
+    await server.stop(grace: .zero)
   }
 
   @Test func whatIsNoRequestEndsNothing() async throws {
