@@ -1,8 +1,15 @@
-"""The page in headless Chromium against a real server. Usage: page.py URL PICTURE [SCREENSHOTS]"""
+"""The page in headless Chromium against a real server, and against one that asks for a key.
+
+Usage: page.py URL PICTURE URL_WITH_KEY KEY [SCREENSHOTS]
+"""
 
 import base64
 import pathlib
 import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -10,9 +17,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-url, picture, *screenshots = sys.argv[1:]
+url, picture, keyed, key, *screenshots = sys.argv[1:]
 options = webdriver.ChromeOptions()
-for argument in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]:
+for argument in [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]:
     options.add_argument(argument)
 options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
 browser = webdriver.Chrome(options=options)
@@ -24,6 +34,30 @@ def find(name):
 
 def wait(condition):
     return WebDriverWait(browser, 30).until(lambda _: condition())
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Stands before the server and passes an answer on event by event, so that there is time to look."""
+
+    def pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))) if self.command == "POST" else None
+        headers = {"Content-Type": self.headers["Content-Type"]} if body else {}
+        with urllib.request.urlopen(urllib.request.Request(url.rstrip("/") + self.path, body, headers)) as answer:
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.end_headers()
+            try:
+                for line in answer:
+                    self.wfile.write(line)
+                    if line == b"\n" and "event-stream" in answer.headers["Content-Type"]:
+                        time.sleep(1)
+            except OSError:
+                pass  # Stopped.
+
+    do_GET = do_POST = pass_on
+
+    def log_message(self, *_):
+        pass
 
 
 def shoot(name):
@@ -96,10 +130,52 @@ try:
     assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
     shoot("page-small")
 
+    # Taken: the first press shows what the camera sees, the second takes it.
+    find("camera").click()
+    wait(lambda: find("viewfinder").is_displayed() and find("camera").is_enabled())
+    assert find("camera").text == "Take it" and not find("picture").is_displayed()
+    find("camera").click()
+    wait(lambda: "from the camera" in find("picture").get_attribute("alt") and find("picture").is_displayed())
+    assert not find("viewfinder").is_displayed() and find("camera").text == "Take one"
+    find("go").click()
+    wait(lambda: find("text").text and find("explanation").is_displayed())
+
     # Every field has a label.
-    unlabelled = "return [...document.querySelectorAll('input')].filter((i) => i.labels.length === 0).length"
+    unlabelled = "return [...document.querySelectorAll('input')].filter((i) => !i.labels.length && !i.ariaLabel).length"
     assert browser.execute_script(unlabelled) == 0
-    wrong = [line for line in browser.get_log("browser") if line["level"] == "SEVERE" and "400" not in line["message"]]
+    # The text grows as it comes, before it is complete.
+    slow = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=slow.serve_forever, daemon=True).start()
+    browser.get(f"http://127.0.0.1:{slow.server_port}/")
+    find("file").send_keys(picture)
+    wait(lambda: find("go").is_enabled())
+    find("go").click()
+    wait(lambda: find("text").text == "ow")
+    assert find("stop").is_displayed() and not find("go").is_enabled()
+    wait(lambda: find("text").text == "owl")
+    wait(lambda: find("explanation").is_displayed())
+
+    # Stop ends it where it is.
+    find("go").click()
+    wait(lambda: find("text").text == "ow")
+    find("stop").click()
+    wait(lambda: find("go").is_enabled())
+    assert find("text").text == "ow" and find("error").text == "" and not find("explanation").is_displayed()
+    assert not find("stop").is_displayed()
+
+    # Where a key is asked for, the page says so, and takes it.
+    browser.get(keyed)
+    find("file").send_keys(picture)
+    wait(lambda: find("go").is_enabled())
+    find("go").click()
+    wait(lambda: "API key" in find("error").text)
+    find("ask").find_element(By.TAG_NAME, "summary").click()
+    find("key").send_keys(key)
+    find("go").click()
+    wait(lambda: find("text").text == "owl" and find("explanation").is_displayed())
+    wait(lambda: "emoji" in find("model").text)
+
+    wrong = [line for line in browser.get_log("browser") if line["level"] == "SEVERE" and not any(status in line["message"] for status in ["400", "401"])]
     assert not wrong, wrong
 finally:
     browser.quit()

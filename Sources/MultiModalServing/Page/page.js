@@ -4,6 +4,7 @@ const $ = (id) => document.getElementById(id);
 let picture = null; // a data: URL
 let running = null; // what stops the request
 let explanation = null;
+let camera = null; // its stream
 
 function headers() {
   const key = $("key").value;
@@ -29,6 +30,7 @@ function show(url) {
 
 function take(file) {
   if (!file) return;
+  closeCamera();
   const reader = new FileReader();
   reader.onload = () => {
     picture = reader.result;
@@ -41,7 +43,7 @@ function take(file) {
   reader.readAsDataURL(file);
 }
 
-for (const id of ["file", "camera"]) $(id).addEventListener("change", (event) => take(event.target.files[0]));
+for (const id of ["file", "capture"]) $(id).addEventListener("change", (event) => take(event.target.files[0]));
 document.addEventListener("paste", (event) => take([...event.clipboardData.files][0]));
 for (const kind of ["dragover", "dragenter"]) {
   document.addEventListener(kind, (event) => {
@@ -54,6 +56,44 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   $("drop").classList.remove("over");
   take(event.dataTransfer.files[0]);
+});
+
+// The camera: the first press shows what it sees, the second takes that. Pages that came over plain HTTP from another machine
+// may not look, so there the system takes the picture.
+
+async function openCamera() {
+  if (!navigator.mediaDevices) return $("capture").click();
+  const view = $("viewfinder");
+  try {
+    $("camera").disabled = true;
+    camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    view.srcObject = camera;
+    await view.play();
+    $("camera").textContent = "Take it";
+    $("error").textContent = "";
+    view.hidden = false;
+    for (const id of ["picture", "heat", "hint"]) $(id).hidden = true;
+  } catch {
+    closeCamera();
+    $("error").textContent = "The camera cannot be used: there is none, or the browser does not let this page.";
+  }
+  $("camera").disabled = false;
+}
+
+function closeCamera() {
+  camera?.getTracks().forEach((track) => track.stop());
+  camera = null;
+  $("camera").textContent = "Take one";
+  $("viewfinder").hidden = true;
+}
+
+$("camera").addEventListener("click", () => {
+  if (!camera) return openCamera();
+  const view = $("viewfinder");
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [view.videoWidth, view.videoHeight];
+  canvas.getContext("2d").drawImage(view, 0, 0);
+  canvas.toBlob((bytes) => take(new File([bytes], "from the camera", { type: "image/jpeg" })), "image/jpeg", 0.95);
 });
 
 // The text
@@ -194,6 +234,10 @@ function lookAway() {
   for (const button of $("tokens").children) button.setAttribute("aria-pressed", "false");
 }
 
-fetch("v1/models", { headers: headers() }).then((response) => response.json()).then((models) => {
-  $("model").textContent = models.data ? `with ${models.data[0].id}` : "";
-}).catch(() => {});
+function name() {
+  fetch("v1/models", { headers: headers() }).then((response) => response.json()).then((models) => {
+    $("model").textContent = models.data ? `with ${models.data[0].id}` : "";
+  }).catch(() => {});
+}
+$("key").addEventListener("change", name);
+name();
