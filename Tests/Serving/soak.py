@@ -1,4 +1,5 @@
-"""Mixed, damaged and hostile requests, many of them; the server must answer all, never with 5xx, in memory that stays flat.
+"""Mixed, damaged and hostile requests, many of them, from clients that are slow or leave; the server must answer all, never with
+5xx, in memory that stays flat.
 
 Usage: soak.py URL PID PICTURE REQUESTS
 """
@@ -34,7 +35,7 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + bytes(99)
 
 
-def body():
+def conversation():
     kind = random.randrange(12)
     if kind < 3:
         return chat(picture, max_tokens=random.randint(1, 8), temperature=random.choice([0, 1]), seed=random.randrange(99))
@@ -50,24 +51,62 @@ def body():
         # A new picture each time, so that the cache has to let others go.
         return chat(picture + random.randbytes(16), max_tokens=1)
     if kind == 10:
-        return chat(random.choice([b"\x89PNG\r\n\x1a\n" + random.randbytes(500), bomb(), b"<svg>", b"GIF89a" + random.randbytes(99)]))
+        return chat(no_picture())
     return json.dumps({"messages": [{"role": "user", "content": "title?"}], "x": list(range(random.randrange(900)))}).encode()
 
 
-async def ask(data, statuses):
+def no_picture():
+    return random.choice([b"\x89PNG\r\n\x1a\n" + random.randbytes(500), bomb(), b"<svg>", b"GIF89a" + random.randbytes(99)])
+
+
+def form(data):
+    head = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
+    whole = head % b"prompt" + b"\r\n" + head % b"image" + data + b"\r\n--x--\r\n"
+    return whole if random.random() < 0.8 else damaged(whole)
+
+
+def request():
+    """Path, type and body."""
+    kind = random.randrange(10)
+    if kind < 6:
+        return b"/v1/chat/completions", b"application/json", conversation()
+    if kind < 8:
+        return b"/v1/explain", b"application/json", conversation()
+    data = random.choice([picture, picture, damaged(picture), picture + random.randbytes(16), no_picture()])
+    if kind == 8:
+        return b"/v1/caption", b"image/jpeg", data
+    return b"/v1/caption", b"multipart/form-data; boundary=x", form(data)
+
+
+async def send(writer, data, is_slow):
+    parts = 8 if is_slow else 1
+    for part in range(parts):
+        writer.write(data[len(data) * part // parts : len(data) * (part + 1) // parts])
+        await writer.drain()
+        await asyncio.sleep(0.05 if is_slow else 0)
+
+
+async def ask(statuses):
+    path, kind, data = request()
+    way = random.random()
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:
-        cut = random.random()
-        request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data)
-        if cut < 0.03:
-            request = request[: random.randrange(len(request))]
-        writer.write(request)
-        await writer.drain()
-        if cut < 0.06:
+        whole = b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (
+            path, kind, len(data), data)
+        if way < 0.03:  # Leaves before all is sent.
+            return await send(writer, whole[: random.randrange(len(whole))], False)
+        await send(writer, whole, is_slow=way > 0.98)
+        if way < 0.06:  # Leaves without waiting.
             return
-        answer = await reader.read()
+        answer = await reader.read(200 if way < 0.12 else 1 << 16)
+        if way < 0.09:  # Leaves while it is answered.
+            return
+        while part := await reader.read(200 if way < 0.12 else 1 << 16):
+            answer += part
+            if way < 0.1:  # Reads slowly.
+                await asyncio.sleep(0.01)
         status = int(answer.split(b" ", 2)[1])
-        statuses[status] = statuses.get(status, 0) + 1
+        statuses[path, status] = statuses.get((path, status), 0) + 1
         assert status < 500, (status, answer, data[:200])
     finally:
         writer.close()
@@ -85,12 +124,14 @@ async def main():
             left[0] -= 1
             if left[0] % max(1, count // 20) == 0:
                 memory.append(round(megabytes()))
-            await ask(body(), statuses)
+            await ask(statuses)
 
     await asyncio.gather(*(worker() for _ in range(16)))
-    print(f"statuses {dict(sorted(statuses.items()))}, MB {memory[0]} at the start, {memory[len(memory) // 2]} in the middle, "
-          f"{memory[-1]} at the end, {memory}")
-    assert statuses.get(200, 0) > count / 5 and statuses.get(400, 0) > count / 5, statuses
+    for (path, status), number in sorted(statuses.items()):
+        print(f"{path.decode()} {status}: {number}")
+    print(f"MB {memory[0]} at the start, {memory[len(memory) // 2]} in the middle, {memory[-1]} at the end, {memory}")
+    for path in [b"/v1/chat/completions", b"/v1/explain", b"/v1/caption"]:
+        assert statuses.get((path, 200), 0) > count / 50 < statuses.get((path, 400), 0), statuses
     settled = max(memory[len(memory) // 4 : len(memory) // 2])
     assert memory[-1] <= 1.1 * settled + 20, memory
 
