@@ -91,6 +91,40 @@ import Testing
     #expect(Set(found).count == 13)
   }
 
+  @Test func archivesAreReadAsFoldersAreAndSharedAsWholes() throws {
+    let folder = try pictures()
+    let archives = ["0", "1"].map { folder.path("\($0).tar") }
+    for (half, archive) in zip(["0", "1"], archives) {
+      let tar = Process()
+      tar.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+      tar.arguments = ["tar", "-cf", archive, "-C", folder.path("pictures"), half]
+      try tar.run()
+      tar.waitUntilExit()
+    }
+    let (whole, cut) = (folder.path("whole.jsonl"), folder.path("cut.jsonl"))
+    #expect(try caption("--quiet", "--output", whole, archives[0], archives[1]).code == 1)
+    let all = try lines(whole)
+    #expect(all.count == 13)
+    for line in all where !line.picture.hasSuffix("bad.jpg") {
+      #expect(line.texts?.first?.text == Self.texts[String(line.picture.dropLast(4).suffix(1))])
+    }
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: whole))
+    try bytes.prefix(bytes.count / 2).write(to: URL(fileURLWithPath: cut))
+    _ = try caption("--quiet", "--resume", "--output", cut, archives[0], archives[1])
+    #expect(try Data(contentsOf: URL(fileURLWithPath: cut)) == bytes)
+
+    for rank in 0..<2 {
+      _ = try caption(
+        "--quiet", "--output", folder.path("shared.jsonl"), archives[0], archives[1],
+        environment: [
+          "RANK": "\(rank)", "LOCAL_RANK": "\(rank)", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+          "MASTER_PORT": "29500",
+        ])
+      let own = try lines(folder.path("shared-\(rank)-of-2.jsonl")).map(\.picture)
+      #expect(own == all.map(\.picture).filter { $0.hasPrefix(archives[rank]) })
+    }
+  }
+
   @Test func whatIsNoRegularFileIsWrittenThrough() throws {
     let folder = try pictures()
     let result = try caption("--quiet", "--output", "/dev/stdout", folder.path("pictures/1"))
