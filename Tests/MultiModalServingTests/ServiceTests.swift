@@ -1,7 +1,9 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import TestSupport
 import Testing
+import Torch
 
 @testable import MultiModalServing
 
@@ -311,6 +313,24 @@ import Testing
         method: "POST", path: "/v1/caption", headers: ["content-type": "multipart/form-data; boundary=x"],
         body: Data(form.utf8)))
     #expect(json["error"]["param"].text == "file")
+  }
+
+  @Test func whatFailsInTheModelIsNotTheClientsFault() async throws {
+    let bundle = try SmallBundle(vocabularySize: 270, width: 16)
+    for parameter in bundle.model.parameters.trainable {
+      _ = try withoutGradients { try parameter.value.fill_(.nan) }
+    }
+    let captioner = try Captioner(
+      model: bundle.model, tokenizer: bundle.tokenizer, processor: bundle.processor)
+    let served = try Served(captioner)
+    let body = try Served.body().data
+    for (path, body) in [
+      ("/v1/chat/completions", body), ("/v1/explain", body), ("/v1/caption", try Served.picture(1)),
+    ] {
+      let (status, json) = try await served.ask(ServingRequest(method: "POST", path: path, body: body))
+      #expect(status == 500, "\(path)")
+      #expect(json["error"]["code"].text == "internal_error")
+    }
   }
 
   @Test func aPictureWithTooManyPixelsIsRefused() async throws {

@@ -18,13 +18,11 @@ struct CaptionRoute: Sendable {
     var text = ""
     var tokens = 0
     var finish = GeneratedText.FinishReason.length
-    for try await piece in generation.pieces {
-      metrics.count(piece)
+    try await generation.collect(metrics) { piece in
       text += piece.text
       tokens += piece.tokens.count
       if let end = piece.end { finish = end.finish }
     }
-    try Task.checkCancellation()
     return ServingResponse([
       "model": .string(configuration.model), "text": .string(text), "tokens": .int(tokens),
       "finish_reason": .string(finish.rawValue),

@@ -106,15 +106,7 @@ struct ChatCompletions: Sendable {
     -> ServingResponse
   {
     var answers = Array(repeating: ChatText(), count: texts)
-    do {
-      for try await piece in generation.pieces {
-        metrics.count(piece)
-        writer.append(piece, to: &answers[piece.index])
-      }
-    } catch {
-      throw APIError.failure(error)
-    }
-    try Task.checkCancellation()
+    try await generation.collect(metrics) { writer.append($0, to: &answers[$0.index]) }
     return ServingResponse(writer.completion(answers, promptTokens: generation.promptTokens))
   }
 

@@ -94,7 +94,7 @@ struct ChatWriter: Sendable {
 
   /// What comes instead where the stream fails.
   func failure(_ error: any Error) -> Data {
-    Self.event(APIError(error).json) + Data("data: [DONE]\n\n".utf8)
+    Self.event((error as? APIError ?? .failure(error)).json) + Data("data: [DONE]\n\n".utf8)
   }
 
   private func event(

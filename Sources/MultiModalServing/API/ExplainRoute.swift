@@ -15,12 +15,10 @@ struct ExplainRoute: Sendable {
     let generation = try await chat.generate(request, picture, asked)
     var tokens: [(id: Int, logProbability: Double)] = []
     var text = ""
-    for try await piece in generation.pieces {
-      chat.metrics.count(piece)
+    try await generation.collect(chat.metrics) { piece in
       tokens += zip(piece.tokens, piece.logProbabilities).map { ($0, $1) }
       text += piece.text
     }
-    try Task.checkCancellation()
     let engine = chat.engine
     let grid = try await engine.attention(generation, prompt: asked.prompt, tokens: tokens.map(\.id))
     let seen = try generation.picture.picture.png().base64EncodedString()

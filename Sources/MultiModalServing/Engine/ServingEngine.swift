@@ -13,6 +13,20 @@ final class ServingEngine: Sendable {
     let pieces: AsyncThrowingStream<Captioner.Piece, any Error>
     /// Holds the place among those that run.
     fileprivate let slot: AdmissionQueue.Slot
+
+    /// Takes all pieces.
+    /// - Throws: `APIError` for what fails although the request was right, `CancellationError`.
+    func collect(_ metrics: ServingMetrics, _ take: (Captioner.Piece) -> Void) async throws {
+      do {
+        for try await piece in pieces {
+          metrics.count(piece)
+          take(piece)
+        }
+      } catch {
+        throw APIError.failure(error)
+      }
+      try Task.checkCancellation()
+    }
   }
 
   let captioner: Captioner
