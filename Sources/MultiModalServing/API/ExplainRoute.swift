@@ -20,7 +20,10 @@ struct ExplainRoute: Sendable {
       text += piece.text
     }
     let engine = chat.engine
-    let grid = try await engine.attention(generation, prompt: asked.prompt, tokens: tokens.map(\.id))
+    let place = try await engine.explanations.enter(texts: 1)
+    defer { withExtendedLifetime((place, generation)) {} }
+    let grid = try await engine.captioner.attention(
+      of: generation.picture.encoded, prompt: asked.prompt, tokens: tokens.map(\.id))
     let seen = try generation.picture.picture.png().base64EncodedString()
     return ServingResponse([
       "model": .string(chat.configuration.model), "text": .string(text), "rows": .int(grid.rows),
@@ -30,7 +33,7 @@ struct ExplainRoute: Sendable {
           [
             "token": .string(String(decoding: try engine.captioner.tokenizer.bytes(token.id), as: UTF8.self)),
             "logprob": .double(max(token.logProbability, -9999)),
-            "attention": .array(weights.map { .double(Double($0)) }),
+            "attention": .array(weights.map { .double((Double($0) * 1e6).rounded() / 1e6) }),
           ]
         }),
     ])

@@ -33,8 +33,9 @@ final class ServingEngine: Sendable {
   let queue: AdmissionQueue
   /// For pictures that are fetched, before their requests come to the other queue.
   let fetches: AdmissionQueue
-  /// For texts that are explained, one after the other, so that running texts wait for a piece of one alone between two steps.
-  private let explanations: AdmissionQueue
+  /// For texts that are explained, one after the other, so that running texts wait for a piece of one alone between two steps,
+  /// and one's weights alone are in memory.
+  let explanations: AdmissionQueue
   let pictures: PictureCache
   private let limits: ServingConfiguration.Limits
 
@@ -77,15 +78,6 @@ final class ServingEngine: Sendable {
     return Generation(
       picture: seen, promptTokens: seen.encoded.positions + prompt,
       pieces: captioner.stream(seen.encoded, request), slot: slot)
-  }
-
-  /// Where the decoder looked for each token of a generation's text.
-  func attention(_ generation: Generation, prompt: String?, tokens: [Int]) async throws
-    -> Captioner.AttentionGrid
-  {
-    let place = try await explanations.enter(texts: 1)
-    defer { withExtendedLifetime((place, generation)) {} }
-    return try await captioner.attention(of: generation.picture.encoded, prompt: prompt, tokens: tokens)
   }
 }
 
