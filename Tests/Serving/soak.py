@@ -133,7 +133,8 @@ async def main():
     for path in [b"/v1/chat/completions", b"/v1/explain", b"/v1/caption"]:
         assert statuses.get((path, 200), 0) > count / 50 < statuses.get((path, 400), 0), statuses
     settled = max(memory[len(memory) // 4 : len(memory) // 2])
-    assert memory[-1] <= 1.1 * settled + 20, memory
+    # A short run ends before the cache of pictures is full.
+    assert memory[-1] <= 1.1 * settled + 64, memory
 
 
 asyncio.run(main())
