@@ -125,6 +125,17 @@ import Testing
     }
   }
 
+  #if os(Linux)
+    @Test func whereLibvipsCannotBeLoadedPicturesAloneAreRefused() throws {
+      let folder = try TemporaryFolder()
+      try folder.write("no library", "libvips.so.42")
+      let without = ["LD_LIBRARY_PATH": folder.url.path]
+      let result = try caption("Examples/pictures/picture-1.jpg", environment: without)
+      #expect(result.code == 1 && result.errors.contains("libvips does not start (\(folder.url.path)"))
+      #expect(try caption("--help", environment: without).code == 0)
+    }
+  #endif
+
   @Test func whatIsNoRegularFileIsWrittenThrough() throws {
     let folder = try pictures()
     let result = try caption("--quiet", "--output", "/dev/stdout", folder.path("pictures/1"))
