@@ -59,6 +59,8 @@ public actor Captioner {
       case bytes(name: String, @Sendable () throws -> Data)
       /// A file of any format that `processor` reads.
       case file(URL)
+      /// A picture that is made when its turn comes.
+      case decoded(@Sendable () throws -> Picture)
     }
 
     /// In any form.
@@ -85,6 +87,14 @@ public actor Captioner {
     ///   - bytes: reads those of a file; called once, when its turn comes
     public init(name: String, _ request: Request? = nil, bytes: @escaping @Sendable () throws -> Data) {
       picture = .bytes(name: name, bytes)
+      self.request = request
+    }
+
+    /// - Parameters:
+    ///   - decoded: makes the picture; called once, when its turn comes
+    ///   - request: `defaultRequest` when nil
+    public init(decoded: @escaping @Sendable () throws -> Picture, _ request: Request? = nil) {
+      picture = .decoded(decoded)
       self.request = request
     }
 
@@ -369,6 +379,7 @@ extension ImageProcessor {
     case .processed(let picture): picture
     case .bytes(let name, let read): try self(bytes: read(), name: name)
     case .file(let url): try self(url)
+    case .decoded(let make): try self(make())
     }
   }
 }

@@ -96,7 +96,7 @@ public struct Evaluation: Sendable {
 
   /// - Throws: `TrainingError` where there is nothing to compare.
   private static func check(_ dataset: any Dataset, count: Int, batchSize: Int) throws {
-    guard count > 0 else { throw TrainingError("\(dataset.url.path) names no picture to evaluate with") }
+    guard count > 0 else { throw TrainingError("\(dataset.name) names no picture to evaluate with") }
     guard batchSize > 0 else { throw TrainingError("the batch size must be at least 1, got \(batchSize)") }
   }
 
@@ -127,7 +127,7 @@ public struct Evaluation: Sendable {
     do {
       while let loaded = try await batches.next() {
         guard let batch = loaded.batch, loaded.damaged.isEmpty else {
-          throw TrainingError(loaded.damaged.first ?? "\(dataset.url.path) has an empty batch")
+          throw TrainingError(loaded.damaged.first ?? "\(dataset.name) has an empty batch")
         }
         let loss = try withoutGradients { try TrainingStep.loss(bundle.model, batch, device: device) }
         total += Double(try loss.item(Float.self)) * Double(batch.targetCount)

@@ -17,7 +17,7 @@ struct EvaluationTests {
         sample("b.png", nil, "one"), sample("a.png", nil, "two"), sample("b.png", "colour:", "three"),
         sample("./b.png", nil, "four"), sample("b.png", "", "five"), sample("a.png", nil, "two"),
       ]))
-    #expect(jobs.map(\.picture.file.lastPathComponent) == ["b.png", "a.png", "b.png", "b.png"])
+    #expect(jobs.map(\.picture.file?.lastPathComponent) == ["b.png", "a.png", "b.png", "b.png"])
     #expect(jobs.map(\.prompt) == [nil, nil, "colour:", ""])
     #expect(jobs.map(\.texts) == [["one", "four"], ["two", "two"], ["three"], ["five"]])
   }

@@ -255,7 +255,7 @@ extension TrainingStepTests {
       let tokens = try given + tokenizer.encodeTarget(sample.text)
       let logits = try withoutGradients {
         try model.forward(
-          img: Tensor(processor(Picture(contentsOf: sample.picture.file))),
+          img: Tensor(processor(Picture(contentsOf: #require(sample.picture.file)))),
           text: Tensor(tokens, shape: [1, tokens.count]))
       }
       let logProbabilities = try logits.logSoftmax().array(of: Float.self)

@@ -97,9 +97,3 @@ final class ArchiveFile: Sendable {
     }
   }
 }
-
-extension ArchiveFile: Hashable {
-  static func == (one: ArchiveFile, other: ArchiveFile) -> Bool { one.url == other.url }
-
-  func hash(into hasher: inout Hasher) { hasher.combine(url) }
-}

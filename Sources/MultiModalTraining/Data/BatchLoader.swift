@@ -163,7 +163,7 @@ private actor BatchPlanner {
     }
     guard let batch = try stream?.nextBatch() else {
       throw TrainingError(
-        "\(dataset.url.path) has fewer samples than before: it was changed while it was read")
+        "\(dataset.name) has fewer samples than before: it was changed while it was read")
     }
     next = number + 1
     return batch

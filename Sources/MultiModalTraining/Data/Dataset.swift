@@ -3,7 +3,7 @@ import MultiModalPipeline
 import Torch
 
 /// A picture with a text that belongs to it.
-public struct Sample: Sendable, Equatable {
+public struct Sample: Sendable {
   /// Where it is.
   public let picture: StoredPicture
   /// What the text begins with, given and not learned.
@@ -12,95 +12,38 @@ public struct Sample: Sendable, Equatable {
   public let text: String
 
   /// A picture that is read when its turn comes.
-  public init(picture: StoredPicture, prompt: String?, text: String) {
+  public init(picture: StoredPicture, prompt: String? = nil, text: String) {
     self.picture = picture
     self.prompt = prompt
     self.text = text
   }
 }
 
-/// Where a picture's bytes lie: in a file of their own, or in a part of one.
-public struct StoredPicture: Sendable, Hashable {
-  /// What logs and results call it.
-  public let name: String
-  /// The file that holds it.
-  public let file: URL
-  /// Nil for the whole file.
-  public let range: Range<Int>?
-  /// Nil where all bytes are stored.
-  private let sparse: SparseMap?
-  /// What the range lies in, where the file is compressed.
-  private let unpacked: ArchiveFile?
-
-  /// A file, or a part of one.
-  public init(name: String, file: URL, range: Range<Int>? = nil) {
-    (self.name, self.file, self.range) = (name, file, range)
-    (sparse, unpacked) = (nil, nil)
-  }
-
-  /// A file in an archive.
-  init(name: String, _ entry: TarReader.Entry, in archive: ArchiveFile) {
-    (self.name, file, range) = (name, archive.url, entry.range)
-    sparse = entry.sparse
-    unpacked = archive.isCompressed ? archive : nil
-  }
-
-  /// File and name, for people.
-  public var place: String {
-    range == nil ? file.path : name.hasPrefix(file.path) ? name : "\(name) in \(file.path)"
-  }
-
-  /// - Throws: `PictureError` for what is missing, damaged or no picture.
-  func decoded(longestSide: Int?, limits: PictureLimits) throws -> Picture {
-    guard let range else { return try Picture(contentsOf: file, longestSide: longestSide, limits: limits) }
-    return try Picture(
-      bytes: bytes(range, limits: limits), name: place, longestSide: longestSide, limits: limits)
-  }
-
-  /// The picture for a captioner.
-  /// - Parameter request: the captioner's own when nil
-  public func input(_ request: Captioner.Request? = nil, limits: PictureLimits) -> Captioner.Input {
-    guard let range else { return Captioner.Input(contentsOf: file, request) }
-    return Captioner.Input(name: place, request) { try bytes(range, limits: limits) }
-  }
-
-  private func bytes(_ range: Range<Int>, limits: PictureLimits) throws -> Data {
-    var bytes: Data
-    do {
-      let count = min(range.count, max(0, limits.maxBytes) + 1)
-      bytes = try (unpacked ?? ArchiveFile(file)).read(range.prefix(count))
-    } catch {
-      throw PictureError(.unreadable, "cannot read picture \(place): \(error.localizedDescription)")
-    }
-    if let sparse {
-      // A few bytes could claim terabytes of holes.
-      guard sparse.size <= limits.maxBytes else {
-        throw PictureError(
-          .tooLarge,
-          "cannot read picture \(place): it has more than \(limits.maxBytes) bytes, the limit (max_bytes)")
-      }
-      bytes = sparse.expanded(bytes)
-    }
-    return bytes
-  }
-}
-
-/// Pictures and texts that are read from the beginning to the end, and never held in memory as a whole.
+/// Pictures and texts that are read from the beginning to the end, as often as they are needed, and never held in memory as a
+/// whole: what is trained on, validated with and evaluated.
+///
+/// Training may read several shards at once, from several threads, and reads all of them once in every epoch. Each time they
+/// must give the same samples in the same order, or a run that was interrupted would go on with others than it left.
 public protocol Dataset: Sendable {
-  /// What errors call it.
-  var url: URL { get }
-  /// The files that name the samples. Each is read in order; training takes the files in any order.
-  var shards: [URL] { get }
-  /// - Returns: a function that gives the shard's samples one after the other, nil at the end; it throws `TrainingError` with
-  ///   file and line of what is wrong
-  func samples(of shard: URL) throws -> () throws -> Sample?
+  /// What errors call it, such as its path.
+  var name: String { get }
+  /// How many parts there are that can be read apart from each other; training takes them in any order.
+  var shardCount: Int { get }
+  /// Begins to read a part.
+  /// - Parameter shard: 0 ..< `shardCount`
+  /// - Returns: a function that gives the part's samples one after the other, nil at the end; it throws `TrainingError` with
+  ///   the place of what is wrong
+  func samples(ofShard shard: Int) throws -> () throws -> Sample?
 }
 
 extension Dataset {
+  /// One, where nothing else is said.
+  public var shardCount: Int { 1 }
+
   /// Calls `body` with every sample, in the order of storage.
   public func forEach(_ body: (Sample) throws -> Void) throws {
-    for shard in shards {
-      let next = try samples(of: shard)
+    for shard in 0..<shardCount {
+      let next = try samples(ofShard: shard)
       while let sample = try next() {
         try Task.checkCancellation()
         try body(sample)

@@ -77,7 +77,7 @@ struct ExampleStream {
     self.encoder = encoder
     self.order = order
     generator = SplitMix64(seed: order.seed &+ UInt64(epoch) &* 0x9E37_79B9)
-    shards = Array(dataset.shards.indices)
+    shards = Array(0..<dataset.shardCount)
     if order.shuffleBuffer > 1 { shards.shuffle(using: &generator) }
     shards.reverse()
   }
@@ -121,7 +121,7 @@ struct ExampleStream {
         next = nil
         return nil
       }
-      next = try dataset.samples(of: dataset.shards[shard])
+      next = try dataset.samples(ofShard: shard)
     }
   }
 }

@@ -14,8 +14,8 @@ public struct ImageFolder: Dataset {
   /// The folder.
   public let url: URL
   private let metadata: URL
-  /// The metadata file alone.
-  public var shards: [URL] { [metadata] }
+  /// The path.
+  public var name: String { url.path }
 
   /// - Throws: `TrainingError` when there is no metadata file, or two.
   public init(_ url: URL) throws {
@@ -38,9 +38,9 @@ public struct ImageFolder: Dataset {
   }
 
   /// The samples in the order of the lines.
-  public func samples(of shard: URL) throws -> () throws -> Sample? {
-    if shard.lastPathComponent == Self.table { return try samples(ofTable: shard) }
-    let lines = try LineReader(shard)
+  public func samples(ofShard shard: Int) throws -> () throws -> Sample? {
+    if metadata.lastPathComponent == Self.table { return try samplesOfTable() }
+    let lines = try LineReader(metadata)
     var pending: [Sample] = []
     return {
       while pending.isEmpty {
@@ -52,11 +52,11 @@ public struct ImageFolder: Dataset {
     }
   }
 
-  private func samples(ofTable shard: URL) throws -> () throws -> Sample? {
-    let records = try CSVReader(shard)
+  private func samplesOfTable() throws -> () throws -> Sample? {
+    let records = try CSVReader(metadata)
     let columns = try records.next() ?? []
     guard let file = columns.firstIndex(of: "file_name"), let text = columns.firstIndex(of: "text") else {
-      throw TrainingError("\(shard.path): its first line must name the columns file_name and text")
+      throw TrainingError("\(metadata.path): its first line must name the columns file_name and text")
     }
     let prompt = columns.firstIndex(of: "prompt")
     return {

@@ -5,15 +5,15 @@ import Foundation
 public struct ListFile: Dataset {
   /// The file.
   public let url: URL
-  /// The file alone.
-  public var shards: [URL] { [url] }
+  /// The path.
+  public var name: String { url.path }
 
   /// A file with a line for each sample.
   public init(_ url: URL) { self.url = url }
 
   /// The samples in the order of the lines.
-  public func samples(of shard: URL) throws -> () throws -> Sample? {
-    let lines = try LineReader(shard)
+  public func samples(ofShard shard: Int) throws -> () throws -> Sample? {
+    let lines = try LineReader(url)
     let folder = url.deletingLastPathComponent()
     return {
       while let line = try lines.next() {

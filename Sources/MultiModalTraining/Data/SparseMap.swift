@@ -1,8 +1,8 @@
 import Foundation
 
 /// Where the bytes of a file lie that is stored without its holes, which are zeros.
-struct SparseMap: Hashable, Sendable {
-  struct Piece: Hashable, Sendable {
+struct SparseMap: Sendable {
+  struct Piece: Sendable {
     /// In the file.
     let offset: Int
     let count: Int

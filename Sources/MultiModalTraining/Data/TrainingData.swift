@@ -29,8 +29,8 @@ struct TrainingData: Sendable {
   func emptyValidation(_ dataset: any Dataset) -> TrainingError {
     TrainingError(
       heldOutShare > 0
-        ? "data.validation_share \(heldOutShare) holds out no picture of \(dataset.url.path): raise it"
-        : "\(dataset.url.path) names no picture")
+        ? "data.validation_share \(heldOutShare) holds out no picture of \(dataset.name): raise it"
+        : "\(dataset.name) names no picture")
   }
 }
 
@@ -45,11 +45,11 @@ private struct DatasetPart: Dataset {
     (self.whole, self.share, self.isHeldOut) = (whole, share, isHeldOut)
   }
 
-  var url: URL { whole.url }
-  var shards: [URL] { whole.shards }
+  var name: String { whole.name }
+  var shardCount: Int { whole.shardCount }
 
-  func samples(of shard: URL) throws -> () throws -> Sample? {
-    let next = try whole.samples(of: shard)
+  func samples(ofShard shard: Int) throws -> () throws -> Sample? {
+    let next = try whole.samples(ofShard: shard)
     return {
       while let sample = try next() {
         var generator = SplitMix64(seed: 0, name: sample.picture.plainName)
@@ -58,11 +58,6 @@ private struct DatasetPart: Dataset {
       return nil
     }
   }
-}
-
-extension StoredPicture {
-  /// One for all spellings of a name, such as `./a.png` and `a.png`.
-  var plainName: String { name.split(separator: "/").filter { $0 != "." }.joined(separator: "/") }
 }
 
 extension SplitMix64 {

@@ -21,9 +21,14 @@ public struct WebDataset: Dataset {
     self.shards = shards
   }
 
+  /// The path.
+  public var name: String { url.path }
+  /// The archives.
+  public var shardCount: Int { shards.count }
+
   /// An archive's samples in their order.
-  public func samples(of shard: URL) throws -> () throws -> Sample? {
-    let archive = try TarReader(shard)
+  public func samples(ofShard shard: Int) throws -> () throws -> Sample? {
+    let archive = try TarReader(shards[shard])
     var pending: [Sample] = []
     var group: Group?
     return {

@@ -16,14 +16,14 @@ struct HeldOut {
 struct HeldOutTexts {
   private struct Key: Hashable {
     let name: String
-    let file: URL
+    let file: URL?
     let range: Range<Int>?
     let prompt: String?
 
     init(_ sample: Sample) {
       let picture = sample.picture
       name = picture.plainName
-      file = picture.file.standardizedFileURL
+      file = picture.file?.standardizedFileURL
       range = picture.range
       prompt = sample.prompt
     }

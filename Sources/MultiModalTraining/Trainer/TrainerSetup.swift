@@ -138,10 +138,10 @@ struct TrainerSetup {
       guard tokenizerFiles == nil, isFirst else { return }
       for text in [sample.prompt, sample.text].compactMap({ $0 }) { texts.add(text) }
     }
-    guard training.count > 0 else { throw TrainingError("\(data.training.url.path) names no picture") }
+    guard training.count > 0 else { throw TrainingError("\(data.training.name) names no picture") }
     guard training.count >= configuration.training.batchSize || group == nil else {
       throw TrainingError(
-        "\(data.training.url.path) has \(training.count) samples, fewer than training.batch_size "
+        "\(data.training.name) has \(training.count) samples, fewer than training.batch_size "
           + "\(configuration.training.batchSize)")
     }
     try check(data.training, training.fingerprint, against: state.dataFingerprint)
@@ -176,7 +176,7 @@ struct TrainerSetup {
     let validates = try first { data.validation != nil }
     guard validates == (data.validation != nil) else {
       throw TrainingError(
-        "\(data.training.url.path): there is something to validate with \(validates ? "" : "here, and not ")on the first "
+        "\(data.training.name): there is something to validate with \(validates ? "" : "here, and not ")on the first "
           + "process's machine\(validates ? ", and nothing here" : ""): all need the same data")
     }
     guard validates || state.validationFingerprint == nil else {
@@ -217,7 +217,7 @@ struct TrainerSetup {
     let expected = try group.map { try $0.shared(known ?? fingerprint) } ?? known ?? fingerprint
     guard expected == fingerprint else {
       throw TrainingError(
-        "\(dataset.url.path) names other pictures or texts than "
+        "\(dataset.name) names other pictures or texts than "
           + (isResumed
             ? "the run in \(run.path) began with: resume with the same data, or begin a new run in another folder"
             : "on the first process's machine: all need the same data"))

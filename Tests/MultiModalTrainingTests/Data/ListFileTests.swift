@@ -18,7 +18,7 @@ import Testing
     #expect(samples.map(\.prompt) == [nil, "What? ", nil, nil])
     #expect(samples.map(\.text) == ["a cat", "a dog", "another text", ""])
     #expect(samples[0].picture.range == nil)
-    #expect(samples[1].picture.file.pathComponents.suffix(2) == ["b", "c.png"])
+    #expect(samples[1].picture.file?.pathComponents.suffix(2) == ["b", "c.png"])
   }
 
   @Test(arguments: [

@@ -16,7 +16,7 @@ import Testing
     #expect(samples.map(\.text) == ["a cat", "a dog"])
     #expect(samples.map(\.prompt) == [nil, "What? "])
     #expect(samples.map(\.picture.name) == ["a.png", "b/c.png"])
-    #expect(samples.map(\.picture.file.lastPathComponent) == ["a.png", "c.png"])
+    #expect(samples.map(\.picture.file?.lastPathComponent) == ["a.png", "c.png"])
   }
 
   @Test func quotesHoldCommasBreaksAndQuotes() throws {

@@ -6,17 +6,24 @@ import Testing
 
 /// Samples in memory, as shards of a dataset.
 struct SampleList: Dataset {
-  let url = URL(fileURLWithPath: "/list")
+  let name = "/list"
   let parts: [[Sample]]
-  var shards: [URL] { parts.indices.map { url.appendingPathComponent("\($0)") } }
+  var shardCount: Int { parts.count }
 
   init(_ samples: [Sample]) { parts = [samples] }
   init(shards: [[Sample]]) { parts = shards }
 
-  func samples(of shard: URL) throws -> () throws -> Sample? {
-    let part = try #require(Int(shard.lastPathComponent))
-    var rest = parts[part][...]
+  func samples(ofShard shard: Int) throws -> () throws -> Sample? {
+    var rest = parts[shard][...]
     return { rest.popFirst() }
+  }
+}
+
+extension Sample: Equatable {
+  /// By what they say, and where their pictures are.
+  public static func == (one: Sample, other: Sample) -> Bool {
+    (one.picture.place, one.picture.range, one.prompt, one.text)
+      == (other.picture.place, other.picture.range, other.prompt, other.text)
   }
 }
 
