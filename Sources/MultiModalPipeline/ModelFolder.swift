@@ -257,6 +257,16 @@ public struct ModelFolder: Sendable {
     return fields.merging(own.filter { startNames.contains($0.key) }) { $1 }
   }
 
+  /// Writes a model folder with all its parts.
+  /// - Parameter dtype: that of the weights in the file; bfloat16 halves it
+  public static func write(
+    _ bundle: ModelBundle, to url: URL, dtype: DType = .float32, readme: String? = nil
+  ) throws {
+    try write(
+      bundle.model, tokenizer: bundle.tokenizer, processor: bundle.processor, generation: bundle.generation,
+      to: url, dtype: dtype, readme: readme)
+  }
+
   /// Writes a model folder, each file complete or not at all.
   /// - Parameters:
   ///   - dtype: that of the weights in the file; bfloat16 halves it

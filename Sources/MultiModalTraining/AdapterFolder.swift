@@ -72,8 +72,7 @@ public enum AdapterFolder {
       throw TrainingError("\(other.path) is not written: \(error)")
     }
     try ModelFolder.write(
-      bundle.model, tokenizer: bundle.tokenizer, processor: bundle.processor, generation: bundle.generation,
-      to: other,
+      bundle, to: other,
       readme:
         "# A model that writes texts for pictures\n\nAdapters added to another model by `gpt4mm merge`.\n")
   }

@@ -41,13 +41,11 @@ public struct Evaluation: Sendable {
 
   /// A sentence where one text is written for pictures whose texts differ; nil elsewhere.
   public var warning: String? {
-    Self.warning(generated: results.map(\.generated), references: results.map(\.expected))
-  }
-
-  static func warning(generated: [String], references: [[String]]) -> String? {
-    guard let text = generated.first, Set(generated).count == 1, Set(references).count > 1 else { return nil }
+    guard let text = results.first?.generated, results.allSatisfy({ $0.generated == text }),
+      Set(results.map(\.expected)).count > 1
+    else { return nil }
     return
-      "the model writes the same text for all \(generated.count) pictures, \"\(text)\": train it for longer, or see whether "
+      "the model writes the same text for all \(results.count) pictures, \"\(text)\": train it for longer, or see whether "
       + "pictures and texts belong together"
   }
 
@@ -60,24 +58,40 @@ public struct Evaluation: Sendable {
     batchSize: Int = 16,
     report: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) async throws -> Evaluation {
-    var results: [Result] = []
     let jobs = try jobs(of: dataset)
     try check(dataset, count: jobs.count, batchSize: batchSize)
-    var request = request ?? captioner.defaultRequest
+    return Evaluation(
+      results: try await results(
+        of: jobs, by: captioner, request ?? captioner.defaultRequest, batchSize: batchSize,
+        damaged: { throw $0 }, report: { report($0, jobs.count) }))
+  }
+
+  /// - Parameters:
+  ///   - request: but for its prompt, which each picture brings
+  ///   - damaged: gets the error of a picture that cannot be used; what it throws ends the work, else there is no text
+  ///   - report: gets the pictures done
+  static func results(
+    of jobs: [Job], by captioner: Captioner, _ request: Captioner.Request, batchSize: Int,
+    damaged: (PictureError) throws -> Void, report: (_ done: Int) -> Void = { _ in }
+  ) async throws -> [Result] {
+    var results: [Result] = []
     var waiting = jobs[...]
+    var request = request
     try await captioner.caption(batchSize: batchSize) {
       guard let job = waiting.popFirst() else { return nil }
       request.prompt = job.prompt
       return job.picture.input(request, limits: captioner.processor.configuration.limits)
     } report: { captions in
-      let (job, caption) = (jobs[results.count], try captions.get().first)
+      let job = jobs[results.count]
+      var caption: Captioner.Caption?
+      do { caption = try captions.get().first } catch let error as PictureError { try damaged(error) }
       results.append(
         Result(
           picture: job.picture.name, prompt: job.prompt, expected: job.texts, generated: caption?.text ?? "",
           confidence: caption?.confidence ?? 0))
-      report(results.count, jobs.count)
+      report(results.count)
     }
-    return Evaluation(results: results)
+    return results
   }
 
   /// A picture, its prompt, and all texts that are right for both.
@@ -113,13 +127,7 @@ public struct Evaluation: Sendable {
     try dataset.forEach { _ in count += 1 }
     try check(dataset, count: count, batchSize: batchSize)
     let bundle = try model.bundle(precision: precision, device: device)
-    let encoder = ExampleEncoder(
-      tokenizer: bundle.tokenizer, generation: bundle.generation,
-      configuration: bundle.model.configuration)
-    let loader = BatchLoader(
-      dataset, count: count, encoder: encoder,
-      order: SampleOrder(batchSize: batchSize, shuffleBuffer: 1, bucketBatches: 1, seed: 0),
-      processor: bundle.processor, keepsRest: true)
+    let loader = BatchLoader(inOrder: dataset, count: count, bundle, batchSize: batchSize)
     var batches = loader.prefetch(0..<loader.batchesPerEpoch, workers: 4)
     var total = 0.0
     var tokens = 0

@@ -29,3 +29,18 @@ public struct LearningRateSchedule: Sendable {
     }
   }
 }
+
+extension LearningRateSchedule {
+  /// - Throws: `TrainingError` for settings that make no step.
+  init(_ settings: TrainingConfiguration.Training, batchesPerEpoch: Int) throws {
+    self.init(
+      shape: settings.schedule, peak: settings.learningRate, minimum: settings.minLearningRate,
+      warmupSteps: settings.warmupSteps,
+      steps: settings.epochs * batchesPerEpoch / settings.gradientAccumulationSteps)
+    guard steps > 0 else {
+      throw TrainingError(
+        "\(settings.epochs) epochs of \(batchesPerEpoch) batches make no step of gradient_accumulation_steps "
+          + "\(settings.gradientAccumulationSteps): lower it or train for more epochs")
+    }
+  }
+}

@@ -69,6 +69,37 @@ struct BatchLoader: Sendable {
     self.processes = processes
   }
 
+  /// The batches that a bundle's model learns from, of its processor's pictures as views.
+  init(
+    _ dataset: any Dataset, count: Int, _ bundle: ModelBundle, _ configuration: TrainingConfiguration,
+    group: ProcessGroup?
+  ) throws {
+    let augmentation = try configuration.image.outputSize.flatMap { size in
+      try configuration.augmentation.map {
+        try PictureAugmentation($0, height: size.height, width: size.width)
+      }
+    }
+    self.init(
+      dataset, count: count, encoder: ExampleEncoder(bundle),
+      order: SampleOrder(
+        batchSize: min(configuration.training.batchSize, count),
+        shuffleBuffer: configuration.data.shuffleBuffer, bucketBatches: configuration.data.bucketBatches,
+        seed: configuration.training.seed),
+      processor: bundle.processor, augmentation: augmentation, rank: group?.rank ?? 0,
+      processes: group?.size ?? 1)
+  }
+
+  /// All samples in the order of storage, as they are.
+  init(
+    inOrder dataset: any Dataset, count: Int, _ bundle: ModelBundle, batchSize: Int,
+    group: ProcessGroup? = nil
+  ) {
+    self.init(
+      dataset, count: count, encoder: ExampleEncoder(bundle),
+      order: SampleOrder(batchSize: batchSize, shuffleBuffer: 1, bucketBatches: 1, seed: 0),
+      processor: bundle.processor, keepsRest: true, rank: group?.rank ?? 0, processes: group?.size ?? 1)
+  }
+
   /// Makes batches ahead of their use.
   /// - Parameters:
   ///   - numbers: counted over all epochs

@@ -28,21 +28,36 @@ struct ExampleEncoder: Sendable {
     longestTextName = configuration.longestTextName
   }
 
-  /// - Throws: `TrainingError` for a text that is too long.
-  func callAsFunction(_ sample: Sample, index: Int = 0) throws -> Example {
-    let given = try generation.prompt(sample.prompt, by: tokenizer)
-    var tokens = try given + tokenizer.encodeTarget(sample.text)
+  init(_ bundle: ModelBundle) {
+    self.init(
+      tokenizer: bundle.tokenizer, generation: bundle.generation, configuration: bundle.model.configuration)
+  }
+
+  /// Whether the model takes so long a text.
+  func fits(prompt: String?, text: String) throws -> Bool {
+    try tokens(prompt: prompt, text: text).all.count <= longestText
+  }
+
+  private func tokens(prompt: String?, text: String) throws -> (given: Int, all: [Int]) {
+    let given = try generation.prompt(prompt, by: tokenizer)
+    var tokens = try given + tokenizer.encodeTarget(text)
     if let end = generation.end.first,
       !generation.end.contains(tokens[tokens.count - 1]) || tokens.count == given.count
     {
       tokens.append(end)
     }
+    return (given.count, tokens)
+  }
+
+  /// - Throws: `TrainingError` for a text that is too long.
+  func callAsFunction(_ sample: Sample, index: Int = 0) throws -> Example {
+    let (given, tokens) = try tokens(prompt: sample.prompt, text: sample.text)
     guard tokens.count <= longestText else {
       throw TrainingError(
         "the text of \(sample.picture.place) has \(tokens.count) tokens, but \(longestTextName) is \(longestText): shorten it "
           + "or raise \(longestTextName)")
     }
-    return Example(sample: sample, tokens: tokens, given: given.count, index: index)
+    return Example(sample: sample, tokens: tokens, given: given, index: index)
   }
 }
 

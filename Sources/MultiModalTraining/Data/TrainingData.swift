@@ -1,7 +1,7 @@
 import Foundation
 import Torch
 
-/// What a run trains on and, where there is one, validates with.
+/// What is trained on and, where there is one, validated with.
 struct TrainingData: Sendable {
   let training: any Dataset
   let validation: (any Dataset)?
@@ -14,15 +14,17 @@ struct TrainingData: Sendable {
   ///   - share: of the pictures to validate with where there is no other dataset; 0 for none
   init(_ url: URL, validation: URL? = nil, heldOutShare share: Double = 0) throws {
     let parts = try Datasets.parts(of: url)
-    let all = try Datasets.open(parts?.training ?? url)
-    let other = try (validation ?? parts?.validation).map(Datasets.open)
-    heldOutShare = other == nil ? share : 0
-    guard heldOutShare > 0 else {
-      (training, self.validation) = (all, other)
-      return
-    }
-    training = DatasetPart(all, share: share, isHeldOut: false)
-    self.validation = DatasetPart(all, share: share, isHeldOut: true)
+    self.init(
+      try Datasets.open(parts?.training ?? url),
+      validation: try (validation ?? parts?.validation).map(Datasets.open), heldOutShare: share)
+  }
+
+  /// - Parameter share: of the pictures to validate with where there is no other dataset; 0 for none
+  init(_ all: any Dataset, validation: (any Dataset)?, heldOutShare share: Double) {
+    heldOutShare = validation == nil ? share : 0
+    let holdsOut = heldOutShare > 0
+    training = holdsOut ? DatasetPart(all, share: share, isHeldOut: false) : all
+    self.validation = holdsOut ? DatasetPart(all, share: share, isHeldOut: true) : validation
   }
 
   /// What is wrong with data to validate with that are none.

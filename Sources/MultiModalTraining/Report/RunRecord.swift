@@ -20,7 +20,18 @@ struct RunRecord {
   }
 
   /// - Returns: what went wrong
-  mutating func add(_ progress: Trainer.Progress) -> [String] {
+  mutating func add(_ event: Trainer.Event) -> [String] {
+    switch event {
+    case .step(let progress): add(progress)
+    case .skipped(let step, let samples): add("skipped", samples, step: step)
+    case .damaged(let step, let pictures): add("damaged", pictures, step: step)
+    case .validated(let step, let loss, let evaluation, _):
+      add(validationLoss: loss, metrics: evaluation?.metrics, step: step)
+    case .began, .saved, .stoppedEarly, .warning: []
+    }
+  }
+
+  private mutating func add(_ progress: Trainer.Progress) -> [String] {
     let sent = ("bytes_sent", "speed/bytes_sent", Double(progress.bytesSent))
     return add(
       (progress.bytesSent > 0 ? [sent] : []) + [
@@ -34,7 +45,7 @@ struct RunRecord {
       ], step: progress.step)
   }
 
-  mutating func add(validationLoss: Double, metrics: TextMetrics?, step: Int) -> [String] {
+  private mutating func add(validationLoss: Double, metrics: TextMetrics?, step: Int) -> [String] {
     var values = [
       ("validation_loss", "validation/loss", validationLoss),
       ("perplexity", "validation/perplexity", exp(validationLoss)),
@@ -46,16 +57,17 @@ struct RunRecord {
   /// - Parameters:
   ///   - event: what happened: `skipped` or `damaged`
   ///   - ids: to what
-  mutating func add(_ event: String, _ ids: [String], step: Int) -> [String] {
+  private mutating func add(_ event: String, _ ids: [String], step: Int) -> [String] {
     tried { try log.append(line(["event": .string(event), "ids": .strings(ids)], step: step)) }
   }
 
   func writeReport(
-    summary: [(String, String)], examples: [(Evaluation.Job, String)], limits: PictureLimits
+    summary: [(String, String)], examples: [(Evaluation.Job, Evaluation.Result)], limits: PictureLimits
   ) throws {
-    let shown = examples.prefix(Self.shownExamples).compactMap { job, generated in
+    let shown = examples.prefix(Self.shownExamples).compactMap { job, result in
       (try? job.picture.decoded(longestSide: 160, limits: limits).jpeg(quality: 85)).map {
-        TrainingReport.Example(jpeg: $0, prompt: job.prompt, expected: job.texts, generated: generated)
+        TrainingReport.Example(
+          jpeg: $0, prompt: result.prompt, expected: result.expected, generated: result.generated)
       }
     }
     try TrainingReport(

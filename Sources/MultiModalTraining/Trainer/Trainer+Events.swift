@@ -8,9 +8,9 @@ extension Trainer {
     /// A step was left out because loss or gradients were not finite.
     case skipped(step: Int, samples: [String])
     /// Pictures that were left out, with the reasons.
-    case damaged([String])
-    /// The held-out samples were looked at.
-    case validated(step: Int, loss: Double, metrics: TextMetrics?, isBest: Bool)
+    case damaged(step: Int, pictures: [String])
+    /// The held-out samples were looked at. Without texts to compare there is no evaluation.
+    case validated(step: Int, loss: Double, evaluation: Evaluation?, isBest: Bool)
     /// A checkpoint was begun to be written.
     case saved(step: Int)
     /// No validation was better for as long as is allowed.

@@ -14,10 +14,7 @@ extension Trainer {
     let epoch = Int(epoch(at: state.step))
     if state.damagedEpoch != epoch { (state.damagedEpoch, state.damagedPictures) = (epoch, 0) }
     state.damagedPictures += damaged.count
-    if isFirst {
-      report(.damaged(damaged))
-      for warning in record?.add("damaged", damaged, step: state.step + 1) ?? [] { report(.warning(warning)) }
-    }
+    report(.damaged(step: state.step + 1, pictures: damaged))
     let share = configuration.data.maxDamagedShare
     guard Double(state.damagedPictures) <= share * Double(trainingExamples) else {
       throw TrainingError(
@@ -32,10 +29,7 @@ extension Trainer {
   func skip(_ samples: [String], _ report: (Event) -> Void) throws {
     state.skippedInARow += 1
     state.skippedSteps += 1
-    if isFirst {
-      report(.skipped(step: state.step, samples: samples))
-      for warning in record?.add("skipped", samples, step: state.step) ?? [] { report(.warning(warning)) }
-    }
+    report(.skipped(step: state.step, samples: samples))
     guard state.skippedInARow < settings.maxSkippedSteps else {
       throw TrainingError(
         "loss or gradients were not finite in \(state.skippedInARow) steps in a row, the last of them step "

@@ -38,35 +38,18 @@ extension Trainer {
     return states
   }
 
-  /// Writes the run's model folder, and its adapters alone where it learned adapters.
-  func export() throws {
-    if settings.export == .best, let best = state.bestStep, best != state.step {
-      try load(Checkpoint.url(step: best, in: run))
-    } else {
-      try average?.exchange()
-    }
-    if settings.lora.rank > 0 {
+  /// Puts the weights in place that are the result, and adds adapters to them.
+  /// - Parameters:
+  ///   - checkpoint: whose weights they are; nil for the last ones, or their moving average
+  ///   - adapters: a folder that gets the adapters alone, where there are some
+  func finish(with checkpoint: URL? = nil, adapters: URL? = nil) throws {
+    if let checkpoint { try load(checkpoint) } else { try average?.exchange() }
+    guard settings.lora.rank > 0 else { return }
+    if let adapters {
       try AdapterFolder.write(
-        model.parameters, rank: settings.lora.rank, alpha: settings.lora.alpha,
-        to: run.appendingPathComponent("adapter"))
-      try model.parameters.mergeAdapters()
+        model.parameters, rank: settings.lora.rank, alpha: settings.lora.alpha, to: adapters)
     }
-    let minutes = Int((state.seconds / 60).rounded())
-    let loss =
-      state.bestStep == nil
-      ? "" : String(format: " and reached a validation loss of %.4f", state.bestValidationLoss)
-    try ModelFolder.write(
-      model, tokenizer: bundle.tokenizer, processor: bundle.processor, generation: bundle.generation, to: run,
-      dtype: settings.weights.dtype,
-      readme: """
-        # A model that writes texts for pictures
-
-        Trained by `gpt4mm train` on \(trainingExamples) samples for \(state.step) steps of \
-        \(settings.batchSize * settings.gradientAccumulationSteps) samples (\(minutes) minutes)\(loss).
-
-            gpt4mm caption --model . PICTURE      (with --prompt TEXT where it was trained with prompts)
-
-        """)
+    try model.parameters.mergeAdapters()
   }
 
   /// Puts a checkpoint's weights, or their moving average, in place.
@@ -79,5 +62,45 @@ extension Trainer {
       ) { $1 }
     }
     _ = try model.parameters.load(tensors)
+  }
+
+  /// Puts a checkpoint's weights, optimizer state and moving average in place; of the state, what this process keeps.
+  /// - Parameter checkpoint: of the first process, from which the others get it
+  func restore(from checkpoint: URL?) throws {
+    if let checkpoint {
+      _ = try model.parameters.load(
+        Safetensors.read(checkpoint.appendingPathComponent(Checkpoint.parametersName)).tensors)
+    }
+    let group = processes?.group
+    try Self.share(model.parameters, group)
+    let saved = try checkpoint.map(Checkpoint.optimizerTensors) ?? [:]
+    let averages =
+      try average == nil
+      ? [:]
+      : checkpoint.map { try Safetensors.read($0.appendingPathComponent(Checkpoint.averageName)).tensors }
+        ?? [:]
+    func part(_ name: String, of tensors: [String: Tensor], shape: [Int]) throws -> Tensor {
+      if let checkpoint, tensors[name].map({ $0.shape == shape }) != true {
+        throw TrainingError("\(checkpoint.path) has no optimizer state \(name): it belongs to another model")
+      }
+      guard let group else { return try tensors[name] ?? .zeros(shape) }
+      let shared = try Tensor(uninitialized: shape, device: device)
+      if let own = tensors[name] { try shared.copy_(own) }
+      try group.broadcast_(shared, from: 0)
+      return shared
+    }
+    var states: [String: AdamW.State] = [:]
+    var averaged: [String: Tensor] = [:]
+    for parameter in learned {
+      let name = parameter.name
+      let state = AdamW.State(
+        firstMoment: try part("first_moment.\(name)", of: saved, shape: parameter.shape),
+        secondMoment: try part("second_moment.\(name)", of: saved, shape: parameter.shape),
+        step: try part("step.\(name)", of: saved, shape: []))
+      if optimizer.state[name] != nil { states[name] = state }
+      if average != nil { averaged[name] = try part(name, of: averages, shape: parameter.shape) }
+    }
+    try optimizer.restore(states)
+    try average?.restore(averaged)
   }
 }

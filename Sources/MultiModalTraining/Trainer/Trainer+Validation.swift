@@ -10,12 +10,12 @@ extension Trainer {
   func validate(_ report: (Event) -> Void) async throws -> Bool {
     guard let heldOut else { return false }
     try average?.exchange()
-    let outcome: Result<(loss: Double, generated: [String]), any Error>
+    let outcome: Result<(loss: Double, results: [Evaluation.Result]), any Error>
     do {
-      outcome = .success((try await loss(of: heldOut, report), try texts(of: heldOut.jobs)))
+      outcome = .success((try await loss(of: heldOut, report), try await results(of: heldOut.jobs)))
     } catch { outcome = .failure(error) }
     try average?.exchange()
-    let (loss, generated) = try outcome.get()
+    let (loss, results) = try outcome.get()
 
     let isBest = loss < state.bestValidationLoss
     if isBest {
@@ -28,19 +28,9 @@ extension Trainer {
       state.isStopped = patience > 0 && state.validationsWithoutImprovement >= patience
     }
     guard isFirst else { return isBest }
-    let references = heldOut.jobs.map(\.texts)
-    let metrics = references.isEmpty ? nil : TextMetrics(generated: generated, references: references)
-    report(.validated(step: state.step, loss: loss, metrics: metrics, isBest: isBest))
-    var warnings = record?.add(validationLoss: loss, metrics: metrics, step: state.step) ?? []
-    Evaluation.warning(generated: generated, references: references).map {
-      warnings.append("step \(state.step): \($0)")
-    }
-    do {
-      try record?.writeReport(
-        summary: summary, examples: Array(zip(heldOut.jobs, generated)),
-        limits: bundle.processor.configuration.limits)
-    } catch { warnings.append("\(error)") }
-    for warning in warnings { report(.warning(warning)) }
+    let evaluation = results.isEmpty ? nil : Evaluation(results: results)
+    report(.validated(step: state.step, loss: loss, evaluation: evaluation, isBest: isBest))
+    if let warning = evaluation?.warning { report(.warning("step \(state.step): \(warning)")) }
     return isBest
   }
 
@@ -76,10 +66,7 @@ extension Trainer {
     _ names: [String], _ damaged: inout [String], of count: Int, _ report: (Event) -> Void
   ) throws {
     damaged += names
-    if isFirst {
-      report(.damaged(names))
-      for warning in record?.add("damaged", names, step: state.step) ?? [] { report(.warning(warning)) }
-    }
+    report(.damaged(step: state.step, pictures: names))
     let share = configuration.data.maxDamagedShare
     guard damaged.count < count, Double(damaged.count) <= share * Double(count) else {
       throw AgreedEnding(
@@ -92,64 +79,35 @@ extension Trainer {
 
   /// What the model writes for each picture, greedily; each process does a part.
   /// - Throws: `AgreedEnding` when the task of a process was cancelled.
-  private func texts(of jobs: [Evaluation.Job]) throws -> [String] {
+  private func results(of jobs: [Evaluation.Job]) async throws -> [Evaluation.Result] {
     let (rank, size) = (processes?.group.rank ?? 0, processes?.group.size ?? 1)
     let mine = jobs.indices.filter { $0 % size == rank }
-    var own: [Int: String] = [:]
+    var own: [Int: Evaluation.Result] = [:]
+    // Until all texts are there nothing changes the model, and then the captioner is gone.
+    nonisolated(unsafe) let bundle = bundle
+    let captioner = Captioner(bundle)
     // As many rounds in every process.
-    for start in stride(from: 0, to: (jobs.count + size - 1) / size, by: 16) {
-      try generate(mine.dropFirst(start).prefix(16), of: jobs, into: &own)
+    for start in stride(from: 0, to: (jobs.count + size - 1) / size, by: Self.picturesAtOnce) {
+      let part = mine.dropFirst(start).prefix(Self.picturesAtOnce)
+      do {
+        // A picture that cannot be read was reported with the loss, and has no text.
+        let results = try await Evaluation.results(
+          of: part.map { jobs[$0] }, by: captioner, Captioner.Request(), batchSize: Self.picturesAtOnce,
+          damaged: { _ in })
+        own.merge(zip(part, results)) { $1 }
+      } catch is CancellationError {}  // All processes hear of it next.
       let cancelled = try processes?.sum([Task.isCancelled ? 1 : 0])[0] ?? (Task.isCancelled ? 1 : 0)
       if cancelled > 0 { throw AgreedEnding(reason: CancellationError()) }
     }
     if let group = processes?.group {
       for bytes in try group.allGather(bytes: JSONEncoder().encode(own)) {
-        own.merge(try JSONDecoder().decode([Int: String].self, from: bytes)) { first, _ in first }
+        own.merge(try JSONDecoder().decode([Int: Evaluation.Result].self, from: bytes)) { $1 }
       }
     }
-    // A picture that cannot be read was reported with the loss, and has no text.
-    return jobs.indices.map { own[$0] ?? "" }
+    return jobs.indices.compactMap { own[$0] }
   }
 
-  private func generate(
-    _ part: some Sequence<Int>, of jobs: [Evaluation.Job], into texts: inout [Int: String]
-  )
-    throws
-  {
-    let pictures = part.compactMap { job in
-      (try? jobs[job].picture.decoded(longestSide: nil, limits: bundle.processor.configuration.limits))
-        .flatMap { try? bundle.processor($0) }.map { (job: job, image: $0) }
-    }
-    guard !pictures.isEmpty, !Task.isCancelled else { return }
-    var options = GenerationOptions()
-    options.stopTokens = bundle.generation.end
-    do {
-      let prompts = try pictures.map {
-        try bundle.generation.prompt(jobs[$0.job].prompt, by: bundle.tokenizer)
-      }
-      let generated = try withoutGradients {
-        try model.generate(
-          img: Tensor.cat(pictures.map { try Tensor($0.image) }).to(device: device), prompts: prompts,
-          options: options)
-      }
-      for (picture, found) in zip(pictures, generated) {
-        texts[picture.job] = try bundle.tokenizer.decode(found[0].tokens)
-      }
-    } catch is CancellationError {}  // All processes hear of it next.
-  }
-
-  private var summary: [(String, String)] {
-    let loss =
-      state.bestStep.map { String(format: "%.4f, at step %d", state.bestValidationLoss, $0) } ?? "none"
-    return [
-      ("Step", "\(state.step) of \(schedule.steps)"), ("Best validation loss", loss),
-      ("Training samples", "\(trainingExamples)"), ("Validation samples", "\(heldOut?.count ?? 0)"),
-      ("Parameters", "\(model.parameters.count)"),
-      ("Learned parameters", "\(learned.reduce(0) { $0 + $1.count })"),
-      ("Processes", "\(processes?.group.size ?? 1)"),
-      ("Time", Duration.seconds(state.seconds).formatted(.time(pattern: .hourMinuteSecond))),
-    ]
-  }
+  private static let picturesAtOnce = 16
 }
 
 /// Ends a run at the same place in every process, which can save before.

@@ -3,18 +3,18 @@ import MultiModalModel
 import MultiModalPipeline
 import Torch
 
-/// Trains a model on pictures and texts, and leaves a model folder.
+/// Trains a model on pictures and texts. ``TrainingRun`` does so in a folder, from which it can go on after an interruption.
 ///
-/// The run's folder holds checkpoints, the log, TensorBoard's events, the report and, at the end, the model. A run that was
-/// interrupted goes on from its newest checkpoint. Several processes train one model when each makes a trainer with its
-/// place in a `ProcessGroup`; the first of them writes.
+///     let trainer = try Trainer(bundle, on: dataset, configuration: configuration)
+///     try await trainer.train()
+///     try ModelFolder.write(trainer.bundle, to: folder)
 ///
 /// Dropout draws from LibTorch's default generator, which each step leaves as it was: the random numbers of whoever shares
 /// the process do not change.
 public final class Trainer {
+  /// What is trained. Its generation settings know the prompts of the training texts.
+  public let bundle: ModelBundle
   let configuration: TrainingConfiguration
-  let run: URL
-  let bundle: ModelBundle
   let learned: [Parameter]
   let optimizer: AdamW
   let average: MovingAverage?
@@ -24,54 +24,56 @@ public final class Trainer {
   let heldOut: HeldOut?
   let schedule: LearningRateSchedule
   let processes: DataParallel?
-  let device: Device
-  private let writer: CheckpointWriter
-  private let lock: RunLock?
-  private let warnings: [String]
   var state: Checkpoint.State
-  var record: RunRecord?
 
   var model: any ImageToTextModel { bundle.model }
   var settings: TrainingConfiguration.Training { configuration.training }
+  var device: Device { model.parameters.device }
   var isFirst: Bool { processes?.group.rank ?? 0 == 0 }
 
+  /// Reads through the samples once, and gets ready for the first step.
   /// - Parameters:
-  ///   - data: a folder with `train` and, where there is one, `validation`, each a dataset; or one dataset, for training without
-  ///     validation
-  ///   - validation: a dataset to validate with, instead of the one in `data`; a run that goes on knows its own
-  ///   - run: where checkpoints and the model go
-  ///   - resume: go on from the run's newest sound checkpoint, with its configuration; else the run's folder must not have one.
-  ///     Of several processes the first one's counts
-  ///   - change: what to change of the configuration of a run that goes on, such as its epochs
-  ///   - base: a model folder whose weights, tokenizer and picture sizes the run begins with
-  ///   - group: the processes that train this model together
-  ///   - progress: gets the samples that were read through before training begins
-  /// - Throws: an error in the user's words, before anything is trained.
-  public init(
-    data: URL, validation: URL? = nil, run: URL, configuration given: TrainingConfiguration, resume: Bool,
-    change: (inout TrainingConfiguration) throws -> Void = { _ in }, from base: URL? = nil,
-    group: ProcessGroup? = nil, device: Device = .cpu,
-    progress: (_ samples: Int) -> Void = { _ in }
+  ///   - bundle: whose model is trained where it is, with the weights that it has
+  ///   - validation: what to validate with; nil holds out the share of `training` that the configuration says
+  ///   - configuration: how; the bundle takes the place of what it says of model, pictures and tokenizer
+  ///   - progress: gets the samples that were read through
+  /// - Throws: an error in the user's words for samples or settings that cannot be trained with.
+  public convenience init(
+    _ bundle: ModelBundle, on training: any Dataset, validation: (any Dataset)? = nil,
+    configuration: TrainingConfiguration = TrainingConfiguration(),
+    progress: @escaping (_ samples: Int) -> Void = { _ in }
   ) throws {
-    let setup = try TrainerSetup(
-      run: run, given: given, validation: validation, resume: resume, change: change, base: base,
-      group: group,
-      device: device)
-    (lock, warnings) = (setup.lock, setup.warnings)
-    var state = setup.state
-    let source = try TrainingData(
-      data, validation: state.validation.map(URL.init(fileURLWithPath:)),
-      heldOutShare: state.configuration.data.validationShare)
-    let read = try setup.read(source, state: &state, progress: progress)
-    configuration = state.configuration
-    let settings = configuration.training
-    bundle = try ModelBundle(
-      model: setup.model(configuration), tokenizer: read.tokenizer,
-      processor: ImageProcessor(configuration: configuration.image), generation: read.generation)
-    let (model, processor) = (bundle.model, bundle.processor)
-    learned = model.parameters.trainable.filter(\.value.requiresGrad)
-    processes = try group.map { [learned, configuration] in
-      try DataParallel($0, learned: learned, settings: configuration.distributed)
+    var configuration = configuration
+    configuration.model = ModelConfiguration(bundle.model.configuration)
+    configuration.image = bundle.processor.configuration
+    try configuration.validate()
+    let data = TrainingData(
+      training, validation: validation, heldOutShare: configuration.data.validationShare)
+    let encoder = ExampleEncoder(bundle)
+    var reader = DatasetReader(nil, progress: progress)
+    let summary = try reader.read(data.training, by: encoder)
+    guard summary.count > 0 else { throw TrainingError("\(training.name) names no picture") }
+    try self.init(
+      bundle, data, training: summary,
+      validation: reader.readValidation(of: data, by: encoder, configuration.training),
+      Checkpoint.State(configuration: configuration))
+  }
+
+  /// - Parameter group: the processes that train the model together, each with all samples
+  init(
+    _ bundle: ModelBundle, _ data: TrainingData, training summary: DatasetSummary,
+    validation: DatasetReader.Validation?, _ state: Checkpoint.State, group: ProcessGroup? = nil
+  ) throws {
+    (configuration, self.state) = (state.configuration, state)
+    let settings = state.configuration.training
+    var generation = bundle.generation
+    generation.prompts = summary.prompts?.sorted()
+    self.bundle = try ModelBundle(
+      model: bundle.model, tokenizer: bundle.tokenizer, processor: bundle.processor, generation: generation)
+    let model = bundle.model
+    learned = try Self.prepare(model.parameters, settings, group)
+    processes = try group.map { [learned] in
+      try DataParallel($0, learned: learned, settings: state.configuration.distributed)
     }
     let (decayed, others) = Self.decayGroups(learned)
     let own = { [processes] (parameters: [Parameter]) in
@@ -83,89 +85,69 @@ public final class Trainer {
         ParameterGroup(parameters: own(others), weightDecay: 0),
       ], beta1: settings.beta1, beta2: settings.beta2)
     average = settings.emaDecay > 0 ? try MovingAverage(learned, decay: settings.emaDecay) : nil
-    try setup.restore(optimizer, average, learned: learned)
-
     model.checkpointsActivations = settings.activationCheckpointing
     step = TrainingStep(
       model, optimizer, precision: settings.precision, clipNorm: settings.clipNorm,
-      labelSmoothing: settings.labelSmoothing, processes: processes, device: device)
-    (training, heldOut) = try setup.loaders(source, read, processor: processor, configuration: configuration)
-    trainingExamples = read.training.count
-    schedule = LearningRateSchedule(
-      shape: settings.schedule, peak: settings.learningRate, minimum: settings.minLearningRate,
-      warmupSteps: settings.warmupSteps,
-      steps: settings.epochs * training.batchesPerEpoch / settings.gradientAccumulationSteps)
-    guard schedule.steps > 0 else {
-      throw TrainingError(
-        "\(settings.epochs) epochs of \(training.batchesPerEpoch) batches make no step of "
-          + "gradient_accumulation_steps \(settings.gradientAccumulationSteps): lower it or train for more epochs"
-      )
+      labelSmoothing: settings.labelSmoothing, processes: processes, device: model.parameters.device)
+    trainingExamples = summary.count
+    training = try BatchLoader(
+      data.training, count: summary.count, self.bundle, state.configuration, group: group)
+    heldOut = data.validation.flatMap { [bundle = self.bundle] dataset in
+      validation.map {
+        HeldOut(
+          loader: BatchLoader(
+            inOrder: dataset, count: $0.summary.count, bundle, batchSize: settings.batchSize, group: group),
+          count: $0.summary.count, jobs: $0.jobs)
+      }
     }
-    guard (0...schedule.steps).contains(state.step) else {
-      throw TrainingError(
-        "\(run.path) is at step \(state.step), but \(settings.epochs) epochs end at step \(schedule.steps): train for more"
-      )
-    }
-    self.state = state
-    self.run = run
-    self.device = device
-    writer = CheckpointWriter(run)
-    if isFirst {
-      try configuration.write(to: run)
-      Checkpoint.removePartial(in: run)
-      record = try RunRecord(run, step: state.step)
-    }
-  }
-
-  /// Whether there is a run to go on with.
-  public static func canResume(_ run: URL) -> Bool { Checkpoint.latest(in: run) != nil }
-
-  /// Matrices decay; vectors, embeddings and learned positions do not.
-  static func decayGroups(_ parameters: [Parameter]) -> (decayed: [Parameter], others: [Parameter]) {
-    (parameters.filter { $0.role == .weight }, parameters.filter { $0.role != .weight })
+    schedule = try LearningRateSchedule(settings, batchesPerEpoch: training.batchesPerEpoch)
   }
 
   // MARK: Training
 
-  /// Trains to the end, or until the task is cancelled, in any of the processes: then the checkpoint is written before
+  /// Trains to the end, or until the task is cancelled. The model has learned adapters added then, and the moving average of its
+  /// weights where it has one.
+  public func train(report: (Event) -> Void = { _ in }) async throws {
+    try await train(saving: nil, report: report)
+    try finish()
+  }
+
+  /// Trains to the end, or until the task is cancelled, in any of the processes: then a checkpoint is written before
   /// `CancellationError` is thrown.
-  /// - Returns: the model folder.
-  public func train(report: (Event) -> Void = { _ in }) async throws -> URL {
+  func train(saving writer: CheckpointWriter?, report: (Event) -> Void) async throws {
     let steps = schedule.steps
     let accumulation = settings.gradientAccumulationSteps
-    if isFirst {
-      for warning in warnings { report(.warning(warning)) }
-      report(.began(beginning))
-      if step.precision != settings.precision {
-        report(
-          .warning(
-            "computing in float32: this CPU does not multiply \(settings.precision.rawValue), and without such instructions "
-              + "that takes many times as long"))
-      }
+    // The first process tells what all do.
+    func tell(_ event: Event) { if isFirst { report(event) } }
+    tell(.began(beginning))
+    if step.precision != settings.precision {
+      tell(
+        .warning(
+          "computing in float32: this CPU does not multiply \(settings.precision.rawValue), and without such instructions "
+            + "that takes many times as long"))
     }
     var clock = TrainingClock(secondsBefore: state.seconds)
     var loader = training.prefetch(
       state.step * accumulation..<max(state.step, steps) * accumulation, workers: configuration.data.workers)
     do {
-      if state.isValidationDue == true { try await conclude(isCancelled: false, report) }
+      if state.isValidationDue == true { try await conclude(isCancelled: false, writer, tell) }
       while state.step < steps, !state.isStopped {
         var batches: [LoadedBatch] = []
         while batches.count < accumulation, let batch = try await clock.waiting({ try await loader.next() }) {
           batches.append(batch)
         }
-        try await take(batches, &clock, report)
+        try writer?.check()
+        let isCancelled = try take(batches, &clock, tell)
+        try await conclude(isCancelled: isCancelled, writer, tell)
       }
       await loader.finish()
-      try await writer.finish()
+      try await writer?.finish()
     } catch {
       await loader.finish()
       // An error of the last writing is not lost behind a cancellation.
-      if error is CancellationError { try await writer.finish() } else { try? await writer.finish() }
+      if error is CancellationError { try await writer?.finish() } else { try? await writer?.finish() }
       throw error
     }
-    if isFirst { try export() }
-    try processes?.group.barrier()
-    return run
   }
 
   /// What training begins or goes on with.
@@ -177,11 +159,11 @@ public final class Trainer {
       firstStep: state.step, processes: processes?.group.size ?? 1)
   }
 
-  /// One step, and what is due after it.
+  /// One step.
+  /// - Returns: whether the task of a process was cancelled
   private func take(
     _ batches: [LoadedBatch], _ clock: inout TrainingClock, _ report: (Event) -> Void
-  ) async throws {
-    try writer.check()
+  ) throws -> Bool {
     let damaged = batches.flatMap(\.damaged)
     var totals = [
       Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) }), Double(damaged.count),
@@ -196,7 +178,7 @@ public final class Trainer {
     if state.step % settings.validationEvery == 0 || state.step == schedule.steps {
       state.isValidationDue = true
     }
-    try await conclude(isCancelled: totals[2] > 0, report)
+    return totals[2] > 0
   }
 
   private func learn(
@@ -216,19 +198,21 @@ public final class Trainer {
     }
     state.skippedInARow = 0
     try average?.update()
-    note(
-      Progress(
-        step: state.step, steps: schedule.steps, epoch: epoch(at: state.step), loss: loss,
-        learningRate: rate,
-        gradientNorm: norm ?? .nan,
-        samplesPerSecond: clock.stepsPerSecond
-          * Double(configuration.training.batchSize * settings.gradientAccumulationSteps),
-        waitingShare: clock.waitingShare, memory: ProcessMemory.residentBytes,
-        bytesSent: processes?.bytesPerStep ?? 0), report)
+    report(
+      .step(
+        Progress(
+          step: state.step, steps: schedule.steps, epoch: epoch(at: state.step), loss: loss,
+          learningRate: rate, gradientNorm: norm ?? .nan,
+          samplesPerSecond: clock.stepsPerSecond
+            * Double(settings.batchSize * settings.gradientAccumulationSteps),
+          waitingShare: clock.waitingShare, memory: ProcessMemory.residentBytes,
+          bytesSent: processes?.bytesPerStep ?? 0)))
   }
 
   /// What is due after a step: validation and a checkpoint. One that ends the run is written too.
-  private func conclude(isCancelled: Bool, _ report: (Event) -> Void) async throws {
+  private func conclude(
+    isCancelled: Bool, _ writer: CheckpointWriter?, _ report: (Event) -> Void
+  ) async throws {
     var ending: (any Error)? = isCancelled ? CancellationError() : nil
     var isBest = false
     if ending == nil, state.isValidationDue == true {
@@ -237,28 +221,22 @@ public final class Trainer {
         state.isValidationDue = nil
       } catch let error as AgreedEnding { ending = error.reason }
     }
-    if state.isStopped, isFirst {
+    if state.isStopped {
       report(.stoppedEarly(step: state.step, bestStep: state.bestStep ?? state.step))
     }
     let isLast = state.step == schedule.steps
     // While steps are left out, a checkpoint would push out the last good one.
     let isDue = state.step % settings.checkpointEvery == 0 && state.skippedInARow == 0
-    if isDue || isLast || isBest || ending != nil || state.isStopped {
-      if let snapshot = try snapshot() {
-        try await writer.write(snapshot)
-        report(.saved(step: state.step))
-      }
+    if let saved = writer, isDue || isLast || isBest || ending != nil || state.isStopped,
+      let snapshot = try snapshot()
+    {
+      try await saved.write(snapshot)
+      report(.saved(step: state.step))
     }
     if let ending { throw ending }
   }
 
   func epoch(at step: Int) -> Double {
     Double(step * settings.gradientAccumulationSteps) / Double(training.batchesPerEpoch)
-  }
-
-  private func note(_ progress: Progress, _ report: (Event) -> Void) {
-    guard isFirst else { return }
-    report(.step(progress))
-    for warning in record?.add(progress) ?? [] { report(.warning(warning)) }
   }
 }

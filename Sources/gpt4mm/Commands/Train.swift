@@ -51,11 +51,11 @@ extension Command {
     let configuration = try resume ? runConfiguration(arguments, out) : configuration(arguments)
     let (device, group) = try processGroup(arguments, configuration)
     var display = TrainingDisplay(rank: group?.rank)
-    let trainer = try trainer(
-      arguments, run: out, configuration, resume: resume, group: group, device: device, display)
+    let run = try run(
+      arguments, in: out, configuration, resume: resume, group: group, device: device, display)
     Interruption.shared.savesFromNow()
     do {
-      _ = try await trainer.train { display.show($0) }
+      _ = try await run.train { display.show($0) }
     } catch let error as CancellationError {
       display.end()
       if display.isFirst {
@@ -70,14 +70,15 @@ extension Command {
     Terminal.print(out.path)
   }
 
-  private static func trainer(
-    _ arguments: Arguments, run: URL, _ configuration: TrainingConfiguration, resume: Bool,
+  private static func run(
+    _ arguments: Arguments, in folder: URL, _ configuration: TrainingConfiguration, resume: Bool,
     group: ProcessGroup?, device: Device, _ display: TrainingDisplay
-  ) throws -> Trainer {
+  ) throws -> TrainingRun {
     let data = try url(arguments.required("data"))
     if display.isFirst { display.note("Reading \(data.path)") }
-    return try Trainer(
-      data: data, validation: arguments.string("validation").map(url), run: run, configuration: configuration,
+    return try TrainingRun(
+      data: data, validation: arguments.string("validation").map(url), folder: folder,
+      configuration: configuration,
       resume: resume, change: { try change(&$0, arguments) }, from: arguments.string("from").map(url),
       group: group, device: device
     ) { if display.isFirst { display.note("\($0) samples read") } }
@@ -88,7 +89,7 @@ extension Command {
   private static func resumes(_ arguments: Arguments, _ out: URL) throws -> Bool {
     switch arguments.string("resume") {
     case nil: return false
-    case "auto": return Trainer.canResume(out)
+    case "auto": return TrainingRun.canResume(out)
     case "":
       if let given = ["config", "from", "batch-size", "seed"].first(where: { arguments.string($0) != nil }) {
         throw UsageError("--resume goes on with the run's own settings: leave --\(given) out")
@@ -158,15 +159,15 @@ extension Command {
     if let file { try AtomicFile.check(file) }
     let configuration = try configuration(arguments)
     let (device, group) = try processGroup(arguments, configuration)
-    let run = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
-    defer { try? FileManager.default.removeItem(at: run) }
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
     var display = TrainingDisplay(rank: group?.rank)
-    let trial = try await trainer(
-      arguments, run: run, configuration, resume: false, group: group, device: device, display
+    let trial = try await run(
+      arguments, in: folder, configuration, resume: false, group: group, device: device, display
     ).tryFirstStep()
     guard display.isFirst else { return }
     display.show(.began(trial.summary))
-    if !trial.damaged.isEmpty { display.show(.damaged(trial.damaged)) }
+    if !trial.damaged.isEmpty { display.show(.damaged(step: 1, pictures: trial.damaged)) }
     for sample in trial.samples {
       Terminal.print("\(sample.picture.name): \(sample.prompt ?? "")\(sample.text)")
     }

@@ -40,10 +40,10 @@ struct TrainingDisplay {
       note(
         "step \(step) was left out, because its loss or gradients are not finite: \(samples.joined(separator: ", "))"
           .sentence())
-    case .damaged(let pictures): for picture in pictures { note("left out: \(picture)".sentence()) }
-    case .validated(let step, let loss, let metrics, let isBest):
+    case .damaged(_, let pictures): for picture in pictures { note("left out: \(picture)".sentence()) }
+    case .validated(let step, let loss, let evaluation, let isBest):
       let texts =
-        metrics.map {
+        (evaluation?.metrics).map {
           String(
             format: ", exact match %.1f %%, character errors %.1f %%, CIDEr %.2f", 100 * $0.exactMatch,
             100 * $0.characterErrorRate, $0.cider)

@@ -43,13 +43,15 @@ extension TrainerTests {
         $0.learningRate = 3e-3
       }
       var losses: [Double] = []
-      let folder = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false)
-        .train {
-          if case .step(let progress) = $0 {
-            #expect(progress.steps == 20)
-            losses.append(progress.loss)
-          }
+      let folder = try await TrainingRun(
+        data: data.url, folder: run.url, configuration: settings, resume: false
+      )
+      .train {
+        if case .step(let progress) = $0 {
+          #expect(progress.steps == 20)
+          losses.append(progress.loss)
         }
+      }
       #expect(losses.count == 20)
       #expect(try #require(losses.last) < 0.7 * #require(losses.first))
       #expect(try ModelFolder(folder).model().parameters.tensors().allSatisfy { try $0.1.dtype == .float32 })
@@ -62,7 +64,7 @@ extension TrainerTests {
         $0.gradientAccumulationSteps = 4
       }
       let error = #expect(throws: TrainingError.self) {
-        try Trainer(data: data.url, run: run.url, configuration: settings, resume: false)
+        try TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: false)
       }
       #expect(error?.description.contains("gradient_accumulation_steps") == true)
     }

@@ -69,12 +69,13 @@ func smallSettings(_ change: (inout TrainingConfiguration) -> Void = { _ in }) -
   return try await Task {
     var events: [Trainer.Event] = []
     do {
-      _ = try await Trainer(data: data, run: run, configuration: settings, resume: resume, from: base).train {
-        events.append($0)
-        if case .step(let progress) = $0, progress.step == cancelAfter {
-          withUnsafeCurrentTask { $0?.cancel() }
+      _ = try await TrainingRun(data: data, folder: run, configuration: settings, resume: resume, from: base)
+        .train {
+          events.append($0)
+          if case .step(let progress) = $0, progress.step == cancelAfter {
+            withUnsafeCurrentTask { $0?.cancel() }
+          }
         }
-      }
     } catch is CancellationError where cancelAfter != nil {}
     return events
   }.value

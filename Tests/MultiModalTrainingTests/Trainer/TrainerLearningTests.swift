@@ -62,19 +62,19 @@ extension TrainerTests {
 
     @Test func frozenPartsStayAsTheyAre() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
-      let trainer = try Trainer(
-        data: data.url, run: run.url,
+      let training = try TrainingRun(
+        data: data.url, folder: run.url,
         configuration: smallSettings {
           $0.training.freeze = ["encoder", "decoder.to_logits.bias"]
           $0.training.generatedSamples = 0
         }, resume: false)
       let isFrozen = { (name: String) in name.hasPrefix("encoder.") || name == "decoder.to_logits.bias" }
-      let before = try weights(trainer.model.parameters.trainable)
+      let before = try weights(training.trainer.model.parameters.trainable)
       let frozen = before.keys.filter(isFrozen)
       #expect(frozen.count > 5)
-      #expect(trainer.learned.allSatisfy { !isFrozen($0.name) })
-      _ = try await trainer.train()
-      for (name, values) in try weights(trainer.model.parameters.trainable) {
+      #expect(training.trainer.learned.allSatisfy { !isFrozen($0.name) })
+      _ = try await training.train()
+      for (name, values) in try weights(training.trainer.model.parameters.trainable) {
         #expect((values == before[name]) == isFrozen(name), "\(name)")
       }
     }
@@ -88,8 +88,8 @@ extension TrainerTests {
     func whatCannotBeFrozenIsNamed(parts: [String], message: String) throws {
       let (data, run) = (try squares(), try TemporaryFolder())
       let sentence = refusal {
-        try Trainer(
-          data: data.url, run: run.url, configuration: smallSettings { $0.training.freeze = parts },
+        try TrainingRun(
+          data: data.url, folder: run.url, configuration: smallSettings { $0.training.freeze = parts },
           resume: false)
       }
       #expect(sentence.contains(message), "\(sentence)")
@@ -122,27 +122,30 @@ extension TrainerTests {
       let data = try squares()
       let base = try await base(data)
       let run = try TemporaryFolder()
-      let trainer = try Trainer(
-        data: data.url, run: run.url, configuration: plain(), resume: false, from: base.url)
+      let training = try TrainingRun(
+        data: data.url, folder: run.url, configuration: plain(), resume: false, from: base.url)
       let expected = try weights(base.file("model.safetensors"))
-      #expect(try weights(trainer.model.parameters.parameters).filter { expected[$0.key] != nil } == expected)
-      #expect(trainer.bundle.tokenizer.files == (try ModelFolder(base.url).tokenizer().files))
-      #expect(trainer.configuration.image == (try ModelFolder(base.url).processor().configuration))
-      #expect(trainer.configuration.model == ModelConfiguration(try ModelFolder(base.url).configuration()))
-      _ = try await trainer.train()
+      #expect(
+        try weights(training.trainer.model.parameters.parameters).filter { expected[$0.key] != nil }
+          == expected)
+      #expect(training.trainer.bundle.tokenizer.files == (try ModelFolder(base.url).tokenizer().files))
+      #expect(training.trainer.configuration.image == (try ModelFolder(base.url).processor().configuration))
+      #expect(
+        training.trainer.configuration.model == ModelConfiguration(try ModelFolder(base.url).configuration()))
+      _ = try await training.train()
       #expect(try weights(run.file("model.safetensors")) != expected)
 
       let other = try TemporaryFolder()
       let sentence = refusal {
-        try Trainer(
-          data: data.url, run: other.url,
+        try TrainingRun(
+          data: data.url, folder: other.url,
           configuration: smallSettings { $0.changeModel { $0.decoderDim = 64 } },
           resume: false, from: base.url)
       }
       #expect(sentence.hasPrefix("the settings of \"model\" are others than those of \(base.url.path)"))
       // The same settings may be given.
-      _ = try Trainer(
-        data: data.url, run: other.url, configuration: smallSettings(), resume: false, from: base.url)
+      _ = try TrainingRun(
+        data: data.url, folder: other.url, configuration: smallSettings(), resume: false, from: base.url)
     }
 
     @Test func anEvaluationNeedsSamplesAndBatches() async throws {
@@ -176,10 +179,10 @@ extension TrainerTests {
         })
       let stored = try Safetensors.read(base.file("model.safetensors")).tensors
       #expect(try #require(stored["decoder.to_logits.bias"]).dtype == .bfloat16)
-      let trainer = try Trainer(
-        data: data.url, run: run.url, configuration: plain(), resume: false, from: base.url)
-      for parameter in trainer.learned { #expect(try parameter.value.dtype == .float32) }
-      let own = try weights(trainer.model.parameters.parameters)
+      let training = try TrainingRun(
+        data: data.url, folder: run.url, configuration: plain(), resume: false, from: base.url)
+      for parameter in training.trainer.learned { #expect(try parameter.value.dtype == .float32) }
+      let own = try weights(training.trainer.model.parameters.parameters)
       #expect(try own.filter { stored[$0.key] != nil } == weights(base.file("model.safetensors")))
     }
 
@@ -189,8 +192,8 @@ extension TrainerTests {
       let (other, run) = (try TemporaryFolder(), try TemporaryFolder())
       try ModelFolder(base.url).quantized(.int8, to: other.file("int8"))
       let sentence = refusal {
-        try Trainer(
-          data: data.url, run: run.url, configuration: plain(), resume: false, from: other.file("int8"))
+        try TrainingRun(
+          data: data.url, folder: run.url, configuration: plain(), resume: false, from: other.file("int8"))
       }
       #expect(sentence.hasSuffix("is quantised: begin with the folder it was made from"), "\(sentence)")
     }
@@ -209,7 +212,8 @@ extension TrainerTests {
       let refused = plain { $0.lora = .init(rank: 2, alpha: 6, layers: ["to_x"]) }
       let other = try TemporaryFolder()
       let sentence = refusal {
-        try Trainer(data: data.url, run: other.url, configuration: refused, resume: false, from: base.url)
+        try TrainingRun(
+          data: data.url, folder: other.url, configuration: refused, resume: false, from: base.url)
       }
       #expect(sentence.contains("no linear layer is named to_x: there are "), "\(sentence)")
       let known = sentence.components(separatedBy: "there are ").last?.components(separatedBy: ", ") ?? []

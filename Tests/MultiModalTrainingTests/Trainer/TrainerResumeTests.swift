@@ -32,7 +32,8 @@ extension TrainerTests {
           == "\(run.url.path) is in use by another run: wait until it ends, or choose another folder")
       for resume in [false, true] {
         let sentence = refusal {
-          try Trainer(data: squares().url, run: run.url, configuration: smallSettings(), resume: resume)
+          try TrainingRun(
+            data: squares().url, folder: run.url, configuration: smallSettings(), resume: resume)
         }
         #expect(sentence.contains("is in use by another run"), "\(sentence)")
       }
@@ -117,8 +118,8 @@ extension TrainerTests {
       try await train(data, run, smallSettings())
       let before = try weights(run.file("model.safetensors"))
       var taken: [Int] = []
-      _ = try await Trainer(
-        data: data.url, run: run.url, configuration: smallSettings(), resume: true,
+      _ = try await TrainingRun(
+        data: data.url, folder: run.url, configuration: smallSettings(), resume: true,
         change: { try $0.set(["training.epochs=8", "training.learning_rate=0.01"]) }
       ).train { if case .step(let progress) = $0 { taken.append(progress.step) } }
       #expect(taken == [13, 14, 15, 16])
@@ -133,8 +134,8 @@ extension TrainerTests {
         ("training.epoch=2", #""training.epoch" is not known"#),
       ] {
         let sentence = refusal {
-          try Trainer(
-            data: data.url, run: run.url, configuration: smallSettings(), resume: true,
+          try TrainingRun(
+            data: data.url, folder: run.url, configuration: smallSettings(), resume: true,
             change: { try $0.set([setting]) })
         }
         #expect(sentence.contains(message), "\(sentence)")
@@ -150,8 +151,8 @@ extension TrainerTests {
       }
       #expect(steps(try await train(data, run, settings)).last == 8)
       var taken: [Int] = []
-      _ = try await Trainer(
-        data: data.url, run: run.url, configuration: settings, resume: true,
+      _ = try await TrainingRun(
+        data: data.url, folder: run.url, configuration: settings, resume: true,
         change: { $0.training.earlyStopPatience = 0 }
       ).train { if case .step(let progress) = $0 { taken.append(progress.step) } }
       #expect(taken == [9, 10, 11, 12])
@@ -162,21 +163,22 @@ extension TrainerTests {
     @Test func aRunKnowsItsValidationData() async throws {
       let (data, other, run) = (try squares(), try squares(), try TemporaryFolder())
       try FileManager.default.removeItem(at: data.file("validation"))
-      func trainer(_ validation: URL?, resume: Bool) throws -> Trainer {
-        try Trainer(
-          data: data.url, validation: validation, run: run.url, configuration: smallSettings(), resume: resume
+      func training(_ validation: URL?, resume: Bool) throws -> TrainingRun {
+        try TrainingRun(
+          data: data.url, validation: validation, folder: run.url, configuration: smallSettings(),
+          resume: resume
         )
       }
-      _ = try await trainer(other.file("validation"), resume: false).train()
-      #expect(try trainer(nil, resume: true).heldOut?.count == 4)
+      _ = try await training(other.file("validation"), resume: false).train()
+      #expect(try training(nil, resume: true).trainer.heldOut?.count == 4)
       let changed = try squares()
       try changed.write(#"{"file_name": "red.png", "text": "another"}"#, "validation/metadata.jsonl")
       #expect(
-        refusal { try trainer(changed.file("validation"), resume: true) }.contains(
+        refusal { try training(changed.file("validation"), resume: true) }.contains(
           "validation names other pictures or texts than the run"))
       try FileManager.default.moveItem(at: other.file("validation"), to: other.file("moved"))
-      #expect(refusal { try trainer(nil, resume: true) }.contains("validation does not exist"))
-      #expect(try trainer(other.file("moved"), resume: true).heldOut?.count == 4)
+      #expect(refusal { try training(nil, resume: true) }.contains("validation does not exist"))
+      #expect(try training(other.file("moved"), resume: true).trainer.heldOut?.count == 4)
     }
 
     @Test func aRunThatValidatedIsNotResumedWithoutValidationData() async throws {
@@ -184,9 +186,11 @@ extension TrainerTests {
       try await train(data, run, smallSettings())
       try FileManager.default.removeItem(at: data.file("validation"))
       #expect(
-        refusal { try Trainer(data: data.url, run: run.url, configuration: smallSettings(), resume: true) }
-          .contains(
-            "validates, and there is nothing to validate with"))
+        refusal {
+          try TrainingRun(data: data.url, folder: run.url, configuration: smallSettings(), resume: true)
+        }
+        .contains(
+          "validates, and there is nothing to validate with"))
     }
 
     /// The stop comes after step 8, in front of its validation.
@@ -257,8 +261,8 @@ extension TrainerTests {
         summary.validationExamples == 2 * heldOut.count && summary.trainingExamples == 2 * training.count)
       #expect(
         refusal {
-          try Trainer(
-            data: folder.url, run: TemporaryFolder().url,
+          try TrainingRun(
+            data: folder.url, folder: TemporaryFolder().url,
             configuration: smallSettings { $0.data.validationShare = 1e-9 }, resume: false)
         }.contains("holds out no picture of"))
       // Where there is other data to validate with, nothing is held out.
@@ -290,17 +294,18 @@ extension TrainerTests {
       }
       var last = 0
       let error = await #expect(throws: TrainingError.self) {
-        _ = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train {
-          guard case .step(let progress) = $0 else { return }
-          last = progress.step
-          guard last >= 49 else { return }
-          if last == 49 {
-            // A file where the folder was.
-            try? FileManager.default.removeItem(at: run.url)
-            try? Data().write(to: run.url)
+        _ = try await TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: false)
+          .train {
+            guard case .step(let progress) = $0 else { return }
+            last = progress.step
+            guard last >= 49 else { return }
+            if last == 49 {
+              // A file where the folder was.
+              try? FileManager.default.removeItem(at: run.url)
+              try? Data().write(to: run.url)
+            }
+            usleep(20_000)
           }
-          usleep(20_000)
-        }
       }
       #expect(error?.description.hasPrefix("the checkpoint of step 50 could not be written: ") == true)
       #expect((50..<90).contains(last), "\(last)")

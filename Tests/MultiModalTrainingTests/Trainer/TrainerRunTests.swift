@@ -27,7 +27,7 @@ extension TrainerTests {
       try FileManager.default.removeItem(at: data.file("validation/blue.png"))
       let events = try await train(data, run, smallSettings { $0.data.maxDamagedShare = 0.25 })
       let damaged = events.flatMap { (event: Trainer.Event) -> [String] in
-        if case .damaged(let names) = event { names } else { [] }
+        if case .damaged(_, let names) = event { names } else { [] }
       }
       #expect(damaged.count { $0.contains("train/red.png: ") } == 6)
       #expect(damaged.count { $0.contains("validation/blue.png: ") } == 3)
@@ -48,7 +48,7 @@ extension TrainerTests {
       // Steps without a usable picture are left out.
       let events = try await train(data, run, settings, cancelAfter: 1)
       let first = events.compactMap { (event: Trainer.Event) -> Int? in
-        if case .damaged(let names) = event { names.count } else { nil }
+        if case .damaged(_, let names) = event { names.count } else { nil }
       }
       let state = try Checkpoint.state(of: #require(Checkpoint.latest(in: run.url)))
       #expect(state.damagedPictures == first.reduce(0, +))
@@ -102,16 +102,16 @@ extension TrainerTests {
 
     @Test func aModelThatWritesOneTextForAllPicturesIsSaid() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
-      let trainer = try Trainer(
-        data: data.url, run: run.url,
+      let training = try TrainingRun(
+        data: data.url, folder: run.url,
         configuration: smallSettings {
           $0.training.learningRate = 1e-30
           $0.training.minLearningRate = 0
         }, resume: false)
-      let logits = try #require(trainer.learned.first { $0.name.hasSuffix("to_logits.weight") })
+      let logits = try #require(training.trainer.learned.first { $0.name.hasSuffix("to_logits.weight") })
       try withoutGradients { _ = try logits.value.fill_(0) }
       var warnings: [String] = []
-      _ = try await trainer.train { if case .warning(let text) = $0 { warnings.append(text) } }
+      _ = try await training.train { if case .warning(let text) = $0 { warnings.append(text) } }
       #expect(warnings.count == 3)
       #expect(
         warnings[0].hasPrefix("step 4: the model writes the same text for all 4 pictures, "), "\(warnings)")
@@ -157,21 +157,23 @@ extension TrainerTests {
 
     @Test func stepsThatAreNotFiniteAreLeftOutUntilTheyAreTooMany() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
-      let trainer = try Trainer(
-        data: data.url, run: run.url,
+      let training = try TrainingRun(
+        data: data.url, folder: run.url,
         configuration: smallSettings {
           $0.training.maxSkippedSteps = 3
           $0.training.emaDecay = 0.5
         }, resume: false)
-      let broken = try #require(trainer.learned.first { $0.name.hasSuffix("to_logits.bias") })
+      let broken = try #require(training.trainer.learned.first { $0.name.hasSuffix("to_logits.bias") })
       try withoutGradients { _ = try broken.value.fill_(.nan) }
-      func others() throws -> [String: [Float]] { try weights(trainer.learned.filter { $0 !== broken }) }
+      func others() throws -> [String: [Float]] {
+        try weights(training.trainer.learned.filter { $0 !== broken })
+      }
       let before = try others()
-      let average = try trainer.average?.values.mapValues { try $0.array(of: Float.self) }
+      let average = try training.trainer.average?.values.mapValues { try $0.array(of: Float.self) }
       var skipped: [(step: Int, samples: [String])] = []
       var sentence = ""
       do {
-        _ = try await trainer.train {
+        _ = try await training.train {
           if case .skipped(let step, let samples) = $0 { skipped.append((step, samples)) }
           if case .step = $0 { Issue.record("a step that is not finite counts") }
         }
@@ -182,8 +184,8 @@ extension TrainerTests {
         sentence.hasPrefix("loss or gradients were not finite in 3 steps in a row, the last of them step 3"))
       #expect(sentence.contains(skipped[2].samples[1]))
       #expect(try others() == before)
-      #expect(try trainer.average?.values.mapValues { try $0.array(of: Float.self) } == average)
-      #expect(trainer.state.skippedSteps == 3)
+      #expect(try training.trainer.average?.values.mapValues { try $0.array(of: Float.self) } == average)
+      #expect(training.trainer.state.skippedSteps == 3)
       let log = RunLog.read(run.file("log.jsonl"))
       #expect(log.map { $0["event"]?.string } == ["skipped", "skipped", "skipped"])
       #expect(log.map { $0["ids"]?.strings } == skipped.map(\.samples))
@@ -191,19 +193,19 @@ extension TrainerTests {
 
     @Test func aRunThatRecoversGoesOn() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
-      let trainer = try Trainer(
-        data: data.url, run: run.url, configuration: smallSettings { $0.training.maxSkippedSteps = 3 },
+      let training = try TrainingRun(
+        data: data.url, folder: run.url, configuration: smallSettings { $0.training.maxSkippedSteps = 3 },
         resume: false)
-      let broken = try #require(trainer.learned.first { $0.name.hasSuffix("to_logits.bias") })
+      let broken = try #require(training.trainer.learned.first { $0.name.hasSuffix("to_logits.bias") })
       let kept = try broken.value.detach().clone()
       try withoutGradients { _ = try broken.value.fill_(.nan) }
       var steps: [Int] = []
-      _ = try await trainer.train {
+      _ = try await training.train {
         if case .skipped(2, _) = $0 { withoutGradients { _ = try? broken.value.copy_(kept) } }
         if case .step(let progress) = $0 { steps.append(progress.step) }
       }
       #expect(steps == Array(3...12))
-      #expect(trainer.state.skippedInARow == 0 && trainer.state.skippedSteps == 2)
+      #expect(training.trainer.state.skippedInARow == 0 && training.trainer.state.skippedSteps == 2)
     }
   }
 
@@ -238,7 +240,7 @@ extension TrainerTests {
       let aside = try TemporaryFolder().url
       let files = FileManager.default
       let error = await #expect(throws: TrainingError.self) {
-        try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train {
+        try await TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: false).train {
           event in
           guard case .step(let progress) = event, progress.step == 7 else { return }
           // A file where the folder was.

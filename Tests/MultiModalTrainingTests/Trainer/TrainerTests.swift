@@ -17,8 +17,9 @@ import Torch
     settings.training.epochs = 30
     settings.training.learningRate = 3e-3
     var losses: [Double] = []
-    let folder = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train
-    {
+    let folder = try await TrainingRun(
+      data: data.url, folder: run.url, configuration: settings, resume: false
+    ).train {
       if case .validated(_, let loss, _, _) = $0 { losses.append(loss) }
     }
     #expect(losses.count == 15)
@@ -36,11 +37,12 @@ import Torch
     var settings = settings
     settings.training.keepCheckpoints = 1
     settings.training.generatedSamples = 2
-    _ = try await Trainer(data: data.url, run: whole.url, configuration: settings, resume: false).train()
+    _ = try await TrainingRun(data: data.url, folder: whole.url, configuration: settings, resume: false)
+      .train()
 
     // The task that trains cancels itself in the middle.
     let interrupted = Task { [settings, run = broken.url] in
-      _ = try await Trainer(data: data.url, run: run, configuration: settings, resume: false).train {
+      _ = try await TrainingRun(data: data.url, folder: run, configuration: settings, resume: false).train {
         event in
         if case .step(let progress) = event, progress.step == 6 { withUnsafeCurrentTask { $0?.cancel() } }
       }
@@ -49,7 +51,8 @@ import Torch
     #expect(Checkpoint.latest(in: broken.url)?.lastPathComponent == "checkpoint-7")
     // What a run leaves that was killed while it saved, and before it removed the checkpoint before.
     for name in [".checkpoint-9.partial", "checkpoint-3"] { try broken.write("", "\(name)/state.json") }
-    _ = try await Trainer(data: data.url, run: broken.url, configuration: settings, resume: true).train()
+    _ = try await TrainingRun(data: data.url, folder: broken.url, configuration: settings, resume: true)
+      .train()
     let checkpoints = try FileManager.default.contentsOfDirectory(atPath: broken.url.path)
       .filter { $0.contains("checkpoint") }
     let best = try Checkpoint.state(of: Checkpoint.url(step: 12, in: broken.url)).bestStep
@@ -67,12 +70,12 @@ import Torch
     let data = try squares()
     let run = try TemporaryFolder()
     var error = #expect(throws: TrainingError.self) {
-      try Trainer(data: data.url, run: run.url, configuration: settings, resume: true)
+      try TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: true)
     }
     #expect(error?.description.contains("no checkpoint to resume from") == true)
-    _ = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train()
+    _ = try await TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: false).train()
     error = #expect(throws: TrainingError.self) {
-      try Trainer(data: data.url, run: run.url, configuration: settings, resume: false)
+      try TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: false)
     }
     #expect(
       error?.description.contains("already: resume the run from the checkpoint, or choose another") == true)
@@ -84,7 +87,7 @@ import Torch
     var settings = settings
     settings.changeModel { $0.maxSeqLen = 3 }
     let error = #expect(throws: TrainingError.self) {
-      try Trainer(data: data.url, run: run.url, configuration: settings, resume: false)
+      try TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: false)
     }
     #expect(error?.description.contains("but max_seq_len is 3") == true)
     #expect(try FileManager.default.contentsOfDirectory(atPath: run.url.path) == [])
@@ -106,7 +109,7 @@ import Torch
     let run = try TemporaryFolder()
     try run.write("{}", "config.json")
     let error = #expect(throws: TrainingError.self) {
-      try Trainer(data: squares().url, run: run.url, configuration: settings, resume: false)
+      try TrainingRun(data: squares().url, folder: run.url, configuration: settings, resume: false)
     }
     #expect(
       error?.description.hasSuffix("holds config.json already: choose another folder for this one") == true)
@@ -115,10 +118,10 @@ import Torch
   @Test func aRunGoesOnWithItsOwnDataAndASoundCheckpointAlone() async throws {
     let data = try squares()
     let run = try TemporaryFolder()
-    _ = try await Trainer(data: data.url, run: run.url, configuration: settings, resume: false).train()
+    _ = try await TrainingRun(data: data.url, folder: run.url, configuration: settings, resume: false).train()
     func refusal(_ data: URL) -> String {
       do {
-        _ = try Trainer(data: data, run: run.url, configuration: settings, resume: true)
+        _ = try TrainingRun(data: data, folder: run.url, configuration: settings, resume: true)
         return "none"
       } catch { return "\(error)" }
     }

@@ -8,16 +8,16 @@ extension TrainerTests {
   @Suite struct TrialTests {
     @Test func theFirstStepCanBeTriedAlone() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
-      let trial = try await Trainer(
-        data: data.url, run: run.url, configuration: smallSettings(), resume: false
+      let trial = try await TrainingRun(
+        data: data.url, folder: run.url, configuration: smallSettings(), resume: false
       )
       .tryFirstStep()
       let picture = try #require(trial.picture)
       #expect((picture.height, picture.width, picture.channels) == (16, 32, 3))
       #expect(trial.samples.count == 2 && trial.damaged.isEmpty && trial.summary.steps == 12)
       #expect(abs(trial.loss - trial.lossOfChance) < 1 && trial.longestText > 2 && trial.memory > 1_000_000)
-      let plain = try await Trainer(
-        data: data.url, run: TemporaryFolder().url, configuration: smallSettings { $0.augmentation = nil },
+      let plain = try await TrainingRun(
+        data: data.url, folder: TemporaryFolder().url, configuration: smallSettings { $0.augmentation = nil },
         resume: false
       ).tryFirstStep()
       // As the files have them, whatever order they were drawn in.
