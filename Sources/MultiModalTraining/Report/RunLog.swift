@@ -14,7 +14,8 @@ struct RunLog {
 
   /// Opens a log for appending. Lines of later steps, which a resumed run takes again, go, and so do those that cannot be
   /// read, such as one that was torn when the run was killed.
-  init(_ url: URL, keepingStepsUpTo step: Int) throws {
+  /// - Parameter kept: gets the lines that stay
+  init(_ url: URL, keepingStepsUpTo step: Int, kept: ([String: Value]) -> Void = { _ in }) throws {
     // What is no file, such as a terminal, is only appended to.
     var status = stat()
     if stat(url.path, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
@@ -23,6 +24,7 @@ struct RunLog {
       for line in before.split(separator: UInt8(ascii: "\n")) {
         guard let fields = Self.fields(line), (fields["step"]?.number).map({ $0 <= Double(step) }) ?? true
         else { continue }
+        kept(fields)
         after += line
         after.append(UInt8(ascii: "\n"))
       }

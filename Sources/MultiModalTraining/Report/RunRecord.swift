@@ -7,6 +7,7 @@ struct RunRecord {
   private let run: URL
   private var log: RunLog
   private var board: TensorBoardWriter
+  private var history: RunHistory
 
   private static let logName = "log.jsonl"
   /// Pictures in the report.
@@ -15,7 +16,9 @@ struct RunRecord {
   /// - Parameter step: what was noted of later steps goes, because a resumed run takes them again
   init(_ run: URL, step: Int) throws {
     self.run = run
-    log = try RunLog(run.appendingPathComponent(Self.logName), keepingStepsUpTo: step)
+    var history = RunHistory()
+    log = try RunLog(run.appendingPathComponent(Self.logName), keepingStepsUpTo: step) { history.add($0) }
+    self.history = history
     board = try TensorBoardWriter(folder: run.appendingPathComponent("tensorboard"), keepingStepsUpTo: step)
   }
 
@@ -58,7 +61,7 @@ struct RunRecord {
   ///   - event: what happened: `skipped` or `damaged`
   ///   - ids: to what
   private mutating func add(_ event: String, _ ids: [String], step: Int) -> [String] {
-    tried { try log.append(line(["event": .string(event), "ids": .strings(ids)], step: step)) }
+    append(["event": .string(event), "ids": .strings(ids)], step: step)
   }
 
   func writeReport(
@@ -72,18 +75,21 @@ struct RunRecord {
     }
     try TrainingReport(
       title: run.lastPathComponent, summary: summary,
-      log: RunLog.read(run.appendingPathComponent(Self.logName)), examples: shown
+      history: history, examples: shown
     ).write(to: run.appendingPathComponent("report.html"))
   }
 
   private mutating func add(_ values: [(key: String, tag: String, value: Double)], step: Int) -> [String] {
     let fields = Dictionary(uniqueKeysWithValues: values.map { ($0.key, RunLog.Value.number($0.value)) })
-    return tried { try log.append(line(fields, step: step)) }
+    return append(fields, step: step)
       + tried { try board.add(values.map { ($0.tag, $0.value) }, step: step) }
   }
 
-  private func line(_ fields: [String: RunLog.Value], step: Int) -> [String: RunLog.Value] {
-    fields.merging(["step": .number(Double(step)), "time": .string(Date.now.ISO8601Format())]) { $1 }
+  private mutating func append(_ fields: [String: RunLog.Value], step: Int) -> [String] {
+    let line = fields.merging(
+      ["step": .number(Double(step)), "time": .string(Date.now.ISO8601Format())]) { $1 }
+    history.add(line)
+    return tried { try log.append(line) }
   }
 
   private func tried(_ body: () throws -> Void) -> [String] {

@@ -46,32 +46,27 @@ struct TrainingReport {
     ),
   ]
 
+  /// What a log has for them.
+  static let curveKeys = groups.flatMap(\.curves).map(\.key)
+
   private let title: String
   private let summary: [(String, String)]
-  private let log: [[String: RunLog.Value]]
+  private let history: RunHistory
   private let examples: [Example]
 
-  init(
-    title: String, summary: [(String, String)], log: [[String: RunLog.Value]], examples: [Example]
-  ) {
+  init(title: String, summary: [(String, String)], history: RunHistory, examples: [Example]) {
     self.title = title
     self.summary = summary
-    self.log = log
+    self.history = history
     self.examples = examples
   }
 
   func write(to url: URL) throws { try AtomicFile.write(Data(html().utf8), to: url) }
 
   func html() -> String {
-    let lastStep = log.compactMap { $0["step"]?.number }.filter { abs($0) < 1e15 }.max() ?? 0
     let curves = Self.groups.map { group in
       let charts = group.curves.compactMap { style in
-        Chart(
-          style,
-          log.compactMap { fields in
-            guard let step = fields["step"]?.number, let value = fields[style.key]?.number else { return nil }
-            return (step, value)
-          }, lastStep: lastStep)
+        Chart(style, history.points[style.key] ?? [], lastStep: history.lastStep)
       }
       return section(group.title, charts.map(figure), list: "curves")
     }
@@ -147,22 +142,14 @@ struct TrainingReport {
 
   /// What happened besides, the last of it first.
   private var events: String {
-    let all = log.compactMap { fields in
-      fields["event"]?.string.map { event in
-        let step = fields["step"]?.number.flatMap { Int(exactly: $0) }.map { "step \($0): " } ?? ""
-        let ids = fields["ids"]?.strings ?? []
-        let named =
-          ids.prefix(10).joined(separator: ", ") + (ids.count > 10 ? " and \(ids.count - 10) more" : "")
-        return "<li>\(step)\((ids.isEmpty ? event : "\(event): \(named)").escapedForHTML)</li>"
-      }
-    }
-    guard !all.isEmpty else { return "" }
+    guard history.eventCount > 0 else { return "" }
+    let (count, shown) = (history.eventCount, history.events)
     return """
       <section>
       <h2>Events</h2>
-      <details><summary>\(all.count) in all\(all.count > 100 ? ", the last 100" : "")</summary>
+      <details><summary>\(count) in all\(count > shown.count ? ", the last \(shown.count)" : "")</summary>
       <ul>
-      \(all.suffix(100).reversed().joined(separator: "\n"))
+      \(shown.reversed().map { "<li>\($0.escapedForHTML)</li>" }.joined(separator: "\n"))
       </ul>
       </details>
       </section>

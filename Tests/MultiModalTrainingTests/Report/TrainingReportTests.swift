@@ -12,7 +12,9 @@ import Testing
     _ log: [[String: RunLog.Value]] = [], title: String = "A run", summary: [(String, String)] = [],
     examples: [TrainingReport.Example] = []
   ) throws -> String {
-    let html = TrainingReport(title: title, summary: summary, log: log, examples: examples).html()
+    var history = RunHistory()
+    for fields in log { history.add(fields) }
+    let html = TrainingReport(title: title, summary: summary, history: history, examples: examples).html()
     for word in ["nan", "inf", "http://", "https://", "<script", "Optional("] {
       #expect(!html.lowercased().contains(word), "\(word)")
     }
@@ -124,7 +126,7 @@ import Testing
   @Test func thePageIsWritten() throws {
     let folder = try TemporaryFolder()
     let url = folder.url.appendingPathComponent("report.html")
-    let report = TrainingReport(title: "t", summary: [], log: [], examples: [])
+    let report = TrainingReport(title: "t", summary: [], history: RunHistory(), examples: [])
     try report.write(to: url)
     #expect(try Data(contentsOf: url) == Data(report.html().utf8))
   }
