@@ -157,9 +157,8 @@ struct CTGradientReducer {
     return flat.narrow(0, flat.numel() - count, count);
   }
 
-  void wait(Bucket &bucket) { TORCH_CHECK(bucket.work->wait(), "the operation was aborted"); }
-
-  void reduce() {
+  void reduce(CTCancelled is_cancelled) {
+    auto wait = [&](Bucket &bucket) { group->wait(*bucket.work, is_cancelled); };
     if (failure) std::rethrow_exception(failure);
     for (; next < buckets.size(); next++) launch(buckets[next]);
     wait(buckets.back());
@@ -187,11 +186,11 @@ struct CTGradientReducer {
     }
   }
 
-  void finish() {
+  void finish(CTCancelled is_cancelled) {
     std::lock_guard<std::mutex> lock(mutex);
     auto error = [&]() -> std::exception_ptr {
       try {
-        reduce();
+        reduce(is_cancelled);
         return nullptr;
       } catch (...) {
         return std::current_exception();
@@ -229,8 +228,8 @@ void ct_gradient_reducer_set_enabled(CTGradientReducer *reducer, bool enabled) {
   }));
 }
 
-CTError ct_gradient_reducer_finish(CTGradientReducer *reducer) {
-  return guarded([&] { reducer->finish(); });
+CTError ct_gradient_reducer_finish(CTGradientReducer *reducer, CTCancelled is_cancelled) {
+  return guarded([&] { reducer->finish(is_cancelled); });
 }
 
 int64_t ct_gradient_reducer_bucket_count(const CTGradientReducer *reducer) {

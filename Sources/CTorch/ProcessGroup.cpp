@@ -33,6 +33,7 @@
 #include <thread>
 
 struct CTWork {
+  CTProcessGroup *group;
   c10::intrusive_ptr<c10d::Work> work;
 };
 
@@ -193,7 +194,39 @@ c10d::ReduceOp reduce_op(CTReduction reduction) {
   TORCH_CHECK(false, "there is no reduction number ", static_cast<int>(reduction));
 }
 
+/// - Returns: false when it is not done by then
+bool wait_for(c10d::Work &work, Milliseconds time) {
+  try {
+    work.wait(time);
+  } catch (const c10::Error &) {
+    // Of an error of the operation itself the next waiting tells.
+    return work.isCompleted();
+  }
+  return true;
+}
+
 }  // namespace
+
+void CTProcessGroup::wait(c10d::Work &work, CTCancelled is_cancelled) {
+  const Milliseconds slice(250);
+  const std::chrono::seconds grace(5);
+  // On a GPU waiting blocks only the stream.
+  if (device.is_cpu()) {
+    for (Clock::time_point asked{}; !wait_for(work, slice);) {
+      if (!is_cancelled()) continue;
+      auto now = Clock::now();
+      if (asked == Clock::time_point{}) asked = now;
+      std::lock_guard<std::mutex> lock(starting);
+      is_left = now - asked > std::max<Clock::duration>(grace, 2 * longest);
+      TORCH_CHECK(!is_left, "interrupted while it waited");
+    }
+  }
+  TORCH_CHECK(work.wait(), "the operation was aborted");
+  std::lock_guard<std::mutex> lock(starting);
+  auto now = Clock::now();
+  longest = std::max(now - latest, longest / 10 * 9);
+  latest = now;
+}
 
 bool ct_process_group_available(int32_t device) {
 #if CT_HAS_GLOO
@@ -229,7 +262,7 @@ CTError ct_process_group_create(
 }
 
 void ct_process_group_release(CTProcessGroup *group) {
-  free(guarded([&] { delete group; }));
+  if (!group->is_left) free(guarded([&] { delete group; }));
 }
 
 CTError ct_process_group_broadcast(CTProcessGroup *group, const CTTensor *tensor, int32_t root, CTWork **result) {
@@ -238,13 +271,13 @@ CTError ct_process_group_broadcast(CTProcessGroup *group, const CTTensor *tensor
     std::vector<at::Tensor> tensors{movable(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    *result = new CTWork{group->backend->broadcast(tensors, options)};
+    *result = new CTWork{group, group->backend->broadcast(tensors, options)};
   });
 }
 
 CTError ct_process_group_all_reduce(
     CTProcessGroup *group, const CTTensor *tensor, CTReduction reduction, CTWork **result) {
-  return guarded([&] { *result = new CTWork{group->all_reduce(borrow(tensor).detach(), reduce_op(reduction))}; });
+  return guarded([&] { *result = new CTWork{group, group->all_reduce(borrow(tensor).detach(), reduce_op(reduction))}; });
 }
 
 CTError ct_process_group_all_gather(
@@ -254,7 +287,7 @@ CTError ct_process_group_all_gather(
     std::vector<at::Tensor> inputs{movable(input)};
     std::vector<std::vector<at::Tensor>> lists(1);
     for (int i = 0; i < group->backend->getSize(); i++) lists[0].push_back(movable(outputs[i]));
-    *result = new CTWork{group->backend->allgather(lists, inputs)};
+    *result = new CTWork{group, group->backend->allgather(lists, inputs)};
   });
 }
 
@@ -263,12 +296,12 @@ CTError ct_process_group_barrier(CTProcessGroup *group, CTWork **result) {
     std::lock_guard<std::mutex> lock(group->starting);
     c10d::BarrierOptions options;
     if (!group->device.is_cpu()) options.device = group->device;
-    *result = new CTWork{group->backend->barrier(options)};
+    *result = new CTWork{group, group->backend->barrier(options)};
   });
 }
 
-CTError ct_work_wait(CTWork *work) {
-  return guarded([&] { TORCH_CHECK(work->work->wait(), "the operation was aborted"); });
+CTError ct_work_wait(CTWork *work, CTCancelled is_cancelled) {
+  return guarded([&] { work->group->wait(*work->work, is_cancelled); });
 }
 
 void ct_work_release(CTWork *work) {

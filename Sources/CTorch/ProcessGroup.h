@@ -5,6 +5,7 @@
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 
+#include <chrono>
 #include <mutex>
 
 struct CTProcessGroup {
@@ -21,4 +22,16 @@ struct CTProcessGroup {
     options.reduceOp = std::move(reduction);
     return backend->allreduce(tensors, options);
   }
+
+  /// Waits until the operation is done. On the CPU it looks now and then whether its caller is to stop: then others get as long
+  /// as they took before, and a few seconds, and whoever does not come by then hangs.
+  void wait(c10d::Work &work, CTCancelled is_cancelled);
+
+  /// Whether an operation was left under way. Its threads still wait, and so would who releases the group.
+  bool is_left = false;
+
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point latest = Clock::now();
+  /// About the longest time from one operation to the next, of the last dozens.
+  Clock::duration longest{};
 };

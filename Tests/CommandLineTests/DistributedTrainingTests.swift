@@ -173,6 +173,31 @@ import Torch
     #expect(names.contains { $0.hasPrefix("checkpoint-") } && !names.contains { $0.hasSuffix(".partial") })
   }
 
+  /// Nobody waits for the time-out, neither for what the other was to send nor for the group's threads.
+  @Test func aStopBesideAProcessThatHangsEndsWithinSeconds() throws {
+    let folder = try data(distributed: #"{"timeout_seconds": 300}"#, epochs: 20000)
+    let (both, errors) = try startBoth(folder, "run")
+    var seen = ""
+    while !seen.contains("samples/s") {
+      let data = errors.fileHandleForReading.availableData
+      guard !data.isEmpty else { break }
+      seen += String(decoding: data, as: UTF8.self)
+    }
+    kill(both[1].processIdentifier, SIGSTOP)
+    defer {
+      kill(both[1].processIdentifier, SIGKILL)
+      both[1].waitUntilExit()
+    }
+    Thread.sleep(forTimeInterval: 1)
+    kill(both[0].processIdentifier, SIGTERM)
+    let asked = Date()
+    let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    both[0].waitUntilExit()
+    #expect(Date().timeIntervalSince(asked) < 60)
+    #expect(both[0].terminationStatus == 1)
+    #expect(said.contains("hangs") && said.contains("interrupted") && said.contains("--resume"), "\(said)")
+  }
+
   @Test(arguments: ["train", "validation"]) func allProcessesNeedTheSameData(part: String) throws {
     let (folder, other) = (try data(distributed: #"{"timeout_seconds": 20}"#), try data(distributed: "{}"))
     let lines = try String(contentsOfFile: other.path("\(part)/metadata.jsonl"), encoding: .utf8)

@@ -17,6 +17,8 @@ typedef struct CTWork CTWork;
 typedef struct CTGradientReducer CTGradientReducer;
 
 typedef enum { CT_SUM, CT_MAXIMUM, CT_MINIMUM } CTReduction;
+/// Whether who waits is to stop; called on the thread that waits.
+typedef bool (*CTCancelled)(void);
 
 /// Whether this build can: Gloo's headers (for the CPU) and NCCL's (for CUDA) may have been missing.
 bool ct_process_group_available(int32_t device);
@@ -39,7 +41,7 @@ CTError ct_process_group_all_gather(
     CTProcessGroup *group, const CTTensor *input, CTTensor *const *outputs, CTWork **result);
 CTError ct_process_group_barrier(CTProcessGroup *group, CTWork **result);
 
-CTError ct_work_wait(CTWork *work);
+CTError ct_work_wait(CTWork *work, CTCancelled is_cancelled);
 void ct_work_release(CTWork *work);
 
 // Gradients
@@ -52,7 +54,7 @@ void ct_gradient_reducer_release(CTGradientReducer *reducer);
 /// Whether a backward pass sends; off while gradients of several passes add up.
 void ct_gradient_reducer_set_enabled(CTGradientReducer *reducer, bool enabled);
 /// Sends what is left, waits, and puts the sums in the gradients' place.
-CTError ct_gradient_reducer_finish(CTGradientReducer *reducer);
+CTError ct_gradient_reducer_finish(CTGradientReducer *reducer, CTCancelled is_cancelled);
 int64_t ct_gradient_reducer_bucket_count(const CTGradientReducer *reducer);
 /// Of the last step: bytes this process gave to all-reduce, buckets sent before `finish`, and sent again in it.
 void ct_gradient_reducer_statistics(const CTGradientReducer *reducer, int64_t *bytes, int64_t *early, int64_t *again);

@@ -47,7 +47,7 @@ public final class GradientReducer {
   /// - Throws: `TorchError` when another process ended, or did not come within the group's time-out.
   public func finish() throws {
     try group.explainingLostPeers("the gradients' all_reduce") {
-      try check(ct_gradient_reducer_finish(handle))
+      try check(ct_gradient_reducer_finish(handle) { Task.isCancelled })
     }
   }
 
