@@ -94,7 +94,6 @@ CSPError csp_load(const void *model, size_t size, CSPProcessor **result) {
 void csp_release(CSPProcessor *processor) { delete unwrap(processor); }
 
 int32_t csp_piece_count(const CSPProcessor *processor) { return unwrap(processor)->GetPieceSize(); }
-int32_t csp_unknown_id(const CSPProcessor *processor) { return unwrap(processor)->unk_id(); }
 int32_t csp_bos_id(const CSPProcessor *processor) { return unwrap(processor)->bos_id(); }
 int32_t csp_eos_id(const CSPProcessor *processor) { return unwrap(processor)->eos_id(); }
 int32_t csp_pad_id(const CSPProcessor *processor) { return unwrap(processor)->pad_id(); }

@@ -58,14 +58,6 @@ c10::IValue to_ivalue(const CTValue &value) {
       return c10::IntArrayRef(static_cast<const int64_t *>(value.pointer), value.count);
     case CT_NUMBER:
       return value.number;
-    case CT_NUMBERS:
-      return c10::ArrayRef<double>(static_cast<const double *>(value.pointer), value.count);
-    case CT_OPTIONAL_NUMBERS: {
-      auto numbers = static_cast<const double *>(value.pointer);
-      c10::List<std::optional<at::Scalar>> list;
-      for (int64_t i = 0; i < value.count; i++) list.push_back(at::Scalar(numbers[i]));
-      return list;
-    }
     case CT_BOOLEAN:
       return value.integer != 0;
     case CT_STRING:

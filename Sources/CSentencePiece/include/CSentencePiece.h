@@ -22,7 +22,6 @@ void csp_release(CSPProcessor *processor);
 
 int32_t csp_piece_count(const CSPProcessor *processor);
 /// -1 where the model has none.
-int32_t csp_unknown_id(const CSPProcessor *processor);
 int32_t csp_bos_id(const CSPProcessor *processor);
 int32_t csp_eos_id(const CSPProcessor *processor);
 int32_t csp_pad_id(const CSPProcessor *processor);

@@ -28,8 +28,6 @@ typedef enum {
   CT_INTEGER,
   CT_INTEGERS,  // pointer: int64_t[count]
   CT_NUMBER,
-  CT_NUMBERS,           // pointer: double[count]
-  CT_OPTIONAL_NUMBERS,  // the same, for a schema's Scalar?[]
   CT_BOOLEAN,
   CT_STRING,  // pointer: char *, zero-terminated
   CT_DEVICE,  // integer: kind, count: index

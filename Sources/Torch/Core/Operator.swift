@@ -16,10 +16,6 @@ public enum Argument: Sendable {
   case ints([Int])
   /// `float`, `Scalar`
   case double(Double)
-  /// `float[]`
-  case doubles([Double])
-  /// `Scalar?[]`
-  case optionalDoubles([Double])
   /// `bool`
   case bool(Bool)
   /// `str`
@@ -62,11 +58,6 @@ public final class Operator: @unchecked Sendable {
     }
   }
 
-  /// Whether this LibTorch has it; an operator that it lacks throws when called.
-  public var isAvailable: Bool {
-    if case .success = handle { true } else { false }
-  }
-
   /// Calls an operator that returns one tensor.
   /// - Throws: `TorchError` with the operator's name, its arguments and LibTorch's sentence.
   @discardableResult
@@ -88,9 +79,9 @@ public final class Operator: @unchecked Sendable {
       try withUnsafeTemporaryAllocation(of: CTValue.self, capacity: arguments.count) { values in
         try withUnsafeTemporaryAllocation(of: Int.self, capacity: words) { storage in
           try withUnsafeTemporaryAllocation(of: OpaquePointer?.self, capacity: capacity) { results in
-            var next = storage.baseAddress
+            var storage = ArgumentStorage(storage.baseAddress)
             for (index, argument) in arguments.enumerated() {
-              values.initializeElement(at: index, to: argument.encode(into: &next))
+              values.initializeElement(at: index, to: argument.encode(into: &storage))
             }
             results.initialize(repeating: nil)
             var count: Int64 = 0
@@ -114,73 +105,61 @@ extension Argument {
     case .tensors(let list): list.count
     case .optionalTensors(let list): list.count
     case .ints(let list): list.count
-    case .doubles(let list), .optionalDoubles(let list): list.count
     case .string(let text): text.utf8.count / MemoryLayout<Int>.size + 1
     default: 0
     }
   }
 
-  fileprivate func encode(into storage: inout UnsafeMutablePointer<Int>?) -> CTValue {
-    var value = CTValue()
-    func store<Element, Stored: BitwiseCopyable>(_ list: [Element], _ transform: (Element) -> Stored) {
-      value.count = Int64(list.count)
-      guard let base = storage else { return }
-      let raw = UnsafeMutableRawPointer(base)
-      for (index, element) in list.enumerated() {
-        raw.storeBytes(of: transform(element), toByteOffset: index * MemoryLayout<Int>.size, as: Stored.self)
-      }
-      value.pointer = UnsafeRawPointer(base)
-      storage = base + list.count
+  fileprivate func encode(into storage: inout ArgumentStorage) -> CTValue {
+    func value(
+      _ tag: CTTag, _ pointer: UnsafeRawPointer? = nil, count: Int = 0, integer: Int = 0, number: Double = 0
+    ) -> CTValue {
+      CTValue(tag: tag, count: Int64(count), integer: Int64(integer), number: number, pointer: pointer)
     }
-    switch self {
-    case .none:
-      value.tag = CT_NONE
-    case .tensor(let tensor):
-      value.tag = CT_TENSOR
-      value.pointer = UnsafeRawPointer(tensor.handle)
+    return switch self {
+    case .none: value(CT_NONE)
+    case .tensor(let tensor): value(CT_TENSOR, UnsafeRawPointer(tensor.handle))
     case .tensors(let list):
-      value.tag = CT_TENSORS
-      store(list) { Int(bitPattern: $0.handle) }
+      value(CT_TENSORS, storage.store(list) { Int(bitPattern: $0.handle) }, count: list.count)
     case .optionalTensors(let list):
-      value.tag = CT_OPTIONAL_TENSORS
-      store(list) { $0.map { Int(bitPattern: $0.handle) } ?? 0 }
-    case .int(let number):
-      value.tag = CT_INTEGER
-      value.integer = Int64(number)
-    case .ints(let list):
-      value.tag = CT_INTEGERS
-      store(list) { $0 }
-    case .double(let number):
-      value.tag = CT_NUMBER
-      value.number = number
-    case .doubles(let list):
-      value.tag = CT_NUMBERS
-      store(list) { $0 }
-    case .optionalDoubles(let list):
-      value.tag = CT_OPTIONAL_NUMBERS
-      store(list) { $0 }
-    case .bool(let flag):
-      value.tag = CT_BOOLEAN
-      value.integer = flag ? 1 : 0
-    case .string(let text):
-      value.tag = CT_STRING
-      guard let base = storage else { break }
-      let raw = UnsafeMutableRawPointer(base)
-      for (offset, byte) in text.utf8.enumerated() {
-        raw.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
-      }
-      raw.storeBytes(of: 0, toByteOffset: text.utf8.count, as: UInt8.self)
-      value.pointer = UnsafeRawPointer(base)
-      storage = base + wordCount
+      value(
+        CT_OPTIONAL_TENSORS, storage.store(list) { $0.map { Int(bitPattern: $0.handle) } ?? 0 },
+        count: list.count)
+    case .int(let number): value(CT_INTEGER, integer: number)
+    case .ints(let list): value(CT_INTEGERS, storage.store(list) { $0 }, count: list.count)
+    case .double(let number): value(CT_NUMBER, number: number)
+    case .bool(let flag): value(CT_BOOLEAN, integer: flag ? 1 : 0)
+    case .string(let text): value(CT_STRING, storage.store(text, words: wordCount))
     case .device(let device):
-      value.tag = CT_DEVICE
-      value.integer = Int64(device.kind.rawValue)
-      value.count = Int64(device.bridgeIndex)
-    case .generator(let generator):
-      value.tag = CT_GENERATOR
-      value.pointer = UnsafeRawPointer(generator.handle)
+      value(CT_DEVICE, count: Int(device.bridgeIndex), integer: Int(device.kind.rawValue))
+    case .generator(let generator): value(CT_GENERATOR, UnsafeRawPointer(generator.handle))
     }
-    return value
+  }
+}
+
+/// Memory for what arguments point to, given out word by word.
+private struct ArgumentStorage {
+  private var next: UnsafeMutablePointer<Int>?
+
+  init(_ base: UnsafeMutablePointer<Int>?) { next = base }
+
+  mutating func store<Element>(_ list: [Element], _ word: (Element) -> Int) -> UnsafeRawPointer? {
+    guard let base = next else { return nil }
+    for (index, element) in list.enumerated() { (base + index).initialize(to: word(element)) }
+    next = base + list.count
+    return UnsafeRawPointer(base)
+  }
+
+  /// UTF-8 that ends with a zero.
+  mutating func store(_ text: String, words: Int) -> UnsafeRawPointer? {
+    guard let base = next else { return nil }
+    let bytes = UnsafeMutableRawPointer(base)
+    for (offset, byte) in text.utf8.enumerated() {
+      bytes.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+    }
+    bytes.storeBytes(of: 0, toByteOffset: text.utf8.count, as: UInt8.self)
+    next = base + words
+    return UnsafeRawPointer(bytes)
   }
 }
 
@@ -195,7 +174,6 @@ extension Argument: CustomStringConvertible {
     case .int(let value): "\(value)"
     case .ints(let values): "\(values)"
     case .double(let value): "\(value)"
-    case .doubles(let values), .optionalDoubles(let values): "\(values)"
     case .bool(let value): "\(value)"
     case .string(let value): "\"\(value)\""
     case .device(let value): "\(value)"
