@@ -5,7 +5,7 @@ import Torch
 /// The times of one piece of work, and what the machine could do at best.
 public struct BenchmarkResult: Sendable, Codable {
   /// What was timed.
-  public let work: Work
+  public let work: Workload.Kind
   /// What it computed in.
   public let precision: Precision
   /// Pictures at a time.
@@ -31,7 +31,7 @@ public struct BenchmarkResult: Sendable, Codable {
 
   /// Times the work so many times after a warm-up.
   public static func measure(
-    _ work: Work, _ setting: Setting, folder: ModelFolder, runs: Int, device: Device
+    _ work: Workload.Kind, _ setting: Setting, folder: ModelFolder, runs: Int, device: Device
   ) throws -> BenchmarkResult {
     let workload = try Workload(work, setting, folder: folder, device: device)
     let times = try workload.times(runs: runs, warmUp: 2).sorted()
@@ -93,17 +93,5 @@ extension Precision {
     case .float32, .bfloat16, .int8: self
     case .int8WeightOnly, .int4WeightOnly: .float32
     }
-  }
-}
-
-/// What the process took of the machine's memory.
-public enum ProcessMemory {
-  /// The largest resident size so far; nil where the system does not tell.
-  public static var peakBytes: Int? {
-    guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
-      let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
-      let kibibytes = Int(line.filter(\.isNumber))
-    else { return nil }
-    return kibibytes * 1024
   }
 }

@@ -29,7 +29,7 @@ struct WorkCost {
     self.positions = Double(positions)
   }
 
-  func flops(_ work: Work, batch: Int, textLength: Int, newTokens: Int) -> Double {
+  func flops(_ work: Workload.Kind, batch: Int, textLength: Int, newTokens: Int) -> Double {
     let encode =
       2 * positions * Double(encoderMatrices) + 4 * positions * positions * Double(encoderAttentionWidth)
     let context = 2 * positions * Double(contextMatrices)

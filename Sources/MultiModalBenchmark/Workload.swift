@@ -4,20 +4,6 @@ import MultiModalPipeline
 import MultiModalTraining
 import Torch
 
-/// What can be timed.
-public enum Work: String, Sendable, CaseIterable, Codable {
-  /// Logits of pictures and texts.
-  case forward
-  /// The encoder's output of pictures.
-  case encode
-  /// So many tokens, greedily, from a picture and one token on.
-  case generate
-  /// One token more with the cache, as `generate` computes it.
-  case decode
-  /// Forward, backward and AdamW.
-  case train
-}
-
 /// The sizes of a piece of work.
 public struct Setting: Sendable {
   /// What is computed in.
@@ -39,13 +25,27 @@ public struct Setting: Sendable {
 
 /// A model with inputs, ready to be timed. Inputs are drawn with a seed, or given.
 public final class Workload {
+  /// What can be timed.
+  public enum Kind: String, Sendable, CaseIterable, Codable {
+    /// Logits of pictures and texts.
+    case forward
+    /// The encoder's output of pictures.
+    case encode
+    /// So many tokens, greedily, from a picture and one token on.
+    case generate
+    /// One token more with the cache, as `generate` computes it.
+    case decode
+    /// Forward, backward and AdamW.
+    case train
+  }
+
   /// Floating-point operations of the matrix products of one run.
   public let flops: Double
   /// Bytes of weights that one run reads at least; those of a decoder's step for `decode`.
   public let weightBytes: Int
   /// Bytes of all the model's weights in its precision.
   public let totalWeightBytes: Int
-  let work: Work
+  let work: Kind
   private let setting: Setting
   private let model: any ImageToTextModel
   /// Tokens of each text, and how many are generated.
@@ -61,7 +61,7 @@ public final class Workload {
   ///   missing. `lengths`, [batch], is how many of each text's tokens `generate` and `decode` begin with, 1 where it is missing
   /// - Throws: `ModelError` for sizes that the model cannot take.
   public init(
-    _ work: Work, _ setting: Setting, folder: ModelFolder, inputs: [String: Tensor] = [:],
+    _ work: Kind, _ setting: Setting, folder: ModelFolder, inputs: [String: Tensor] = [:],
     device: Device = .cpu
   ) throws {
     let isTraining = work == .train

@@ -49,7 +49,7 @@ extension Captioner {
   }
 
   /// Counts of what was done.
-  public struct Work: Sendable {
+  public struct Counts: Sendable {
     /// Steps in which texts got their next token.
     public internal(set) var steps = 0
     /// Tokens of all texts; divided by `steps`, how many texts ran together.

@@ -114,7 +114,7 @@ public actor Captioner {
   /// What texts the model takes.
   public nonisolated let limits: TextLimits
   /// What was done so far.
-  public private(set) var work = Work()
+  public private(set) var counts = Counts()
   private let model: any ImageToTextModel
   private let batch: DecodingBatch
   private var waiting: [Encoding] = []
@@ -330,9 +330,9 @@ public actor Captioner {
   private func step() {
     do {
       let progress = try batch.step()
-      if !progress.isEmpty { work.steps += 1 }
+      if !progress.isEmpty { counts.steps += 1 }
       for progress in progress {
-        work.tokens += progress.tokens.count
+        counts.tokens += progress.tokens.count
         listeners[progress.id]?.yield(progress)
         // Of a failure the listener learns by what it was given.
         if progress.finished != nil { listeners.removeValue(forKey: progress.id)?.finish() }
@@ -361,7 +361,7 @@ public actor Captioner {
         ).map { together.count > 1 ? try $0.clone() : $0 }  // Who keeps one must not keep the others with it.
       }
       secondsPerPicture = (.now - began) / .seconds(1) / Double(together.count)
-      work.pictures += together.count
+      counts.pictures += together.count
       let grid = try model.patchGrid(height: first.height, width: first.width)
       for (encoding, context) in zip(together, contexts) {
         encoding.continuation.resume(returning: EncodedImage(context: context, grid: grid))

@@ -105,7 +105,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// Batches whose gradients one step adds up: the effect of a batch so many times as large, in the memory of one.
     public var gradientAccumulationSteps = 1
     /// What matrix products and attention compute in.
-    public var precision = TrainingStep.Precision.float32
+    public var precision = TrainingPrecision.float32
     /// Keeps each layer's input alone and computes the rest again for the gradients: less memory, more time.
     public var activationCheckpointing = false
     /// The learning rate after the warm-up.

@@ -3,25 +3,12 @@ import Torch
 
 /// One step of training: the gradients of one or several batches, clipping, and the optimizer.
 public struct TrainingStep {
-  /// What a training step computes in; weights, gradients and the optimizer stay in float32.
-  public enum Precision: String, Codable, Sendable, CaseIterable {
-    /// Everything in float32.
-    case float32
-    /// Matrix products and attention in bfloat16, norms, softmax and the loss in float32.
-    case bfloat16
-
-    /// The same, or float32 on a CPU that does not multiply bfloat16.
-    public func computed(on device: Device) -> Precision {
-      device == .cpu && !LibTorch.multipliesBFloat16 ? .float32 : self
-    }
-  }
-
   /// What learns.
   public let model: any ImageToTextModel
   /// What moves the parameters.
   public let optimizer: AdamW
   /// What it computes in: what was asked for, or float32 on a CPU that does not multiply bfloat16.
-  public let precision: Precision
+  public let precision: TrainingPrecision
   /// The largest norm of all gradients together; nil leaves them as they are.
   public let clipNorm: Double?
   /// The share of a target's probability that goes to all tokens alike (Szegedy et al., 2016).
@@ -32,7 +19,8 @@ public struct TrainingStep {
 
   /// A step of one process.
   public init(
-    _ model: any ImageToTextModel, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
+    _ model: any ImageToTextModel, _ optimizer: AdamW, precision: TrainingPrecision = .float32,
+    clipNorm: Double?,
     labelSmoothing: Double = 0, device: Device
   ) {
     self.init(
@@ -41,7 +29,8 @@ public struct TrainingStep {
   }
 
   init(
-    _ model: any ImageToTextModel, _ optimizer: AdamW, precision: Precision = .float32, clipNorm: Double?,
+    _ model: any ImageToTextModel, _ optimizer: AdamW, precision: TrainingPrecision = .float32,
+    clipNorm: Double?,
     labelSmoothing: Double = 0, processes: DataParallel?, device: Device
   ) {
     self.model = model

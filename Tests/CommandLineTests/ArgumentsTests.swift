@@ -72,11 +72,14 @@ import Testing
     #expect(message([]) { _ = try $0.required("name") } == "'work' needs --name TEXT")
   }
 
-  @Test func distanceCountsSwapsAsOne() {
-    #expect(editDistance("caption", "caption") == 0)
-    #expect(editDistance("capiton", "caption") == 1)
-    #expect(editDistance("", "abc") == 3)
-    #expect(editDistance("train", "drain") == 1)
+  @Test func theNearestWordIsProposed() {
+    let known = ["caption", "train", "serve"]
+    for (word, meant) in [("capiton", "caption"), ("drain", "train"), ("sreve", "serve")] {
+      #expect(
+        UsageError.unknown("command", word, among: known).description
+          == "command '\(word)' is not known: did you mean '\(meant)'?")
+    }
+    #expect(UsageError.unknown("command", "x", among: known).description.hasSuffix("see --help"))
   }
 
   @Test func helpListsEveryOption() {

@@ -182,7 +182,7 @@ import Torch
     let many = Array(repeating: images, count: 5).flatMap { $0 }
     let together = try await captioner.caption(many, request())
     for (index, captions) in together.enumerated() { #expect(captions == alone[index % 2]) }
-    #expect(await captioner.work.pictures == 12)
+    #expect(await captioner.counts.pictures == 12)
   }
 
   @Test func aCancelledRequestEndsAtOnceAndTheOthersGoOn() async throws {

@@ -91,9 +91,9 @@ import Testing
       }
     }
     let alone = try bodies.flatMap { try choices([$0]) }
-    let before = await served.captioner.work
+    let before = await served.captioner.counts
     #expect(try choices(bodies) == alone)
-    let after = await served.captioner.work
+    let after = await served.captioner.counts
     #expect(after.tokens - before.tokens > 2 * (after.steps - before.steps))
     #expect(Set(alone.map { String(decoding: $0.data, as: UTF8.self) }).count == 16)
     #expect(alone.enumerated().allSatisfy { $1.count == 1 + $0 % 3 })
@@ -134,17 +134,17 @@ import Testing
     let served = try Served.long { $0.limits.runningTexts = 1 }
     let server = try server(served)
     for fields in [[:], ["stream": true]] as [[String: JSONValue]] {
-      let before = await served.captioner.work.steps
+      let before = await served.captioner.counts.steps
       var client: RawClient? = try RawClient(port: server.port)
       let body = try served.endless(tokens: 19_000, fields).data
       client?.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
       client?.send(body)
-      while await served.captioner.work.steps < before + 5 { try await Task.sleep(for: .milliseconds(1)) }
+      while await served.captioner.counts.steps < before + 5 { try await Task.sleep(for: .milliseconds(1)) }
       client = nil
       // The only place is free again long before the text would have ended.
       let answer = try RawClient.ask(port: server.port, "POST", chat, body: served.endless(tokens: 1).data)
       #expect(answer.hasPrefix("HTTP/1.1 200 "))
-      #expect(await served.captioner.work.steps < before + 10_000)
+      #expect(await served.captioner.counts.steps < before + 10_000)
     }
     await server.stop(grace: .seconds(1))
   }
@@ -154,17 +154,17 @@ import Testing
     let served = try Served.long { $0.limits.runningTexts = 1 }
     let server = try server(served)
     for fields in [[:], ["stream": true]] as [[String: JSONValue]] {
-      let before = await served.captioner.work.steps
+      let before = await served.captioner.counts.steps
       let client = try RawClient(port: server.port)
       let body = try served.endless(tokens: 19_000, fields).data
       client.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nContent-Length: \(body.count)\r\n\r\n")
       client.send(body)
-      while await served.captioner.work.steps < before + 5 { try await Task.sleep(for: .milliseconds(1)) }
+      while await served.captioner.counts.steps < before + 5 { try await Task.sleep(for: .milliseconds(1)) }
       client.closeWriting()
       let answer = client.read()
       #expect(
         fields.isEmpty ? answer.contains(#""code":"cancelled""#) : !answer.hasSuffix("\r\n0\r\n\r\n"))
-      #expect(await served.captioner.work.steps < before + 10_000)
+      #expect(await served.captioner.counts.steps < before + 10_000)
     }
     await server.stop(grace: .seconds(1))
   }
@@ -240,7 +240,7 @@ import Testing
     async let running = Task.detached { [chat, port = server.port] in
       try RawClient.ask(port: port, "POST", chat, body: body)
     }.value
-    while await served.captioner.work.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
+    while await served.captioner.counts.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
     await server.stop(grace: .seconds(20))
     let answer = try await running
     #expect(answer.contains(#""finish_reason":"length""#))
@@ -255,7 +255,7 @@ import Testing
     async let running = Task.detached { [chat, port = server.port] in
       try RawClient.ask(port: port, "POST", chat, body: body)
     }.value
-    while await served.captioner.work.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
+    while await served.captioner.counts.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
     let began = ContinuousClock.now
     await server.stop(grace: .milliseconds(100))
     #expect(ContinuousClock.now - began < .seconds(5))

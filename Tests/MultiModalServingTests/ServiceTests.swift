@@ -142,13 +142,13 @@ import Torch
     let served = try Served.long { $0.limits.runningTexts = 1 }
     let body = try served.endless(tokens: 19_000)
     let gone = Task { try await served.chat(body) }
-    while await served.captioner.work.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
+    while await served.captioner.counts.steps < 3 { try await Task.sleep(for: .milliseconds(1)) }
     gone.cancel()
     #expect(try await gone.value.status == 499)
     #expect(try await served.chat(served.endless(tokens: 1)).status == 200)
-    let steps = await served.captioner.work.steps
+    let steps = await served.captioner.counts.steps
     try await Task.sleep(for: .milliseconds(20))
-    #expect(await served.captioner.work.steps == steps)
+    #expect(await served.captioner.counts.steps == steps)
   }
 
   @Test func aPictureThatNobodyWaitsForIsNotEncoded() async throws {
@@ -164,7 +164,7 @@ import Torch
     for task in gone { task.cancel() }
     for task in gone { _ = try? await task.value }
     #expect(try await stays.value.bytes > 0)
-    #expect(await captioner.work.pictures < 20)
+    #expect(await captioner.counts.pictures < 20)
   }
 
   @Test func theSamePictureIsEncodedOnceAndTextsDoNotDependOnTheirNeighbours() async throws {
@@ -188,7 +188,7 @@ import Torch
       return try await group.reduce(into: [Int: JSONValue]()) { $0[$1.0] = $1.1 }
     }
     for index in 0..<16 { #expect(together[index] == alone[index]) }
-    #expect(await served.captioner.work.pictures == 1)
+    #expect(await served.captioner.counts.pictures == 1)
   }
 
   @Test func metricsAreWhatPrometheusReads() async throws {
@@ -272,7 +272,7 @@ import Torch
       ServingRequest(method: "POST", path: "/v1/explain", body: served.endless(tokens: 300).data))
     #expect(status == 200)
     #expect(json["tokens"].count == 300)
-    #expect(await served.captioner.work.pictures == 1)
+    #expect(await served.captioner.counts.pictures == 1)
   }
 
   @Test func manyTextsAreExplainedBesideOneThatRuns() async throws {

@@ -18,7 +18,7 @@ import Torch
   }
 
   private func step(
-    _ model: GPT4MultiModal, precision: TrainingStep.Precision = .float32, clipNorm: Double? = nil,
+    _ model: GPT4MultiModal, precision: TrainingPrecision = .float32, clipNorm: Double? = nil,
     labelSmoothing: Double = 0
   ) throws -> TrainingStep {
     let optimizer = try AdamW(groups: [.init(parameters: model.parameters.trainable, weightDecay: 0.01)])
@@ -107,8 +107,8 @@ import Torch
     #expect(try x.matmul(x).dtype == .float32)
   }
 
-  @Test(arguments: TrainingStep.Precision.allCases)
-  func checkpointedActivationsTrainTheSame(precision: TrainingStep.Precision) throws {
+  @Test(arguments: TrainingPrecision.allCases)
+  func checkpointedActivationsTrainTheSame(precision: TrainingPrecision) throws {
     let given = [0, 1, 2, 3, 0, 1]
     let (plain, checkpointed) = (try model(), try model())
     checkpointed.checkpointsActivations = true
@@ -148,7 +148,7 @@ import Torch
   @Test func validationComputesAsTrainingDoes() throws {
     let model = try model()
     let batch = try batch(rows: 0..<4, given: [0, 1, 2, 3])
-    for precision in TrainingStep.Precision.allCases {
+    for precision in TrainingPrecision.allCases {
       let step = try step(model, precision: precision)
       let plain = try step.loss(batch)
       let without = try withoutGradients { try step.loss(batch) }

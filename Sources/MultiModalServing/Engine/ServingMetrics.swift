@@ -50,7 +50,7 @@ final class ServingMetrics: Sendable {
 
   func text(_ engine: ServingEngine) async -> String {
     let state = state.withLock { $0 }
-    let work = await engine.captioner.work
+    let work = await engine.captioner.counts
     let load = engine.queue.load
     func value(_ name: String, _ kind: String, _ help: String, _ value: some CustomStringConvertible)
       -> [String]

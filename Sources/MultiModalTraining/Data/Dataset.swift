@@ -134,14 +134,14 @@ public enum Datasets {
 }
 
 /// What is known of a dataset after reading through it.
-struct DatasetSummary: Sendable, Equatable {
+struct DatasetSummary: Sendable {
   private(set) var count = 0
   /// What texts begin with, `""` for nothing; nil where that is something else for nearly every picture, such as a question.
   private(set) var prompts: Set<String>? = []
-  /// Differs where names, prompts, texts or their order do (FNV-1a, 64 bits).
-  var fingerprint: String { String(hash, radix: 16) }
+  /// Differs where names, prompts, texts or their order do.
+  var fingerprint: String { String(texts.hash, radix: 16) }
 
-  private var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+  private var texts = FNV1a()
 
   private static let mostPrompts = 16
 
@@ -150,8 +150,8 @@ struct DatasetSummary: Sendable, Equatable {
     prompts?.insert(sample.prompt ?? "")
     if prompts?.count ?? 0 > Self.mostPrompts { prompts = nil }
     for text in [sample.picture.name, sample.prompt ?? "", sample.text] {
-      for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-      hash = hash &* 0x100_0000_01B3
+      texts.add(text.utf8)
+      texts.add([0])
     }
   }
 }

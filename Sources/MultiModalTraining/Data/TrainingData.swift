@@ -61,10 +61,3 @@ private struct DatasetPart: Dataset {
     }
   }
 }
-
-extension SplitMix64 {
-  /// A generator of its own for every seed and name.
-  init(seed: UInt64, name: String) {
-    self.init(seed: seed, place: name.utf8.reduce(0) { $0 &* 31 &+ Int($1) })
-  }
-}

@@ -23,7 +23,7 @@ extension TextMetrics {
   }
 
   /// d(i, j) = min(d(i-1, j) + 1, d(i, j-1) + 1, d(i-1, j-1) + [a_i ≠ b_j]), a row at a time.
-  static func editDistance<Unit: Equatable>(_ a: [Unit], _ b: [Unit]) -> Int {
+  package static func editDistance<Unit: Equatable>(_ a: [Unit], _ b: [Unit]) -> Int {
     var row = Array(0...b.count)
     for (i, unit) in a.enumerated() {
       var diagonal = row[0]

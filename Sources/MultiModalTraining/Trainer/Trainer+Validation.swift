@@ -3,6 +3,15 @@ import MultiModalModel
 import MultiModalPipeline
 import Torch
 
+/// What a trainer validates with.
+struct HeldOut {
+  let loader: BatchLoader
+  /// Samples.
+  let count: Int
+  /// Pictures for which texts are generated, with all texts that are right.
+  let jobs: [Evaluation.Job]
+}
+
 extension Trainer {
   /// Compares the model, or its moving average, with the held-out samples.
   /// - Returns: whether it is better than ever before

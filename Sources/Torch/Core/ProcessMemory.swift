@@ -1,5 +1,6 @@
 import Foundation
 
+/// What the process takes of the machine's memory.
 package enum ProcessMemory {
   /// Bytes of this process that lie in memory; 0 where the system does not tell.
   package static var residentBytes: Int {
@@ -14,5 +15,14 @@ package enum ProcessMemory {
         (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8))?.split(separator: " ") ?? []
       return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
     #endif
+  }
+
+  /// The largest resident size so far; nil where the system does not tell.
+  package static var peakBytes: Int? {
+    guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
+      let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+      let kibibytes = Int(line.filter(\.isNumber))
+    else { return nil }
+    return kibibytes * 1024
   }
 }

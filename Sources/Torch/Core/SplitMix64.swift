@@ -18,6 +18,11 @@ public struct SplitMix64: RandomNumberGenerator, Codable, Equatable, Sendable {
     state = hash
   }
 
+  /// A generator of its own for every seed and name.
+  package init(seed: UInt64, name: String) {
+    self.init(seed: seed, place: name.utf8.reduce(0) { $0 &* 31 &+ Int($1) })
+  }
+
   /// The next number of the sequence.
   public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15

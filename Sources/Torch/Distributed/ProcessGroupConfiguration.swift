@@ -78,7 +78,7 @@ private struct LauncherVariables {
       )
     }
     let job = ["PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"].lazy.compactMap { environment[$0] }.first
-    let port = try port(derived: job.map { 10000 + Int(fnv1a($0) % 20000) })
+    let port = try port(derived: job.map(port(of:)))
     return try ProcessGroupConfiguration(
       rank: rank, size: size, localRank: localRank, address: address, port: port)
   }
@@ -174,7 +174,9 @@ private struct LauncherVariables {
   }
 
   /// Of a job's name, the same in each of its processes.
-  private func fnv1a(_ text: String) -> UInt32 {
-    text.utf8.reduce(2_166_136_261) { ($0 ^ UInt32($1)) &* 16_777_619 }
+  private func port(of job: String) -> Int {
+    var hash = FNV1a()
+    hash.add(job.utf8)
+    return 10000 + Int(hash.hash % 20000)
   }
 }

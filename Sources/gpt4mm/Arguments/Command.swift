@@ -1,3 +1,5 @@
+import MultiModalTraining
+
 /// One option of a command.
 struct Option: Sendable {
   let name: String
@@ -165,28 +167,11 @@ struct Arguments {
 
 extension UsageError {
   static func unknown(_ kind: String, _ word: String, among known: [String]) -> UsageError {
-    let nearest = known.map { (word: $0, distance: editDistance($0, word)) }.min { $0.distance < $1.distance }
+    let nearest = known.map { (word: $0, distance: TextMetrics.editDistance(Array($0), Array(word))) }
+      .min { $0.distance < $1.distance }
     let hint =
       nearest.flatMap { $0.distance <= max(2, word.count / 3) ? "did you mean '\($0.word)'?" : nil }
       ?? "see --help"
     return UsageError("\(kind) '\(word)' is not known: \(hint)")
   }
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours that turn one word into another (Damerau, 1964).
-func editDistance(_ a: String, _ b: String) -> Int {
-  let (a, b) = (Array(a), Array(b))
-  var table = Array(repeating: Array(repeating: 0, count: b.count + 1), count: a.count + 1)
-  for i in 0...a.count { table[i][0] = i }
-  for j in 0...b.count { table[0][j] = j }
-  for i in 1..<a.count + 1 {
-    for j in 1..<b.count + 1 {
-      let replaced = table[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)
-      table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replaced)
-      if i > 1, j > 1, a[i - 1] == b[j - 2], a[i - 2] == b[j - 1] {
-        table[i][j] = min(table[i][j], table[i - 2][j - 2] + 1)
-      }
-    }
-  }
-  return table[a.count][b.count]
 }

@@ -51,7 +51,7 @@ extension Command {
     let device = try Shared.machine(arguments)
     let names = try list(arguments.required("work"))
     let works = try names.filter { $0 != "limits" && $0 != "start" }
-      .map { try choice($0, "work", Work.self, besides: ["limits", "start"]) }
+      .map { try choice($0, "work", Workload.Kind.self, besides: ["limits", "start"]) }
     let precisions = try list(arguments.required("precision")).map {
       try choice($0, "precision", Precision.self)
     }
@@ -93,7 +93,7 @@ extension Command {
         try (0..<runs).map { _ in try Stopwatch.seconds { try reading.run() } }
       }
     }
-    let work = try choice(arguments.required("work"), "work", Work.self)
+    let work = try choice(arguments.required("work"), "work", Workload.Kind.self)
     var setting = try setting(arguments)
     setting.precision = try choice(arguments.required("precision"), "precision", Precision.self)
     if let output = arguments.string("output") { try AtomicFile.check(url(output)) }

@@ -2,15 +2,6 @@ import Torch
 import Foundation
 import MultiModalPipeline
 
-/// What a run validates with.
-struct HeldOut {
-  let loader: BatchLoader
-  /// Samples.
-  let count: Int
-  /// Pictures for which texts are generated, with all texts that are right.
-  let jobs: [Evaluation.Job]
-}
-
 /// Draws pictures with their prompts from a dataset that is read once, and gathers all texts of each: those whose names have
 /// the smallest hashes, which are the same in every validation and process.
 struct HeldOutTexts {
