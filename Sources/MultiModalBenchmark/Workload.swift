@@ -68,12 +68,7 @@ public final class Workload {
     guard !isTraining || Self.trains(in: setting.precision) else {
       throw ModelError("training computes in float32 or bfloat16, not in \(setting.precision.rawValue)")
     }
-    for (name, rank) in [("img", 4), ("text", 2)] {
-      if let shape = inputs[name]?.shape, shape.count != rank || shape.contains(0) {
-        throw ModelError(
-          "\(name) in the input has shape \(shape), but must have \(rank) dimensions, none of them 0")
-      }
-    }
+    try Self.check(inputs)
     var setting = setting
     if let rows = inputs["text"]?.shape.first, rows > 1 { setting.batch = rows }
     self.work = work
@@ -105,23 +100,34 @@ public final class Workload {
     }
     textLength = text.shape[1]
     prompts = try Self.prompts(text, inputs["lengths"])
-    if isTraining {
-      for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
-      let optimizer = try AdamW(
-        groups: [ParameterGroup(parameters: model.parameters.trainable, weightDecay: 0.01)])
-      model.checkpointsActivations = setting.activationCheckpointing
-      training = TrainingStep(
-        model, optimizer, precision: setting.precision == .bfloat16 ? .bfloat16 : .float32, clipNorm: nil,
-        device: device)
-    } else {
-      training = nil
-    }
+    training = isTraining ? try Self.trainingStep(model, setting, device) : nil
     let img = img
     let positions = try withoutGradients { try model.encode(img).shape[1] }
     let cost = WorkCost(model, positions: positions)
     flops = cost.flops(work, batch: setting.batch, textLength: textLength, newTokens: newTokens)
     totalWeightBytes = cost.weightBytes(setting.precision)
     weightBytes = work == .decode ? cost.decoderStepBytes(setting.precision) : totalWeightBytes
+  }
+
+  private static func check(_ inputs: [String: Tensor]) throws {
+    for (name, rank) in [("img", 4), ("text", 2)] {
+      if let shape = inputs[name]?.shape, shape.count != rank || shape.contains(0) {
+        throw ModelError(
+          "\(name) in the input has shape \(shape), but must have \(rank) dimensions, none of them 0")
+      }
+    }
+  }
+
+  private static func trainingStep(_ model: any ImageToTextModel, _ setting: Setting, _ device: Device) throws
+    -> TrainingStep
+  {
+    for parameter in model.parameters.trainable { try parameter.value.requiresGrad_() }
+    let optimizer = try AdamW(
+      groups: [ParameterGroup(parameters: model.parameters.trainable, weightDecay: 0.01)])
+    model.checkpointsActivations = setting.activationCheckpointing
+    return TrainingStep(
+      model, optimizer, precision: setting.precision == .bfloat16 ? .bfloat16 : .float32, clipNorm: nil,
+      device: device)
   }
 
   /// Does the work once.

@@ -69,19 +69,24 @@ extension SentencePieceTokenizer {
       return csp_train(arguments, pointers, storage.map(\.count), storage.count, &model, &size)
     }
     if let error {
-      let reason = libraryReason(error).map { ": \($0)" } ?? ""
-      csp_free(error)
-      let characters = Set(texts.flatMap(\.unicodeScalars)).count
-      if configuration.vocabularySize < smallestVocabulary + characters {
-        throw TokenizerError(
-          "the text has \(characters) different characters, so the vocabulary size must be at least "
-            + "\(smallestVocabulary + characters), got \(configuration.vocabularySize); or lower the character coverage"
-        )
-      }
-      throw TokenizerError(
-        "no vocabulary of \(configuration.vocabularySize) entries can be made of this text\(reason)")
+      defer { csp_free(error) }
+      throw failure(error, configuration, characters: Set(texts.flatMap(\.unicodeScalars)).count)
     }
     defer { csp_free(model) }
     return try SentencePieceTokenizer(modelData: Data(UnsafeRawBufferPointer(start: model, count: size)))
+  }
+
+  private static func failure(_ error: CSPError, _ configuration: TrainingConfiguration, characters: Int)
+    -> TokenizerError
+  {
+    let (size, smallest) = (configuration.vocabularySize, smallestVocabulary + characters)
+    guard size >= smallest else {
+      return TokenizerError(
+        "the text has \(characters) different characters, so the vocabulary size must be at least \(smallest), got "
+          + "\(size); or lower the character coverage")
+    }
+    return TokenizerError(
+      "no vocabulary of \(size) entries can be made of this text"
+        + (libraryReason(error).map { ": \($0)" } ?? ""))
   }
 }

@@ -77,59 +77,77 @@ public enum Safetensors {
   private static func header(of file: MappedFile) throws -> (
     entries: [Entry], metadata: [String: String], start: Int
   ) {
-    func damaged(_ reason: String) -> FileError {
-      FileError("\(file.url.path) is not a sound safetensors file: \(reason)")
-    }
-    guard file.count >= 8 else { throw damaged("it has \(file.count) bytes, too few for a header") }
-    let length = file.bytes.loadUnaligned(as: UInt64.self).littleEndian
-    guard length <= maxHeader else {
-      throw damaged("its header claims \(length) bytes, more than \(maxHeader)")
-    }
-    let start = 8 + Int(length)
-    guard start <= file.count else {
-      throw damaged("its header claims \(length) bytes, more than the file has")
-    }
-    let root: JSONScanner.Value
-    do {
-      root = try JSONScanner.parse(UnsafeRawBufferPointer(rebasing: file.bytes[8..<start]))
-    } catch let failure as JSONScanner.Failure {
-      throw damaged("its header is not valid JSON: \(failure.reason)")
-    }
-    guard case .object(let fields) = root else { throw damaged("its header is not a JSON object") }
+    let (fields, start) = try fields(of: file)
     var metadata: [String: String] = [:]
     var entries: [Entry] = []
     for (name, value) in fields {
       if name == metadataKey, case .null = value { continue }
       guard case .object(let description) = value else {
-        throw damaged("\"\(name)\" is not described by an object")
+        throw damaged(file, "\"\(name)\" is not described by an object")
       }
       if name == metadataKey {
         for (key, value) in description {
-          guard case .string(let text) = value else { throw damaged("its metadata \"\(key)\" is not a text") }
+          guard case .string(let text) = value else {
+            throw damaged(file, "its metadata \"\(key)\" is not a text")
+          }
           metadata[key] = text
         }
       } else {
         do {
           entries.append(try entry(name, description))
         } catch let failure as JSONScanner.Failure {
-          throw damaged("tensor \"\(name)\" \(failure.reason)")
+          throw damaged(file, "tensor \"\(name)\" \(failure.reason)")
         }
       }
     }
     entries.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
+    try check(entries, fill: file, from: start)
+    return (entries, metadata, start)
+  }
+
+  private static func damaged(_ file: MappedFile, _ reason: String) -> FileError {
+    FileError("\(file.url.path) is not a sound safetensors file: \(reason)")
+  }
+
+  /// The header as JSON, and where it ends.
+  private static func fields(of file: MappedFile) throws -> (
+    [(key: String, value: JSONScanner.Value)], start: Int
+  ) {
+    guard file.count >= 8 else { throw damaged(file, "it has \(file.count) bytes, too few for a header") }
+    let length = file.bytes.loadUnaligned(as: UInt64.self).littleEndian
+    guard length <= maxHeader else {
+      throw damaged(file, "its header claims \(length) bytes, more than \(maxHeader)")
+    }
+    let start = 8 + Int(length)
+    guard start <= file.count else {
+      throw damaged(file, "its header claims \(length) bytes, more than the file has")
+    }
+    let root: JSONScanner.Value
+    do {
+      root = try JSONScanner.parse(UnsafeRawBufferPointer(rebasing: file.bytes[8..<start]))
+    } catch let failure as JSONScanner.Failure {
+      throw damaged(file, "its header is not valid JSON: \(failure.reason)")
+    }
+    guard case .object(let fields) = root else { throw damaged(file, "its header is not a JSON object") }
+    return (fields, start)
+  }
+
+  /// - Parameter entries: in the order of their places
+  /// - Throws: `FileError` where tensors overlap, leave gaps, or are not all there is.
+  private static func check(_ entries: [Entry], fill file: MappedFile, from start: Int) throws {
     var end = 0
     for entry in entries {
       guard entry.range.lowerBound == end else {
         throw damaged(
+          file,
           "tensor \"\(entry.name)\" begins at byte \(entry.range.lowerBound), where \(end) is expected "
             + "(tensors must not overlap or leave gaps)")
       }
       end = entry.range.upperBound
     }
     guard start + end == file.count else {
-      throw damaged("its tensors take \(end) bytes, but \(file.count - start) are there")
+      throw damaged(file, "its tensors take \(end) bytes, but \(file.count - start) are there")
     }
-    return (entries, metadata, start)
   }
 
   private static func entry(_ name: String, _ description: [(key: String, value: JSONScanner.Value)]) throws

@@ -99,37 +99,58 @@ final class WeightsPickle {
     steps += 1
     guard steps < Self.maxSteps else { throw Failure(reason: "its pickle is too large") }
     let code = try reader.integer(UInt8.self)
+    if code == UInt8(ascii: ".") { return try pop() }
+    if let value = try constant(code) ?? container(code) {
+      stack.append(value)
+    } else {
+      try execute(code)
+    }
+    return nil
+  }
+
+  /// What an instruction puts on the stack from the bytes behind it; nil for instructions of other kinds.
+  private func constant(_ code: UInt8) throws -> Value? {
+    switch code {
+    case UInt8(ascii: "N"): Value.none
+    case 0x88: .bool(true)
+    case 0x89: .bool(false)
+    case UInt8(ascii: "J"): .int(Int(try reader.integer(Int32.self)))
+    case UInt8(ascii: "K"): .int(Int(try reader.integer(UInt8.self)))
+    case UInt8(ascii: "M"): .int(Int(try reader.integer(UInt16.self)))
+    case 0x8A: .int(try long(Int(try reader.integer(UInt8.self))))
+    case UInt8(ascii: "G"): .double(Double(bitPattern: try reader.integer(UInt64.self).byteSwapped))
+    case UInt8(ascii: "X"): .string(try reader.text(Int(try reader.integer(UInt32.self))))
+    case 0x8C, UInt8(ascii: "U"): .string(try reader.text(Int(try reader.integer(UInt8.self))))
+    case UInt8(ascii: "T"): .string(try reader.text(Int(try reader.integer(Int32.self))))
+    default: nil
+    }
+  }
+
+  /// What an instruction makes of the values on top of the stack; nil for instructions of other kinds.
+  private func container(_ code: UInt8) throws -> Value? {
+    switch code {
+    case UInt8(ascii: ")"): return .tuple([], depth: 0)
+    case UInt8(ascii: "]"), 0x8F: return try .list(newList())  // EMPTY_LIST, EMPTY_SET
+    case 0x91: return try .list(newList(popToMark()))  // FROZENSET
+    case UInt8(ascii: "}"): return .dictionary(newDictionary())
+    case UInt8(ascii: "t"): return try tuple(popToMark())
+    case 0x85, 0x86, 0x87:  // TUPLE1, TUPLE2, TUPLE3
+      var items: [Value] = []
+      for _ in 0..<(Int(code) - 0x84) { items.insert(try pop(), at: 0) }
+      return try tuple(items)
+    default: return nil
+    }
+  }
+
+  /// Any other instruction.
+  private func execute(_ code: UInt8) throws {
     switch code {
     case 0x80:  // PROTO
       guard try reader.integer(UInt8.self) <= 5 else {
         throw Failure(reason: "its pickle is of an unknown version")
       }
     case 0x95: _ = try reader.take(8)  // FRAME
-    case UInt8(ascii: "."): return try pop()
     case UInt8(ascii: "("): marks.append(stack.count)
-    case UInt8(ascii: "N"): stack.append(.none)
-    case 0x88: stack.append(.bool(true))
-    case 0x89: stack.append(.bool(false))
-    case UInt8(ascii: "J"): stack.append(.int(Int(try reader.integer(Int32.self))))
-    case UInt8(ascii: "K"): stack.append(.int(Int(try reader.integer(UInt8.self))))
-    case UInt8(ascii: "M"): stack.append(.int(Int(try reader.integer(UInt16.self))))
-    case 0x8A: stack.append(.int(try long(Int(try reader.integer(UInt8.self)))))
-    case UInt8(ascii: "G"):
-      stack.append(.double(Double(bitPattern: try reader.integer(UInt64.self).byteSwapped)))
-    case UInt8(ascii: "X"): stack.append(.string(try reader.text(Int(try reader.integer(UInt32.self)))))
-    case 0x8C: stack.append(.string(try reader.text(Int(try reader.integer(UInt8.self)))))
-    case UInt8(ascii: "U"): stack.append(.string(try reader.text(Int(try reader.integer(UInt8.self)))))
-    case UInt8(ascii: "T"): stack.append(.string(try reader.text(Int(try reader.integer(Int32.self)))))
-    case UInt8(ascii: ")"): stack.append(.tuple([], depth: 0))
-    case UInt8(ascii: "]"), 0x8F: try stack.append(.list(newList()))  // EMPTY_LIST, EMPTY_SET
-    case 0x91: try stack.append(.list(newList(popToMark())))  // FROZENSET
-    case UInt8(ascii: "}"): stack.append(.dictionary(newDictionary()))
-    case UInt8(ascii: "t"): try stack.append(tuple(popToMark()))
-    case 0x85: try stack.append(tuple([pop()]))
-    case 0x86, 0x87:
-      var items: [Value] = []
-      for _ in 0..<(Int(code) - 0x84) { items.insert(try pop(), at: 0) }
-      stack.append(try tuple(items))
     case UInt8(ascii: "a"): try append([pop()])
     case UInt8(ascii: "e"), 0x90: try append(popToMark())  // APPENDS, ADDITEMS
     case UInt8(ascii: "s"):
@@ -159,7 +180,6 @@ final class WeightsPickle {
     default:
       throw Failure(reason: "its pickle has the instruction \(code), which weights do not need")
     }
-    return nil
   }
 
   private func newList(_ items: [Value] = []) throws -> List {
