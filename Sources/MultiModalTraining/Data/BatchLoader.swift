@@ -39,9 +39,9 @@ struct LoadedBatch: Sendable {
 /// Makes the batch of any number from the number and a seed alone, so that a resumed run sees the same data.
 struct BatchLoader: Sendable {
   private let planner: BatchPlanner
+  private let encoder: ExampleEncoder
   private let processor: ImageProcessor
   private let augmentation: PictureAugmentation?
-  private let padding: Int
   private let seed: UInt64
   /// What of each batch this process decodes.
   private let rank: Int
@@ -63,7 +63,7 @@ struct BatchLoader: Sendable {
     planner = BatchPlanner(dataset, encoder: encoder, order: order, batchesPerEpoch: batchesPerEpoch)
     self.processor = processor
     self.augmentation = augmentation
-    padding = encoder.generation.padding
+    self.encoder = encoder
     seed = order.seed
     self.rank = rank
     self.processes = processes
@@ -112,16 +112,17 @@ struct BatchLoader: Sendable {
     }
   }
 
-  /// Decodes and joins this process's part of a batch.
-  private func load(_ number: Int, batch examples: [Example]) throws -> LoadedBatch {
+  /// Decodes, encodes and joins this process's part of a batch.
+  private func load(_ number: Int, batch: [PlannedSample]) throws -> LoadedBatch {
     let epoch = number / max(1, batchesPerEpoch)
-    let part = examples[rank * examples.count / processes..<(rank + 1) * examples.count / processes]
+    let part = batch[rank * batch.count / processes..<(rank + 1) * batch.count / processes]
     let longestSide = processor.configuration.outputSize.map { 4 * max($0.height, $0.width) }
     var usable: [Example] = []
     var damaged: [String] = []
     var pixels: [Float] = []
     var size = (channels: 0, height: 0, width: 0)
-    for example in part {
+    for planned in part {
+      let example = try planned.example(by: encoder)
       do {
         let picture = try example.sample.picture.decoded(
           longestSide: longestSide, limits: processor.configuration.limits)
@@ -150,7 +151,7 @@ struct BatchLoader: Sendable {
     var targets: [Int] = []
     for example in examples {
       let count = example.tokens.count
-      text += example.tokens + Array(repeating: padding, count: length - count)
+      text += example.tokens + Array(repeating: encoder.generation.padding, count: length - count)
       mask += (0..<length).map { $0 < count }
       targets += (1..<length).map {
         (example.given..<count).contains($0) ? example.tokens[$0] : ignoreIndex
@@ -183,7 +184,7 @@ private actor BatchPlanner {
   }
 
   /// - Throws: `TrainingError` when the dataset has fewer samples than it had.
-  func batch(_ number: Int) throws -> [Example] {
+  func batch(_ number: Int) throws -> [PlannedSample] {
     let (epoch, place) = number.quotientAndRemainder(dividingBy: batchesPerEpoch)
     if stream == nil || number != next || place == 0 {
       stream = ExampleStream(dataset, encoder: encoder, order: order, epoch: epoch)

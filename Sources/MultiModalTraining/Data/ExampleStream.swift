@@ -12,6 +12,17 @@ struct Example: Sendable {
   let index: Int
 }
 
+/// A sample in its place in an epoch. Its text becomes tokens where it is learned from, unless its length was asked for before.
+struct PlannedSample: Sendable {
+  let sample: Sample
+  let index: Int
+  fileprivate var encoded: Example?
+
+  func example(by encoder: ExampleEncoder) throws -> Example {
+    try encoded ?? encoder(sample, index: index)
+  }
+}
+
 /// Samples as the model takes them.
 struct ExampleEncoder: Sendable {
   let tokenizer: any Tokenizer
@@ -84,7 +95,7 @@ struct ExampleStream {
   private var shards: [Int]
   private var next: (() throws -> Sample?)?
   private var buffer: [Sample] = []
-  private var batches: [[Example]] = []
+  private var batches: [[PlannedSample]] = []
   private var count = 0
 
   init(_ dataset: any Dataset, encoder: ExampleEncoder, order: SampleOrder, epoch: Int) {
@@ -98,24 +109,27 @@ struct ExampleStream {
   }
 
   /// The next batch; the last may be smaller, nil after it.
-  mutating func nextBatch() throws -> [Example]? {
+  mutating func nextBatch() throws -> [PlannedSample]? {
     if batches.isEmpty {
-      var pool: [Example] = []
+      let sorts = order.bucketBatches > 1
+      var pool: [PlannedSample] = []
       while pool.count < order.batchSize * order.bucketBatches, let sample = try draw() {
-        pool.append(try encoder(sample, index: count))
+        pool.append(
+          PlannedSample(
+            sample: sample, index: count, encoded: sorts ? try encoder(sample, index: count) : nil))
         count += 1
       }
       // A batch that is not full stays the last. It is cut before the others are sorted, because training leaves it out:
       // it would always be that of the longest texts.
       let rest = Array(pool.suffix(pool.count % order.batchSize))
       pool.removeLast(rest.count)
-      if order.bucketBatches > 1 {
-        pool.sort { ($0.tokens.count, $0.index) < ($1.tokens.count, $1.index) }
+      if sorts {
+        pool.sort { ($0.encoded?.tokens.count ?? 0, $0.index) < ($1.encoded?.tokens.count ?? 0, $1.index) }
       }
       var cut = stride(from: 0, to: pool.count, by: order.batchSize).map {
         Array(pool[$0..<$0 + order.batchSize])
       }
-      if order.bucketBatches > 1 { cut.shuffle(using: &generator) }
+      if sorts { cut.shuffle(using: &generator) }
       if !rest.isEmpty { cut.append(rest) }
       batches = cut.reversed()
     }

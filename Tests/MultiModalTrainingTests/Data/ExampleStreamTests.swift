@@ -38,7 +38,9 @@ private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
       order: SampleOrder(batchSize: batchSize, shuffleBuffer: buffer, bucketBatches: bucket, seed: seed),
       epoch: epoch)
     var batches: [[Example]] = []
-    while let batch = try stream.nextBatch() { batches.append(batch) }
+    while let batch = try stream.nextBatch() {
+      batches.append(try batch.map { try $0.example(by: encoder()) })
+    }
     return batches
   }
 
