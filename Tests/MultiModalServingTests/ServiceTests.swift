@@ -230,6 +230,14 @@ import Torch
     #expect(try await caption(form("image", end: ""), type).json["error"]["code"].text == "invalid_form")
     #expect(
       try await caption(form("image"), "multipart/form-data").json["error"]["code"].text == "invalid_form")
+    let part = "--x\r\nContent-Disposition: form-data; name=\"image\"\r\n"
+    let hostile = [
+      String(repeating: part + "\r\n\r\n", count: 100_000) + "--x--",
+      part + String(repeating: "a: b\r\n", count: 1_000_000) + "\r\n\r\n--x--",
+    ]
+    for body in hostile {
+      #expect(try await caption(Data(body.utf8), type).json["error"]["code"].text == "invalid_form")
+    }
     #expect(try await caption(Data(), "image/png").status == 400)
     #expect(try await caption(picture.prefix(500), "image/png").json["error"]["code"].text == "invalid_image")
   }

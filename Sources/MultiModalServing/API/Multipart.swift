@@ -2,8 +2,11 @@ import Foundation
 
 /// The parts of a form that holds files (RFC 7578), by their names.
 enum Multipart {
+  /// A form has a picture and a prompt; of hostile ones the parts and their headers take long to read.
+  private static let (maxParts, maxHeaderBytes) = (32, 8 << 10)
+
   /// - Parameter contentType: of the whole body, with the boundary
-  /// - Returns: nil where the body is no such form
+  /// - Returns: nil where the body is no such form, or has too many parts
   static func parts(_ body: Data, contentType: String) -> [String: Data]? {
     guard let boundary = parameter("boundary", of: contentType), (1...200).contains(boundary.utf8.count)
     else {
@@ -13,9 +16,14 @@ enum Multipart {
     // The first delimiter has no line before it.
     let body = Data("\r\n".utf8) + body
     var parts: [String: Data] = [:]
+    var count = 0
     guard var delimiterFound = body.range(of: delimiter) else { return nil }
     while let next = body.range(of: delimiter, in: delimiterFound.upperBound..<body.endIndex) {
-      guard let (name, content) = part(body[delimiterFound.upperBound..<next.lowerBound]) else { return nil }
+      count += 1
+      guard count <= maxParts, let (name, content) = part(body[delimiterFound.upperBound..<next.lowerBound])
+      else {
+        return nil
+      }
       if parts[name] == nil { parts[name] = content }
       delimiterFound = next
     }
@@ -24,7 +32,7 @@ enum Multipart {
   }
 
   private static func part(_ bytes: Data) -> (name: String, content: Data)? {
-    guard let end = bytes.range(of: Data("\r\n\r\n".utf8)) else { return nil }
+    guard let end = bytes.prefix(maxHeaderBytes).range(of: Data("\r\n\r\n".utf8)) else { return nil }
     let headers = String(decoding: bytes[..<end.lowerBound], as: UTF8.self).components(separatedBy: "\r\n")
     guard let disposition = headers.first(where: { $0.lowercased().hasPrefix("content-disposition:") }),
       let name = parameter("name", of: disposition)
