@@ -103,6 +103,17 @@ import Testing
     #expect(json["error"]["message"].text?.isEmpty == false)
   }
 
+  @Test(arguments: [#"{"image_url": "LONG"}"#, #"{"image_url": "data:LONG"}"#, #"{"type": "LONG"}"#])
+  func aCharacterThatFillsABodyIsNotSaidBack(part: String) async throws {
+    let long = "e" + String(repeating: "\u{301}", count: 1_000_000)
+    let value = try JSONDecoder().decode(
+      JSONValue.self, from: Data(part.replacingOccurrences(of: "LONG", with: long).utf8))
+    let (status, json) = try await Served.emoji().chat(
+      Served.body(messages: [["role": "user", "content": [value]]]))
+    #expect(status == 400)
+    #expect(json["error"]["message"].text.map { $0.utf8.count < 500 } == true)
+  }
+
   @Test(arguments: ["PHN2Zz4=", "Qk0AAAAA"])
   func aPictureOfAnotherKindIsToldWhichAreTaken(base64: String) async throws {
     let answer = try await Served.emoji().answer(

@@ -52,7 +52,7 @@ package struct APIError: Error, Equatable {
 
   static func unknownModel(_ name: String, served: String) -> APIError {
     APIError(
-      status: 404, message: "The model '\(name.prefix(100))' is not served here: ask for '\(served)'.",
+      status: 404, message: "The model '\(name.quoted(100))' is not served here: ask for '\(served)'.",
       param: "model", code: "model_not_found")
   }
 
@@ -80,4 +80,9 @@ package struct APIError: Error, Equatable {
       json, status: status,
       headers: headers.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) })
   }
+}
+
+extension String {
+  /// The beginning, for a message. By scalars, because a character has as many as a client likes.
+  func quoted(_ most: Int) -> String { String(unicodeScalars.prefix(most)) }
 }

@@ -64,7 +64,7 @@ struct ChatCompletions: Sendable {
       }
       return try await use(bytes)
     }
-    let scheme = picture.url.prefix { $0 != ":" && $0 != "/" }.prefix(20)
+    let scheme = picture.url.quoted(20).prefix { $0 != ":" && $0 != "/" }
     guard let fetch = configuration.fetchPicture else {
       throw wrong(
         "begins with \"\(scheme)\", but pictures are not fetched here: send a data: URL with base64.")

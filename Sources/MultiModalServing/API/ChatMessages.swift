@@ -67,7 +67,7 @@ struct ChatMessages {
     guard let fields = RequestFields(part, at: place) else {
       throw APIError.field(place, "a text or an object")
     }
-    let kind = try fields.string("type") ?? (fields["image_url"] != nil ? "image_url" : "text")
+    let kind = try fields.string("type")?.quoted(40) ?? (fields["image_url"] != nil ? "image_url" : "text")
     switch kind {
     case "text", "input_text", "output_text":
       return try fields.string("text").map(Part.text)
@@ -83,7 +83,7 @@ struct ChatMessages {
       return .picture(url: url, param: "\(place).image_url.url")
     default:
       throw APIError.bad(
-        "'\(place)' is of the type \"\(kind.prefix(40))\", which this model does not take: send \(kinds) parts.",
+        "'\(place)' is of the type \"\(kind)\", which this model does not take: send \(kinds) parts.",
         param: "\(place).type", code: "unsupported_content")
     }
   }

@@ -3,7 +3,7 @@ import Foundation
 /// The bytes within a `data:` URL (RFC 2397), forgiving as clients need it: any case, any parameters, spaces and line breaks,
 /// the URL-safe alphabet, no padding. What they are is told by themselves, whatever the URL says.
 enum DataURL {
-  static func isOne(_ url: String) -> Bool { url.prefix(5).lowercased() == "data:" }
+  static func isOne(_ url: String) -> Bool { url.quoted(5).lowercased() == "data:" }
 
   /// - Returns: nil where it is not base64
   static func bytes(_ url: String) -> Data? {
