@@ -8,7 +8,8 @@ public struct ServingConfiguration: Sendable {
     public var runningTexts = 64
     /// Requests that wait for that; more are refused with 429.
     public var waitingRequests = 256
-    /// Bytes of what a text begins with, so that it is not long read for tokens that the model cannot hold.
+    /// Bytes of what a text begins with, so that it is not long read for tokens that the model cannot hold; at most 16 for each
+    /// that it can.
     public var promptBytes = 64 << 10
     /// New tokens of a text.
     public var newTokens = 1024

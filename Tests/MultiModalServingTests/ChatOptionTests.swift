@@ -163,7 +163,7 @@ import Testing
       [
         "role": "user",
         "content": [
-          .string(String(repeating: "a", count: 10_000_000)), ["type": "image_url", "image_url": url],
+          .string(String(repeating: "a", count: 2000)), ["type": "image_url", "image_url": url],
         ],
       ]
     ])

@@ -38,6 +38,8 @@ final class ServingEngine: Sendable {
   let explanations: AdmissionQueue
   let pictures: PictureCache
   private let limits: ServingConfiguration.Limits
+  /// More than any text's tokens have in the mean: a longer text cannot fit, and is not read to learn that.
+  private static let bytesPerToken = 16
 
   init(_ captioner: Captioner, _ limits: ServingConfiguration.Limits) throws {
     self.captioner = captioner
@@ -60,9 +62,10 @@ final class ServingEngine: Sendable {
   func generate(
     _ picture: Data, from param: String?, _ request: Captioner.Request, maxTokens: Int? = nil
   ) async throws -> Generation {
-    if let bytes = request.prompt?.utf8.count, bytes > limits.promptBytes {
+    let most = min(limits.promptBytes, Self.bytesPerToken * captioner.limits.longestText)
+    if let bytes = request.prompt?.utf8.count, bytes > most {
       throw APIError.bad(
-        "The text has \(bytes) bytes, but at most \(limits.promptBytes) are taken: send a shorter one.",
+        "The text has \(bytes) bytes, but at most \(most) are taken: send a shorter one.",
         code: "prompt_too_long")
     }
     let prompt = try captioner.generation.prompt(request.prompt, by: captioner.tokenizer).count
