@@ -163,6 +163,13 @@ try:
     assert find("text").text == "ow" and find("error").text == "" and not find("explanation").is_displayed()
     assert not find("stop").is_displayed()
 
+    # So does another picture, beside which nothing more of the text comes.
+    find("go").click()
+    wait(lambda: find("text").text == "ow")
+    browser.execute_script(give, "drop", data, "other.jpg")
+    wait(lambda: "other.jpg" in find("picture").get_attribute("alt") and not find("stop").is_displayed())
+    assert find("text").text == "" and not find("explanation").is_displayed()
+
     # Where a key is asked for, the page says so, and takes it.
     browser.get(keyed)
     find("file").send_keys(picture)

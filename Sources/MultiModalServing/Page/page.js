@@ -33,6 +33,7 @@ function take(file) {
   closeCamera();
   const reader = new FileReader();
   reader.onload = () => {
+    running?.abort();
     picture = reader.result;
     show(picture);
     $("picture").alt = `The picture ${file.name || "that was pasted"}`;
