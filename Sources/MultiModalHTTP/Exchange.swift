@@ -64,12 +64,8 @@ final class Exchange: Sendable {
   }
 
   private func refuse(_ error: APIError) -> MHD_Result {
-    let response = error.response
-    state.withLock {
-      $0.isStarted = true
-      $0.response = response
-    }
-    return queue(response)
+    state.withLock { $0.refusal = error }
+    return advance()
   }
 
   func receive(_ bytes: UnsafeRawBufferPointer) -> MHD_Result {
@@ -99,18 +95,15 @@ final class Exchange: Sendable {
 
   // MARK: Answering
 
-  /// Called when all is received, and again whenever the connection wakes.
+  /// Called when all is received that will be, and again whenever the connection wakes.
   func advance() -> MHD_Result {
     let response = state.withLock { state -> ServingResponse? in
       if state.isStarted { return state.response }
       state.isStarted = true
       state.sent = 0
       site.watch.awaitsNoMore(connection.socket)
-      if let refusal = state.refusal {
-        state.response = refusal.response
-        return state.response
-      }
       var request = request
+      request.refusal = state.refusal
       request.body = state.body
       state.body = Data()
       guard suspend(&state) else {

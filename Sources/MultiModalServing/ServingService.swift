@@ -55,6 +55,7 @@ public final class ServingService: Sendable {
     {
       throw APIError.unknownHost(host)
     }
+    if let refusal = request.refusal { throw refusal }
     guard let route else {
       throw APIError(
         status: 404,

@@ -118,11 +118,12 @@ import Testing
         headers: ["Expect: 100-continue"])
       #expect(answer.hasPrefix("HTTP/1.1 413 "))
       #expect(answer.contains(#""code":"body_too_large""#))
+      #expect(answer.contains("X-Request-Id: req_"))
     }
     // Without a word before, what is not much too large is read to its end, so that the client sees the answer.
     let answer = try RawClient.ask(
       port: server.port, "POST", chat, body: Data(repeating: 0x20, count: 30_000))
-    #expect(answer.hasPrefix("HTTP/1.1 413 "))
+    #expect(answer.hasPrefix("HTTP/1.1 413 ") && answer.contains("X-Request-Id: req_"))
     let headers = try RawClient.ask(
       port: server.port, "GET", "/health", headers: ["X-Long: \(String(repeating: "a", count: 100_000))"])
     #expect(headers.hasPrefix("HTTP/1.1 431 "))

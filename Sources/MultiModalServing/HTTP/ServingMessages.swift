@@ -10,6 +10,8 @@ public struct ServingRequest: Sendable {
   public var headers: [String: String]
   /// As a whole; empty for none.
   public var body: Data
+  /// Why the server before the service has not read it all; that is what it is answered.
+  package var refusal: APIError?
 
   /// - Parameter headers: by names in small letters
   public init(method: String, path: String, headers: [String: String] = [:], body: Data = Data()) {
