@@ -44,7 +44,7 @@ public final class ServingService: Sendable {
     response.headers.append((name: "X-Request-Id", value: Self.requestID(request.headers["x-request-id"])))
     if let origin = configuration.allowedOrigin {
       response.headers.append((name: "Access-Control-Allow-Origin", value: origin))
-      response.headers.append((name: "Access-Control-Expose-Headers", value: "X-Request-Id"))
+      response.headers.append((name: "Access-Control-Expose-Headers", value: "X-Request-Id, Retry-After"))
     }
     return response
   }
@@ -62,7 +62,7 @@ public final class ServingService: Sendable {
         message: "There is nothing at '\(request.path.prefix(100))': see /openapi.json for what there is.",
         code: "not_found")
     }
-    if request.method == "OPTIONS" { return preflight(route) }
+    if request.method == "OPTIONS" { return preflight(request, route) }
     guard request.method == route.method || request.method == "HEAD" && route.method == "GET" else {
       throw APIError(
         status: 405, message: "'\(route.name)' is asked for with \(route.method) alone.",
@@ -75,12 +75,13 @@ public final class ServingService: Sendable {
     return try await route.respond(request)
   }
 
-  private func preflight(_ route: Route) -> ServingResponse {
+  private func preflight(_ request: ServingRequest, _ route: Route) -> ServingResponse {
     var headers = [(name: "Allow", value: "\(route.method), OPTIONS")]
     if configuration.allowedOrigin != nil {
       headers.append((name: "Access-Control-Allow-Methods", value: "\(route.method), OPTIONS"))
-      headers.append(
-        (name: "Access-Control-Allow-Headers", value: "Authorization, Content-Type, X-Request-Id"))
+      // OpenAI's library for browsers sends a dozen of its own, and fails where one is not allowed.
+      let asked = request.headers["access-control-request-headers"] ?? "Authorization, Content-Type"
+      headers.append((name: "Access-Control-Allow-Headers", value: asked))
       headers.append((name: "Access-Control-Max-Age", value: "86400"))
     }
     return ServingResponse(status: 204, headers: headers, body: .bytes(Data()))
