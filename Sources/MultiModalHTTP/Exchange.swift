@@ -55,10 +55,11 @@ final class Exchange: Sendable {
     let limit = site.configuration.maxBodyBytes
     let length = request.headers["content-length"].flatMap { Int($0) } ?? 0
     if site.isDraining { return refuse(.draining) }
+    let refusal = length > limit ? .bodyTooLarge(limit: limit) : site.refusal(request)
     // Who waits for a word before sending gets it; others may not hear what is said while they send.
-    if length > limit, request.headers["expect"] != nil || length > 4 * limit {
-      return refuse(.bodyTooLarge(limit: limit))
-    }
+    if let refusal, request.headers["expect"] != nil || length > 4 * limit { return refuse(refusal) }
+    state.withLock { $0.refusal = refusal }
+    guard refusal == nil else { return .YES }
     state.withLock { $0.body.reserveCapacity(min(length, limit)) }
     return .YES
   }

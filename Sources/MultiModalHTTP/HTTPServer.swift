@@ -36,16 +36,18 @@ public final class HTTPServer: Sendable {
 
   /// Serves from now on.
   /// - Parameters:
-  ///   - respond: is cancelled when the client goes
   ///   - log: is told of every request at its end
+  ///   - refusal: why a request's body is not taken, by its head
+  ///   - respond: is cancelled when the client goes
   /// - Throws: `HTTPServerError` that says why it cannot.
-  public init(
+  package init(
     _ configuration: HTTPServerConfiguration = HTTPServerConfiguration(),
     log: @escaping @Sendable (Record) -> Void = { _ in },
+    refusal: @escaping @Sendable (ServingRequest) -> APIError? = { _ in nil },
     respond: @escaping @Sendable (ServingRequest) async -> ServingResponse
   ) throws {
     let socket = try ListeningSocket(host: configuration.host, port: configuration.port)
-    let site = Site(configuration, respond: respond, log: log)
+    let site = Site(configuration, refusal: refusal, respond: respond, log: log)
     guard let daemon = Self.start(site, socket) else {
       close(socket.descriptor)
       site.watch.stop()
@@ -101,6 +103,7 @@ public final class HTTPServer: Sendable {
 /// What all requests share.
 final class Site: Sendable {
   let configuration: HTTPServerConfiguration
+  let refusal: @Sendable (ServingRequest) -> APIError?
   let respond: @Sendable (ServingRequest) async -> ServingResponse
   let log: @Sendable (HTTPServer.Record) -> Void
   let watch: ConnectionWatch
@@ -111,10 +114,12 @@ final class Site: Sendable {
 
   init(
     _ configuration: HTTPServerConfiguration,
+    refusal: @escaping @Sendable (ServingRequest) -> APIError?,
     respond: @escaping @Sendable (ServingRequest) async -> ServingResponse,
     log: @escaping @Sendable (HTTPServer.Record) -> Void
   ) {
     self.configuration = configuration
+    self.refusal = refusal
     self.respond = respond
     self.log = log
     watch = ConnectionWatch(timeout: .seconds(configuration.clientTimeout))

@@ -49,13 +49,25 @@ public final class ServingService: Sendable {
     return response
   }
 
-  private func answer(_ request: ServingRequest, _ route: Route?) async throws -> ServingResponse {
+  /// Why a request is not for this service, as far as its head tells: then its body need not be taken.
+  package func refusal(of request: ServingRequest) -> APIError? { refusal(of: request, route(request.path)) }
+
+  private func refusal(of request: ServingRequest, _ route: Route?) -> APIError? {
     if let hosts = configuration.hosts, let host = request.headers["host"].map(Self.hostName),
       !hosts.contains(host)
     {
-      throw APIError.unknownHost(host)
+      return .unknownHost(host)
     }
-    if let refusal = request.refusal { throw refusal }
+    if let keys = configuration.keys, let route, route.needsKey, request.method != "OPTIONS",
+      !keys.accept(request.headers["authorization"])
+    {
+      return .invalidKey
+    }
+    return nil
+  }
+
+  private func answer(_ request: ServingRequest, _ route: Route?) async throws -> ServingResponse {
+    if let refusal = refusal(of: request, route) ?? request.refusal { throw refusal }
     guard let route else {
       throw APIError(
         status: 404,
@@ -68,9 +80,6 @@ public final class ServingService: Sendable {
         status: 405, message: "'\(route.name)' is asked for with \(route.method) alone.",
         code: "method_not_allowed",
         headers: ["Allow": "\(route.method), OPTIONS"])
-    }
-    if route.needsKey, let keys = configuration.keys, !keys.accept(request.headers["authorization"]) {
-      throw APIError.invalidKey
     }
     return try await route.respond(request)
   }

@@ -16,9 +16,8 @@ import Testing
     var configuration = HTTPServerConfiguration()
     configuration.port = 0
     change(&configuration)
-    return try HTTPServer(configuration, log: log) {
-      await served.respond(to: $0)
-    }
+    return try HTTPServer(
+      configuration, log: log, refusal: { served.refusal(of: $0) }, respond: { await served.respond(to: $0) })
   }
 
   private let chat = "/v1/chat/completions"
@@ -58,6 +57,23 @@ import Testing
     #expect(expecting.read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100 Continue"))
     expecting.send(body)
     #expect(expecting.read().contains(#""content":"owl""#))
+    await server.stop(grace: .seconds(1))
+  }
+
+  @Test func withoutAKeyABodyIsNotTaken() async throws {
+    let served = try Served.emoji { $0.keys = try? APIKeys(String(repeating: "a", count: 64)) }
+    let server = try server(served)
+    let waiting = try RawClient(port: server.port)
+    waiting.send(
+      "POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 9000000\r\n\r\n"
+    )
+    let refused = waiting.read()
+    #expect(refused.hasPrefix("HTTP/1.1 401") && refused.contains("invalid_api_key"))
+    // Who sends without waiting hears it at the end.
+    let sending = try RawClient(port: server.port)
+    sending.send("POST \(chat) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n")
+    sending.send(Data(repeating: 0x20, count: 200_000))
+    #expect(sending.read().hasPrefix("HTTP/1.1 401"))
     await server.stop(grace: .seconds(1))
   }
 

@@ -21,6 +21,8 @@ struct Served {
     described = Described(configuration)
   }
 
+  func refusal(of request: ServingRequest) -> APIError? { service.refusal(of: request) }
+
   /// The model in `Models/emoji`.
   static func emoji(_ change: (inout ServingConfiguration) -> Void = { _ in }) throws -> Served {
     try Served(emojiCaptioner.get(), change)

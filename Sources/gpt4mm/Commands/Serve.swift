@@ -63,7 +63,9 @@ extension Command {
     let service = try ServingService(captioner, configuration)
     let isQuiet = arguments.flag("quiet")
     Interruption.shared.savesFromNow()
-    let server = try HTTPServer(http, log: { if !isQuiet { log($0) } }) { await service.respond(to: $0) }
+    let server = try HTTPServer(
+      http, log: { if !isQuiet { log($0) } }, refusal: { service.refusal(of: $0) },
+      respond: { await service.respond(to: $0) })
     let host = http.host.contains(":") ? "[\(http.host)]" : http.host
     Terminal.note(
       "serving \(configuration.model) at \(http.tls == nil ? "http" : "https")://\(host):\(server.port)/v1")
