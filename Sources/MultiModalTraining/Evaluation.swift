@@ -132,21 +132,16 @@ public struct Evaluation: Sendable {
     var total = 0.0
     var tokens = 0
     var done = 0
-    do {
-      while let loaded = try await batches.next() {
-        guard let batch = loaded.batch, loaded.damaged.isEmpty else {
-          throw TrainingError(loaded.damaged.first ?? "\(dataset.name) has an empty batch")
-        }
-        let loss = try withoutGradients { try TrainingStep.loss(bundle.model, batch, device: device) }
-        total += Double(try loss.item(Float.self)) * Double(batch.targetCount)
-        tokens += batch.targetCount
-        done += loaded.samples.count
-        try Task.checkCancellation()
-        report(done, count)
+    try await batches.forEach { loaded in
+      guard let batch = loaded.batch, loaded.damaged.isEmpty else {
+        throw TrainingError(loaded.damaged.first ?? "\(dataset.name) has an empty batch")
       }
-    } catch {
-      await batches.finish()
-      throw error
+      let loss = try withoutGradients { try TrainingStep.loss(bundle.model, batch, device: device) }
+      total += Double(try loss.item(Float.self)) * Double(batch.targetCount)
+      tokens += batch.targetCount
+      done += loaded.samples.count
+      try Task.checkCancellation()
+      report(done, count)
     }
     return total / Double(tokens)
   }

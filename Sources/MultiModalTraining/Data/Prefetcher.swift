@@ -3,9 +3,11 @@
 /// An element is made in two parts: plans are made one after the other, in order, and elements of their plans at once.
 struct Prefetcher<Element: Sendable> {
   private let begin:
-    @Sendable (_ index: Int, _ before: Task<Void, Never>?) -> (Task<Void, Never>, Task<Element, any Error>)
+    @Sendable (_ index: Int, _ before: Task<Void, any Error>?) -> (
+      Task<Void, any Error>, Task<Element, any Error>
+    )
   private var remaining: Range<Int>
-  private var planning: Task<Void, Never>?
+  private var planning: Task<Void, any Error>?
   private var pending: [Task<Element, any Error>] = []
 
   /// - Parameters:
@@ -18,11 +20,13 @@ struct Prefetcher<Element: Sendable> {
   ) {
     begin = { index, before in
       let planning = Task.detached {
-        await before?.value
+        // None after one that failed: it could take long to fail too.
+        try await before?.value
         return try await plan(index)
       }
       return (
-        Task.detached { _ = await planning.result }, Task.detached { try make(index, await planning.value) }
+        Task.detached { _ = try await planning.value },
+        Task.detached { try make(index, await planning.value) }
       )
     }
     remaining = indices
@@ -42,6 +46,16 @@ struct Prefetcher<Element: Sendable> {
     let element = try await pending.removeFirst().value
     start()
     return element
+  }
+
+  /// Calls `body` with the elements in order. Where one cannot be made, or `body` throws, nothing is being made afterwards.
+  mutating func forEach(_ body: (Element) async throws -> Void) async throws {
+    do {
+      while let element = try await next() { try await body(element) }
+    } catch {
+      await finish()
+      throw error
+    }
   }
 
   /// Waits for what is being made and makes no more. A program must not exit before: what it takes down would still be

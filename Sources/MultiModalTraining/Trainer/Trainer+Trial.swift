@@ -31,7 +31,7 @@ extension Trainer {
     var loader = training.prefetch(
       0..<settings.gradientAccumulationSteps, workers: configuration.data.workers)
     var batches: [LoadedBatch] = []
-    while let batch = try await loader.next() { batches.append(batch) }
+    try await loader.forEach { batches.append($0) }
     var targets = [Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) })]
     if let processes { targets = try processes.sum(targets) }
     let began = ContinuousClock.now

@@ -49,23 +49,18 @@ extension Trainer {
     var damaged: [String] = []
     var batches = heldOut.loader.prefetch(
       0..<heldOut.loader.batchesPerEpoch, workers: configuration.data.workers)
-    do {
-      while let loaded = try await batches.next() {
-        var sums = [0, 0, Double(loaded.damaged.count), Task.isCancelled ? 1 : 0]
-        if let batch = loaded.batch {
-          let loss = try withoutGradients { Double(try step.loss(batch).item(Float.self)) }
-          sums[0] = loss * Double(batch.targetCount)
-          sums[1] = Double(batch.targetCount)
-        }
-        if let processes { sums = try processes.sum(sums) }
-        total += sums[0]
-        tokens += sums[1]
-        if sums[2] > 0 { try leaveOut(gathered(loaded.damaged), &damaged, of: heldOut.count, report) }
-        if sums[3] > 0 { throw AgreedEnding(reason: CancellationError()) }
+    try await batches.forEach { loaded in
+      var sums = [0, 0, Double(loaded.damaged.count), Task.isCancelled ? 1 : 0]
+      if let batch = loaded.batch {
+        let loss = try withoutGradients { Double(try step.loss(batch).item(Float.self)) }
+        sums[0] = loss * Double(batch.targetCount)
+        sums[1] = Double(batch.targetCount)
       }
-    } catch {
-      await batches.finish()
-      throw error
+      if let processes { sums = try processes.sum(sums) }
+      total += sums[0]
+      tokens += sums[1]
+      if sums[2] > 0 { try leaveOut(gathered(loaded.damaged), &damaged, of: heldOut.count, report) }
+      if sums[3] > 0 { throw AgreedEnding(reason: CancellationError()) }
     }
     return total / tokens
   }

@@ -90,4 +90,32 @@ import Testing
     await #expect(throws: Failure.self) { try await prefetcher.next() }
     await prefetcher.finish()
   }
+
+  @Test func nothingIsPlannedAfterAPlanThatFails() async throws {
+    let record = Record()
+    var prefetcher = Prefetcher(0..<100, ahead: 4) { index in
+      record.begun.withLock { $0.append(index) }
+      if index == 1 { throw Failure() }
+      return index
+    } make: { index, _ in
+      index
+    }
+    await #expect(throws: Failure.self) { try await prefetcher.forEach { _ in } }
+    #expect(record.begun.withLock { $0 } == [0, 1])
+  }
+
+  @Test func nothingIsBeingMadeOnceItsReaderFails() async throws {
+    let record = Record()
+    var prefetcher = Prefetcher(0..<100, ahead: 3, plan: { $0 }) { index, _ in
+      record.begun.withLock { $0.append(index) }
+      Thread.sleep(forTimeInterval: 0.02)
+      record.ended.withLock { $0.append(index) }
+      return index
+    }
+    await #expect(throws: Failure.self) {
+      try await prefetcher.forEach { if $0 == 1 { throw Failure() } }
+    }
+    let begun = record.begun.withLock { $0 }
+    #expect(begun.sorted() == record.ended.withLock { $0 }.sorted() && begun.count <= 5)
+  }
 }
