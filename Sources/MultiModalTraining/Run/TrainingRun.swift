@@ -106,12 +106,11 @@ public final class TrainingRun {
 
   /// - Returns: what went wrong
   private func note(_ event: Trainer.Event) -> [String] {
-    guard var record else { return [] }
-    defer { self.record = record }
-    var warnings = record.add(event)
+    // In its place: a copy's history, which grows with the run, would be copied at every step.
+    guard var warnings = record?.add(event) else { return [] }
     guard case .validated(_, _, let evaluation, _) = event else { return warnings }
     do {
-      try record.writeReport(
+      try record?.writeReport(
         summary: summary, examples: Array(zip(trainer.heldOut?.jobs ?? [], evaluation?.results ?? [])),
         limits: trainer.bundle.processor.configuration.limits)
     } catch { warnings.append("\(error)") }
