@@ -46,6 +46,8 @@ struct BatchLoader: Sendable {
   /// What of each batch this process decodes.
   private let rank: Int
   private let processes: Int
+  /// Samples of a batch, of all processes together; there may be fewer than the settings say.
+  let batchSize: Int
   /// Of all processes together.
   let batchesPerEpoch: Int
 
@@ -58,8 +60,9 @@ struct BatchLoader: Sendable {
     processor: ImageProcessor,
     augmentation: PictureAugmentation? = nil, keepsRest: Bool = false, rank: Int = 0, processes: Int = 1
   ) {
-    let full = count / order.batchSize
-    batchesPerEpoch = keepsRest && count % order.batchSize > 0 ? full + 1 : full
+    batchSize = order.batchSize
+    let full = count / batchSize
+    batchesPerEpoch = keepsRest && count % batchSize > 0 ? full + 1 : full
     planner = BatchPlanner(dataset, encoder: encoder, order: order, batchesPerEpoch: batchesPerEpoch)
     self.processor = processor
     self.augmentation = augmentation

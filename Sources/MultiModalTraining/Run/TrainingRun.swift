@@ -148,7 +148,7 @@ public final class TrainingRun {
         # A model that writes texts for pictures
 
         Trained by `gpt4mm train` on \(trainer.trainingExamples) samples for \(state.step) steps of \
-        \(settings.batchSize * settings.gradientAccumulationSteps) samples (\(minutes) minutes)\(loss).
+        \(trainer.samplesPerStep) samples (\(minutes) minutes)\(loss).
 
             gpt4mm caption --model . PICTURE      (with --prompt TEXT where it was trained with prompts)
 

@@ -204,7 +204,7 @@ public final class Trainer {
           step: state.step, steps: schedule.steps, epoch: epoch(at: state.step), loss: loss,
           learningRate: rate, gradientNorm: norm ?? .nan,
           samplesPerSecond: clock.stepsPerSecond
-            * Double(settings.batchSize * settings.gradientAccumulationSteps),
+            * Double(samplesPerStep),
           waitingShare: clock.waitingShare, memory: ProcessMemory.residentBytes,
           bytesSent: processes?.bytesPerStep ?? 0)))
   }
@@ -235,6 +235,9 @@ public final class Trainer {
     }
     if let ending { throw ending }
   }
+
+  /// Of all processes together.
+  var samplesPerStep: Int { training.batchSize * settings.gradientAccumulationSteps }
 
   func epoch(at step: Int) -> Double {
     Double(step * settings.gradientAccumulationSteps) / Double(training.batchesPerEpoch)

@@ -57,6 +57,14 @@ extension TrainerTests {
       #expect(end.step == 8 && end.damagedPictures == 2 && end.skippedSteps == 0)
     }
 
+    @Test func aSetSmallerThanABatchCountsWhatItHas() async throws {
+      let (data, run) = (try squares(), try TemporaryFolder())
+      try await train(data, run, smallSettings { $0.training.batchSize = 8 })
+      #expect(
+        try String(contentsOf: run.file("README.md"), encoding: .utf8).contains(
+          "on 4 samples for 6 steps of 4 samples"))
+    }
+
     @Test(arguments: [0, 1, 3, 40]) func aModelRemembersThePromptsOfItsTexts(count: Int) async throws {
       let (data, run) = (try TemporaryFolder(), try TemporaryFolder())
       try data.writePicture("a.png")
