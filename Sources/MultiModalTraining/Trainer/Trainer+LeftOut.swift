@@ -15,13 +15,26 @@ extension Trainer {
     if state.damagedEpoch != epoch { (state.damagedEpoch, state.damagedPictures) = (epoch, 0) }
     state.damagedPictures += damaged.count
     report(.damaged(step: state.step + 1, pictures: damaged))
-    let share = configuration.data.maxDamagedShare
-    guard Double(state.damagedPictures) <= share * Double(trainingExamples) else {
+    let samples = (firstStep(ofEpoch: epoch + 1) - firstStep(ofEpoch: epoch)) * samplesPerStep
+    if let excess = excess(state.damagedPictures, of: samples) {
       throw TrainingError(
-        "\(state.damagedPictures) of \(trainingExamples) samples have missing or damaged pictures in this epoch, more than "
-          + "data.max_damaged_share \(share) allows, such as \(damaged[0]): mend them, or raise the share; what was saved "
-          + "before is untouched")
+        "\(state.damagedPictures) of \(samples) samples have missing or damaged pictures in this epoch, \(excess), such as "
+          + "\(damaged[0]): mend them; what was saved before is untouched")
     }
+  }
+
+  /// The first that begins in it; the one before may reach into it.
+  private func firstStep(ofEpoch epoch: Int) -> Int {
+    let batches = settings.gradientAccumulationSteps
+    return (epoch * training.batchesPerEpoch + batches - 1) / batches
+  }
+
+  /// Why so many pictures that cannot be used end a run; nil where they do not.
+  func excess(_ damaged: Int, of samples: Int) -> String? {
+    let share = configuration.data.maxDamagedShare
+    if damaged >= samples { return "which leaves none" }
+    return Double(damaged) > share * Double(samples)
+      ? "more than data.max_damaged_share \(share) allows" : nil
   }
 
   /// Leaves a step out.

@@ -10,13 +10,15 @@ extension Trainer {
     public let summary: Summary
     /// Those of the first batch, of this process.
     public let samples: [Sample]
+    /// Of the first step, of all processes, but for those whose pictures cannot be used.
+    public let sampleCount: Int
     /// Pictures of the first step that cannot be used, of this process.
     public let damaged: [String]
     /// The pictures of the first batch as the model sees them, beside each other; nil where none can be used.
     public let picture: Picture?
     /// The longest text of the first step, of this process, in tokens, with its prompt, beginning and end.
     public let longestText: Int
-    /// Of the first step; NaN without any picture.
+    /// Of the first step.
     public let loss: Double
     /// What the loss of a model is that knows nothing: the logarithm of the vocabulary's size.
     public let lossOfChance: Double
@@ -27,20 +29,29 @@ extension Trainer {
   }
 
   /// Takes the first step, and says what came of it. The trainer has learned from it, and is good for nothing more.
+  /// - Throws: `TrainingError` where no picture of it can be used.
   public func tryFirstStep() async throws -> Trial {
     var loader = training.prefetch(
       0..<settings.gradientAccumulationSteps, workers: configuration.data.workers)
     var batches: [LoadedBatch] = []
     try await loader.forEach { batches.append($0) }
-    var targets = [Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) })]
-    if let processes { targets = try processes.sum(targets) }
+    var counts = [
+      batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) }, batches.reduce(0) { $0 + $1.samples.count },
+    ].map(Double.init)
+    if let processes { counts = try processes.sum(counts) }
+    let damaged = batches.flatMap(\.damaged)
+    guard counts[0] > 0 else {
+      let reason = try gathered(damaged).first.map { "none of its pictures can be used, such as \($0)" }
+      throw TrainingError("the first step has nothing to learn from: \(reason ?? "its texts are empty")")
+    }
     let began = ContinuousClock.now
     let (loss, _) = try withSeed(settings.seed, on: device) {
-      try step(batches.map(\.batch), targetCount: Int(targets[0]), learningRate: schedule(0))
+      try step(batches.map(\.batch), targetCount: Int(counts[0]), learningRate: schedule(0))
     }
     let first = batches.first?.batch
     return Trial(
-      summary: beginning, samples: batches.first?.samples ?? [], damaged: batches.flatMap(\.damaged),
+      summary: beginning, samples: batches.first?.samples ?? [], sampleCount: Int(counts[1]),
+      damaged: damaged,
       picture: try first.map { try sheet(of: $0.images) },
       longestText: batches.compactMap { $0.batch?.text.shape[1] }.max() ?? 0, loss: loss,
       lossOfChance: log(Double(model.configuration.vocabularySize)),

@@ -71,13 +71,11 @@ extension Trainer {
   ) throws {
     damaged += names
     report(.damaged(step: state.step, pictures: names))
-    let share = configuration.data.maxDamagedShare
-    guard damaged.count < count, Double(damaged.count) <= share * Double(count) else {
+    if let excess = excess(damaged.count, of: count) {
       throw AgreedEnding(
         reason: TrainingError(
-          "\(damaged.count) of \(count) samples to validate with have missing or damaged pictures, more than "
-            + "data.max_damaged_share \(share) allows, such as \(damaged[0]): mend them and go on from the last step"
-        ))
+          "\(damaged.count) of \(count) samples to validate with have missing or damaged pictures, \(excess), such as "
+            + "\(damaged[0]): mend them and go on from the last step"))
     }
   }
 

@@ -175,8 +175,7 @@ extension Command {
     Terminal.print(
       String(
         format: "first step: %d samples of %@ and up to %d tokens, %.2f s, %.2f GB of memory",
-        configuration.training.batchSize * configuration.training.gradientAccumulationSteps, size,
-        trial.longestText, trial.seconds, Double(trial.memory) / 1e9))
+        trial.sampleCount, size, trial.longestText, trial.seconds, Double(trial.memory) / 1e9))
     Terminal.print(
       String(format: "first loss: %.3f; of a model that knows nothing %.3f", trial.loss, trial.lossOfChance))
     if let file, let picture = trial.picture {

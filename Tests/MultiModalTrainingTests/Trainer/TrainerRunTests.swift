@@ -21,6 +21,35 @@ extension TrainerTests {
       #expect(sentence.contains("train/red.png: "))
     }
 
+    /// The last sample of an epoch makes no batch.
+    @Test(arguments: [1, 3]) func anEpochWithoutAnyPictureEndsTheRun(batchSize: Int) async throws {
+      let (data, run) = (try squares(), try TemporaryFolder())
+      for name in ["red", "green", "blue", "white"] { try data.write("no", "train/\(name).png") }
+      let settings = smallSettings {
+        $0.data.maxDamagedShare = 1
+        $0.training.batchSize = batchSize
+      }
+      let error = await #expect(throws: TrainingError.self) { try await train(data, run, settings) }
+      let count = 4 / batchSize * batchSize
+      #expect(
+        error?.description.hasPrefix(
+          "\(count) of \(count) samples have missing or damaged pictures in this epoch, which leaves none, such as "
+        ) == true)
+    }
+
+    @Test func theShareOfDamagedPicturesCountsInStepsOfSeveralEpochsToo() async throws {
+      let (data, run) = (try squares(), try TemporaryFolder())
+      for name in ["red", "green"] { try data.write("no", "train/\(name).png") }
+      try await train(
+        data, run,
+        smallSettings {
+          $0.data.maxDamagedShare = 0.5
+          $0.training.gradientAccumulationSteps = 4
+        })
+      let state = try Checkpoint.state(of: #require(Checkpoint.latest(in: run.url)))
+      #expect(state.step == 3 && state.damagedPictures == 4)
+    }
+
     @Test func fewDamagedPicturesAreToldAndTheRunGoesOn() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
       try data.write("no picture", "train/red.png")
