@@ -44,6 +44,7 @@ extension Trainer {
   ///   - adapters: a folder that gets the adapters alone, where there are some
   func finish(with checkpoint: URL? = nil, adapters: URL? = nil) throws {
     if let checkpoint { try load(checkpoint) } else { try average?.exchange() }
+    average = nil
     guard settings.lora.rank > 0 else { return }
     if let adapters {
       try AdapterFolder.write(
@@ -56,7 +57,7 @@ extension Trainer {
   private func load(_ checkpoint: URL) throws {
     try Checkpoint.verify(checkpoint)
     var tensors = try Safetensors.read(checkpoint.appendingPathComponent(Checkpoint.parametersName)).tensors
-    if average != nil {
+    if settings.emaDecay > 0 {
       tensors.merge(
         try Safetensors.read(checkpoint.appendingPathComponent(Checkpoint.averageName)).tensors
       ) { $1 }

@@ -17,7 +17,8 @@ public final class Trainer {
   let configuration: TrainingConfiguration
   let learned: [Parameter]
   let optimizer: AdamW
-  let average: MovingAverage?
+  /// Nil without one, and at the end, when it is the weights.
+  var average: MovingAverage?
   let step: TrainingStep
   let training: BatchLoader
   let trainingExamples: Int
@@ -106,7 +107,7 @@ public final class Trainer {
   // MARK: Training
 
   /// Trains to the end, or until the task is cancelled. The model has learned adapters added then, and the moving average of its
-  /// weights where it has one.
+  /// weights where it has one. The best validation's weights are kept by a ``TrainingRun`` alone.
   public func train(report: (Event) -> Void = { _ in }) async throws {
     try await train(saving: nil, report: report)
     try finish()

@@ -72,6 +72,20 @@ extension TrainerTests {
       #expect(validated.metrics.exactMatch == evaluation.metrics.exactMatch)
     }
 
+    @Test func whatIsTrainedToTheEndStaysAsItIs() async throws {
+      let trainer = try Trainer(
+        bundle(), on: colours(),
+        configuration: settings {
+          $0.training.epochs = 2
+          $0.training.emaDecay = 0.9
+          $0.training.lora.rank = 2
+        })
+      try await trainer.train()
+      let before = try weights(trainer.model.parameters.parameters)
+      try await trainer.train()
+      #expect(try weights(trainer.model.parameters.parameters) == before)
+    }
+
     @Test func aRunOnADatasetGoesOnWhereItWasStopped() async throws {
       let (whole, broken) = (try TemporaryFolder(), try TemporaryFolder())
       let settings = settings { $0.training.epochs = 6 }
