@@ -41,11 +41,6 @@ struct RunLog {
     try file.append(Data("\(line)\n".utf8))
   }
 
-  /// The lines that can be read; none where there is no log.
-  static func read(_ url: URL) -> [[String: Value]] {
-    ((try? Data(contentsOf: url)) ?? Data()).split(separator: UInt8(ascii: "\n")).compactMap(fields)
-  }
-
   private static func fields(_ line: Data) -> [String: Value]? {
     try? JSONDecoder().decode([String: Value].self, from: line)
   }

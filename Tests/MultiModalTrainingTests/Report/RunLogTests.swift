@@ -3,6 +3,14 @@ import Testing
 
 @testable import MultiModalTraining
 
+extension RunLog {
+  /// The lines that can be read; none where there is no log.
+  static func read(_ url: URL) -> [[String: Value]] {
+    ((try? Data(contentsOf: url)) ?? Data()).split(separator: UInt8(ascii: "\n"))
+      .compactMap { try? JSONDecoder().decode([String: Value].self, from: $0) }
+  }
+}
+
 @Suite struct RunLogTests {
   private func text(_ url: URL) throws -> String {
     String(decoding: try Data(contentsOf: url), as: UTF8.self)
