@@ -3,15 +3,15 @@ import MultiModalModel
 import MultiModalPipeline
 import Torch
 
-/// How well a model's texts agree with those of an image folder.
+/// How well a model's texts agree with those of a dataset.
 public struct Evaluation: Sendable {
   /// A text and what it was compared with.
   public struct Result: Sendable, Codable {
-    /// Its name in the folder.
+    /// Its name in the dataset.
     public let picture: String
-    /// What the text begins with, as the folder says.
+    /// What the text begins with, as the dataset says.
     public let prompt: String?
-    /// The folder's texts for this picture and prompt.
+    /// The dataset's texts for this picture and prompt.
     public let expected: [String]
     /// The model's text.
     public let generated: String
@@ -49,7 +49,7 @@ public struct Evaluation: Sendable {
       + "pictures and texts belong together"
   }
 
-  /// Captions every picture of a folder. A picture that occurs several times with the same prompt is captioned once and
+  /// Captions every picture of a dataset. A picture that occurs several times with the same prompt is captioned once and
   /// compared with all its texts.
   /// - Parameter report: gets the pictures done and in all
   /// - Throws: `TrainingError` for a dataset without samples, or the error of a part that cannot be used.
