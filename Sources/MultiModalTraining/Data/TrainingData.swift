@@ -27,6 +27,14 @@ struct TrainingData: Sendable {
     self.validation = holdsOut ? DatasetPart(all, share: share, isHeldOut: true) : validation
   }
 
+  /// What is wrong with data to train on that are none.
+  var emptyTraining: TrainingError {
+    TrainingError(
+      heldOutShare > 0
+        ? "data.validation_share \(heldOutShare) leaves no picture of \(training.name) to train on: lower it or give more"
+        : "\(training.name) names no picture")
+  }
+
   /// What is wrong with data to validate with that are none.
   func emptyValidation(_ dataset: any Dataset) -> TrainingError {
     TrainingError(

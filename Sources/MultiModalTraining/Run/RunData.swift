@@ -36,7 +36,7 @@ struct RunData {
     training = try reader.read(data.training, by: start.isResumed ? nil : known.map(encoder)) {
       if makesVocabulary { texts.add(($0.prompt, $0.text)) }
     }
-    guard training.count > 0 else { throw TrainingError("\(data.training.name) names no picture") }
+    guard training.count > 0 else { throw data.emptyTraining }
     guard training.count >= settings.batchSize || group == nil else {
       throw TrainingError(
         "\(data.training.name) has \(training.count) samples, fewer than training.batch_size \(settings.batchSize)"

@@ -53,7 +53,7 @@ public final class Trainer {
     let encoder = ExampleEncoder(bundle)
     var reader = DatasetReader(nil, progress: progress)
     let summary = try reader.read(data.training, by: encoder)
-    guard summary.count > 0 else { throw TrainingError("\(training.name) names no picture") }
+    guard summary.count > 0 else { throw data.emptyTraining }
     try self.init(
       bundle, data, training: summary,
       validation: reader.readValidation(of: data, by: encoder, configuration.training),

@@ -107,6 +107,11 @@ extension TrainerTests {
 
     @Test func whatCannotBeTrainedWithIsSaidBefore() throws {
       #expect(refusal { try Trainer(bundle(), on: SampleList([])) } == "/list names no picture")
+      let one = SampleList([colours().parts[0][0]])
+      #expect(
+        refusal {
+          try Trainer(bundle(), on: one, configuration: settings { $0.data.validationShare = 0.9 })
+        } == "data.validation_share 0.9 leaves no picture of /list to train on: lower it or give more")
       let long = Sample(picture: colours().parts[0][0].picture, text: String(repeating: "x ", count: 40))
       #expect(
         refusal { try Trainer(bundle(), on: SampleList([long])) }.hasPrefix("the text of red has 162 tokens"))
