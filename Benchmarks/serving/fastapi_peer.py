@@ -28,6 +28,7 @@ app = FastAPI()
 
 
 def transformers_writer():
+    """What writes a text for a picture with transformers."""
     from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
 
     model = VisionEncoderDecoderModel.from_pretrained(folder).eval()
@@ -43,6 +44,7 @@ def transformers_writer():
 
 
 def zetascale_writer():
+    """The same with zetascale."""
     sys.path.append(str(Path(__file__).parent.parent))
     from zetascale import load_zetascale
 
@@ -64,6 +66,7 @@ write = transformers_writer() if "model_type" in config else zetascale_writer()
 
 
 def answer(body: dict) -> str:
+    """The text for a chat request's picture."""
     url = body["messages"][-1]["content"][0]["image_url"]["url"]
     picture = Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1]))).convert("RGB")
     # Two at once would take the cores from each other.

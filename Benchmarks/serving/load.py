@@ -30,6 +30,7 @@ class Measurement:
 
 
 def chat(model: str, picture: bytes, max_tokens: int, stream: bool, same: bool) -> bytes:
+    """A request as it goes over the wire."""
     # Bytes behind the end of a JPEG make another file of the same picture.
     data = "data:image/jpeg;base64," + base64.b64encode(picture if same else picture + os.urandom(9)).decode()
     body = json.dumps({
@@ -59,6 +60,7 @@ async def ask(reader, writer, request: bytes) -> float:
 
 
 async def clients(url: str, make, concurrency: int, seconds: float) -> Measurement:
+    """So many clients for so many seconds."""
     address, times = urlparse(url), []
     began = time.perf_counter()
 

@@ -53,6 +53,7 @@ def write_settings(folder: Path, side: int | None, start: int, end: int) -> None
 
 
 def prepare(model: str, gpt4mm: Path, work: Path) -> Path:
+    """The folder of a model that both servers read."""
     folder = work / model
     shutil.rmtree(folder, ignore_errors=True)
     if model == "emoji":

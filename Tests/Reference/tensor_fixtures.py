@@ -49,6 +49,7 @@ EXPECTED = {
 
 
 def written(base, write):
+    """A copy of the tensor that was written into."""
     copy = base.clone()
     write(copy)
     return copy
@@ -75,6 +76,7 @@ PRINTED = {
 
 
 def sgd(momentum, nesterov, decay):
+    """Parameters after some steps of PyTorch's SGD."""
     torch.manual_seed(5)
     parameter = torch.tensor([0.5, -1.0, 2.0], requires_grad=True)
     optimizer = torch.optim.SGD([parameter], lr=0.1, momentum=momentum, nesterov=nesterov, weight_decay=decay, foreach=False)

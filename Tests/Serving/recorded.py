@@ -11,6 +11,7 @@ data = "data:image/jpeg;base64," + base64.b64encode(open(path, "rb").read()).dec
 
 
 def post(body):
+    """Status and body of the answer."""
     request = urllib.request.Request(
         url + "/chat/completions", json.dumps(body).encode(),
         {"Content-Type": "application/json", "Authorization": "Bearer sk-no-key-required"})
@@ -22,10 +23,12 @@ def post(body):
 
 
 def image(**more):
+    """The picture as a part of a message."""
     return {"type": "image_url", "image_url": {"url": data, **more}}
 
 
 def check_stream(status, body):
+    """Fails unless a whole text came, with its usage."""
     assert status == 200 and body.endswith("data: [DONE]\n\n"), body
     # Comments between events break clients that take each line for data.
     assert all(line == "" or line.startswith("data: ") for line in body.splitlines()), body

@@ -18,11 +18,13 @@ random = random.Random(1)
 
 
 def chat(data, **fields):
+    """A chat's body."""
     data = "data:image/jpeg;base64," + base64.b64encode(data).decode()
     return json.dumps({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": data}]}], **fields}).encode()
 
 
 def damaged(data):
+    """Some bytes changed, and often cut off."""
     data = bytearray(data)
     for _ in range(random.randint(1, 30)):
         data[random.randrange(len(data))] = random.randrange(256)
@@ -36,6 +38,7 @@ def bomb():
 
 
 def conversation():
+    """A chat's body, right or wrong."""
     kind = random.randrange(12)
     if kind < 3:
         return chat(picture, max_tokens=random.randint(1, 8), temperature=random.choice([0, 1]), seed=random.randrange(99))
@@ -56,10 +59,12 @@ def conversation():
 
 
 def no_picture():
+    """Bytes that are no picture."""
     return random.choice([b"\x89PNG\r\n\x1a\n" + random.randbytes(500), bomb(), b"<svg>", b"GIF89a" + random.randbytes(99)])
 
 
 def form(data):
+    """A form's body with a picture."""
     head = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
     whole = head % b"prompt" + b"\r\n" + head % b"image" + data + b"\r\n--x--\r\n"
     return whole if random.random() < 0.8 else damaged(whole)
@@ -79,6 +84,7 @@ def request():
 
 
 async def send(writer, data, is_slow):
+    """Sends all, in parts with pauses where it is to be slow."""
     parts = 8 if is_slow else 1
     for part in range(parts):
         writer.write(data[len(data) * part // parts : len(data) * (part + 1) // parts])
@@ -87,6 +93,7 @@ async def send(writer, data, is_slow):
 
 
 async def ask(statuses):
+    """One request, of which some clients do not hear the answer."""
     path, kind, data = request()
     way = random.random()
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -113,6 +120,7 @@ async def ask(statuses):
 
 
 def megabytes():
+    """What the server holds in memory."""
     return int(open(f"/proc/{pid}/statm").read().split()[1]) * 4096 / 1e6
 
 
