@@ -71,7 +71,7 @@ public final class ServingService: Sendable {
     guard let route else {
       throw APIError(
         status: 404,
-        message: "There is nothing at '\(request.path.prefix(100))': see /openapi.json for what there is.",
+        message: "There is nothing at '\(request.path.quoted(100))': see /openapi.json for what there is.",
         code: "not_found")
     }
     if request.method == "OPTIONS" { return preflight(request, route) }

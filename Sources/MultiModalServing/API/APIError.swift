@@ -46,7 +46,7 @@ package struct APIError: Error, Equatable {
   static func unknownHost(_ name: String) -> APIError {
     APIError(
       status: 403,
-      message: "The Host '\(name.prefix(100))' is none of this server's names: whoever runs it can allow it.",
+      message: "The Host '\(name.quoted(100))' is none of this server's names: whoever runs it can allow it.",
       code: "host_not_allowed")
   }
 
