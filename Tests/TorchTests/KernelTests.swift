@@ -150,13 +150,22 @@ import Testing
 
   @Test(arguments: [1, 2, 15, 16, 17, 100, 20000]) func agreesWithLibTorchs(count: Int) throws {
     let x = try Tensor.randn([3, count], generator: Generator(seed: 1)) * 8 - 20
-    let difference = try (logSumExp(.tensor(x)) - x.logSumExp([1])).abs().amax().item(Float.self)
-    #expect(difference < 1e-5)
+    let ours = try logSumExp.call([.tensor(x)], capacity: 3)
+    #expect(try (ours[0] - x.logSumExp([1])).abs().amax().item(Float.self) < 1e-5)
+    let (maxima, places) = try x.max(1)
+    #expect(try ours[1].array(of: Float.self) == maxima.array(of: Float.self))
+    #expect(try ours[2].array(of: Int.self) == places.array(of: Int.self))
+  }
+
+  @Test(arguments: [0, 3, 17, 40]) func ofEqualNumbersTheFirstIsTheLargest(first: Int) throws {
+    let x = (0..<50).map { $0 == first || $0 > 45 ? 2 : Float($0 % 2) }
+    let places = try logSumExp.call([.tensor(Tensor(x, shape: [1, 50]))], capacity: 3)[2]
+    #expect(try places.item(Int.self) == first)
   }
 
   @Test func whatIsNotFiniteStaysSo() throws {
     let x = try Tensor([1, .nan, 2, .infinity, 3, 4] as [Float], shape: [3, 2])
-    let sums = try logSumExp(.tensor(x)).array(of: Float.self)
+    let sums = try logSumExp.call([.tensor(x)], capacity: 3)[0].array(of: Float.self)
     #expect(sums.map(\.isFinite) == [false, false, true])
   }
 }

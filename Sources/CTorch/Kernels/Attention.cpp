@@ -157,12 +157,12 @@ struct Turn {
     if (!cosine) return;
     for (auto &table : {*cosine, *sine})
       TORCH_CHECK(
-          table.scalar_type() == at::kFloat && table.dim() == 2 && table.size(0) == tokens && table.size(1) <= width &&
-              table.size(1) % 2 == 0 && table.sizes() == cosine->sizes(),
-          "a table must be float32 [tokens, at most the head's width]");
+          table.scalar_type() == at::kFloat && table.dim() > 0 && table.numel() == tokens * table.size(-1) &&
+              table.size(-1) <= width && table.size(-1) % 2 == 0 && table.sizes() == cosine->sizes(),
+          "a table must be float32 [..., tokens, at most the head's width]");
     cosines = cosine->contiguous();
     sines = sine->contiguous();
-    turned = cosine->size(1);
+    turned = cosine->size(-1);
   }
 
   const float *cosine(int64_t token) const { return turned ? cosines.const_data_ptr<float>() + token * turned : nullptr; }
@@ -181,7 +181,7 @@ struct Row {
 ///   - projected: [tokens, parts · heads · width]: queries alone, or queries, keys and values. Keys and values are written to
 ///     the slot behind those that are held, and a query sees those up to its own; queries alone see all that are held
 ///   - normalized: how many parts are L2-normalised
-///   - cosines, sines: what turns each part, [tokens, turned] each, or none
+///   - cosines, sines: what turns each part, [..., tokens, turned] each, or none
 ///   - keys, values: [slots, heads, capacity, width], 32 or 64 wide
 ///   - rows: int64 [rows, 4]: a row's slot, its first token, how many tokens it has and how many keys its slot holds
 ///   - slopes: ALiBi's, as in `attention`

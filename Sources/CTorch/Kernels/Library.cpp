@@ -13,7 +13,7 @@ TORCH_LIBRARY(gpt4mm, library) {
   library.def("multiply_adds(str precision, bool saturates, int repetitions) -> Tensor", &gpt4mm::multiply_adds);
   library.def("read_memory(Tensor x, int streams) -> Tensor");
   library.def("weight_ones(int count) -> Tensor", &gpt4mm::weight_ones);
-  library.def("log_sum_exp(Tensor x) -> Tensor");
+  library.def("log_sum_exp(Tensor x) -> (Tensor, Tensor, Tensor)");
   library.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps) -> Tensor");
   library.def("pack_linear(Tensor weight, str precision) -> Tensor");
   library.def(

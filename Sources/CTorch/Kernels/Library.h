@@ -34,7 +34,7 @@ at::Tensor read_memory(const at::Tensor &x, int64_t streams);
 
 at::Tensor weight_ones(int64_t count);
 
-at::Tensor log_sum_exp(const at::Tensor &x);
+std::tuple<at::Tensor, at::Tensor, at::Tensor> log_sum_exp(const at::Tensor &x);
 
 at::Tensor pack_linear(const at::Tensor &weight, c10::string_view precision);
 

@@ -2,22 +2,26 @@ import Torch
 
 private let logSumExp = Operator("gpt4mm::log_sum_exp")
 
-/// What the model says about the next token of each row of a batch. Everything is computed once for all rows, when the first
-/// one asks.
+/// What the model says about the next token of each row of a batch, computed once for all rows.
 final class NextTokens {
   /// float32 [rows, vocabulary]
   let logits: Tensor
   /// The logarithm of each row's sum of exponentials, [rows].
   let logSums: [Float]
-  private lazy var likeliest = Result { () throws -> (ids: [Int], logits: [Float]) in
-    let (values, indices) = try logits.max(1)
-    return (try indices.array(of: Int.self), try values.array(of: Float.self))
-  }
+  private let likeliest: (ids: [Int], logits: [Float])
 
   init(_ logits: Tensor) throws {
     self.logits = try logits.to(dtype: .float32)
-    let sums = try self.logits.device == .cpu ? logSumExp(.tensor(self.logits)) : self.logits.logSumExp([1])
+    let sums, maxima, places: Tensor
+    if self.logits.device == .cpu {
+      let all = try logSumExp.call([.tensor(self.logits)], capacity: 3)
+      (sums, maxima, places) = (all[0], all[1], all[2])
+    } else {
+      sums = try self.logits.logSumExp([1])
+      (maxima, places) = try self.logits.max(1)
+    }
     logSums = try sums.array(of: Float.self)
+    likeliest = (try places.array(of: Int.self), try maxima.array(of: Float.self))
   }
 
   /// - Throws: `ModelError` for rows with logits that are not finite
@@ -29,9 +33,8 @@ final class NextTokens {
   }
 
   /// A row's likeliest token, the first of equal ones, and its logit.
-  func likeliest(_ row: Int) throws -> (id: Int, logit: Float) {
-    let all = try likeliest.get()
-    return (all.ids[row], all.logits[row])
+  func likeliest(_ row: Int) -> (id: Int, logit: Float) {
+    (likeliest.ids[row], likeliest.logits[row])
   }
 
   /// A row's likeliest tokens, the likeliest first.

@@ -25,7 +25,7 @@ struct Sampler {
     id: Int, logProbability: Double, likeliest: [TokenLogProbability]
   ) {
     guard options.changesLogits || options.temperature > 0 || options.topLogProbs > 0 else {
-      let (id, logit) = try next.likeliest(row)
+      let (id, logit) = next.likeliest(row)
       return (id, Double(logit - next.logSums[row]), [])
     }
     let logits = try next.values(row)

@@ -93,11 +93,9 @@ public final class Attention {
     let projected = try grows ? toAll(x, norm: norm) : toQuery(x, norm: norm)
     let tables = grows ? [rotary?.query, rotary?.key, rotary?.value] : [nil]
     if usesFusedKernel, heads.hasKernel, x.device == .cpu, try slots.keys.dtype == .float32 {
-      func flat(_ table: Tensor?) throws -> Tensor? { try table.map { try $0.reshape([x.shape[0], -1]) } }
       let merged = try slotAttention(
         .tensor(projected), .int(heads.normalizes ? (grows ? 2 : 1) : 0),
-        .optionalTensors(tables.map { try flat($0?.cos) }),
-        .optionalTensors(tables.map { try flat($0?.sin) }),
+        .optionalTensors(tables.map { $0?.cos }), .optionalTensors(tables.map { $0?.sin }),
         .tensor(slots.keys), .tensor(slots.values), .tensor(rows.table),
         alibi.map { .tensor($0.slopes) } ?? .none,
         .double(scale))

@@ -187,8 +187,7 @@ public final class Tensor: @unchecked Sendable {
 
   /// The elements in order, converted to `Element`'s dtype.
   public func array<Element: TensorElement>(of type: Element.Type = Element.self) throws -> [Element] {
-    let tensor = try detach().to(dtype: Element.dtype)
-    return try tensor.withUnsafeBytes { bytes in
+    try to(dtype: Element.dtype).withUnsafeBytes { bytes in
       [Element](unsafeUninitializedCapacity: bytes.count / MemoryLayout<Element>.size) { buffer, count in
         UnsafeMutableRawBufferPointer(buffer).copyMemory(from: bytes)
         count = bytes.count / MemoryLayout<Element>.size
