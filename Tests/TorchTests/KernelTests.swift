@@ -59,7 +59,9 @@ import Testing
     return [try y.detach(), try x.grad, try weight.grad, try bias?.grad]
   }
 
-  @Test(arguments: [[1, 5], [7, 5], [2, 3, 5], [4, 16, 33], [70, 64], [2, 2, 2, 8]])
+  @Test(arguments: [
+    [1, 5], [7, 5], [2, 3, 5], [4, 16, 33], [70, 64], [2, 2, 2, 8], [3, 30, 37], [33, 2100],
+  ])
   func gradientsAreThoseOfLibTorchsLinear(shape: [Int]) throws {
     let inputs = try #require(shape.last)
     let x = try randn(shape, 1)
@@ -75,7 +77,7 @@ import Testing
               #expect(a == nil && b == nil)
               continue
             }
-            #expect(try difference(a, b) < 1e-4)
+            #expect(try difference(a, b) < 2e-4)
           }
         }
       }

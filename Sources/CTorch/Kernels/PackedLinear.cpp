@@ -68,9 +68,9 @@ struct Panels {
           }
         }
         if (rows > 1)
-          KERNEL(transpose_panel)
-          (is_kept ? reinterpret_cast<const uint32_t *>(from) : target, height, words,
-           converted.get() + panel * panel_rows * words);
+          KERNEL(rows_to_columns)
+          (is_kept ? reinterpret_cast<const uint32_t *>(from) : target, height, words, words,
+           converted.get() + panel * panel_rows * words, panel_rows);
       }
     });
   }
@@ -166,5 +166,125 @@ Tensor gpt4mm::packed_linear(
       (blocks + unit - 1) / unit, std::max<int64_t>(1, 65536 / unit_bytes), [&](int64_t begin, int64_t end) {
         KERNEL(multiply_packed)(product, begin * unit, std::min(end * unit, blocks));
       });
+  return result;
+}
+
+namespace {
+
+/// At most eight rows of a float32 matrix, of which one stride is 1, from column `k` on, as columns that lie `stride` words apart.
+void to_columns(const Tensor &x, int64_t first, int64_t rows, int64_t k, int64_t steps, uint32_t *to, int64_t stride) {
+  auto from = static_cast<const uint32_t *>(x.const_data_ptr()) + first * x.stride(0) + k * x.stride(1);
+  if (x.stride(1) == 1) return KERNEL(rows_to_columns)(from, rows, x.stride(0), steps, to, stride);
+  // A size that is known takes no call.
+  const bool has_eight = first + 8 <= x.size(0);
+  for (int64_t step = 0; step < steps; step++, from += x.stride(1), to += stride) {
+    if (has_eight)
+      memcpy(to, from, 8 * sizeof(uint32_t));
+    else
+      memcpy(to, from, rows * sizeof(uint32_t));
+  }
+}
+
+/// The panels from `begin` to `end` of `rows` rows from `first` on.
+void to_panels(
+    const Tensor &x, int64_t first, int64_t rows, int64_t most, int64_t begin, int64_t end, int64_t k, int64_t steps,
+    uint32_t *to) {
+  for (int64_t panel = begin; panel < end; panel++) {
+    const int64_t row = first_row(panel, rows, most), height = first_row(panel + 1, rows, most) - row;
+    to_columns(x, first + row, height, k, steps, to + panel * panel_rows * steps, panel_rows);
+  }
+}
+
+/// Rows as a packed weight, from the block of sixteen `begin` to `end`.
+void to_blocks(const Tensor &x, int64_t begin, int64_t end, int64_t k, int64_t steps, uint32_t *to) {
+  for (int64_t first = begin * lanes; first < std::min(end * lanes, x.size(0)); first += 8) {
+    auto block = to + (first / lanes - begin) * lanes * steps + first % lanes;
+    to_columns(x, first, std::min<int64_t>(8, x.size(0) - first), k, steps, block, lanes);
+  }
+}
+
+std::unique_ptr<uint32_t[]> words(int64_t count) { return std::unique_ptr<uint32_t[]>(new uint32_t[count]); }
+
+/// All rows are packed once, and some outputs' weights at a time, by the thread that multiplies with them.
+void share_outputs(PackedProduct product, const Tensor &x, const Tensor &weight, int64_t k, int64_t most_rows) {
+  constexpr int64_t packed_words = 1 << 16;
+  const int64_t steps = product.steps, block = lanes * steps, blocks = panel_count(product.outputs, lanes);
+  const int64_t panels = panel_count(product.rows, most_rows);
+  const auto packed_rows = words(panels * panel_rows * steps);
+  gpt4mm::parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    to_panels(x, 0, product.rows, most_rows, begin, end, k, steps, packed_rows.get());
+  });
+  product.x = packed_rows.get();
+  const int64_t some = std::max<int64_t>(1, packed_words / block);
+  gpt4mm::parallel_for(panel_count(blocks, some), 1, [&](int64_t begin, int64_t end) {
+    const auto packed = words(some * block);
+    for (int64_t piece = begin; piece < end; piece++) {
+      const int64_t first = piece * some, last = std::min(first + some, blocks);
+      to_blocks(weight, first, last, k, steps, packed.get());
+      auto own = product;
+      own.weight = packed.get() - first * block;
+      KERNEL(multiply_packed)(own, first, last);
+    }
+  });
+}
+
+/// All weights are packed once, and some rows at a time, by the thread that multiplies them.
+void share_rows(PackedProduct product, const Tensor &x, const Tensor &weight, int64_t k, int64_t most_rows, int64_t panels) {
+  const int64_t steps = product.steps, block = lanes * steps, blocks = panel_count(product.outputs, lanes);
+  const auto packed_weight = words(blocks * block);
+  gpt4mm::parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
+    to_blocks(weight, begin, end, k, steps, &packed_weight[begin * block]);
+  });
+  product.weight = packed_weight.get();
+  const int64_t some = most_rows * panels;
+  gpt4mm::parallel_for(panel_count(product.rows, some), 1, [&](int64_t begin, int64_t end) {
+    const auto packed = words(panels * panel_rows * steps);
+    for (int64_t piece = begin; piece < end; piece++) {
+      const int64_t first = first_row(piece, product.rows, some);
+      auto own = product;
+      own.rows = first_row(piece + 1, product.rows, some) - first;
+      own.x = packed.get();
+      own.result += first * product.outputs;
+      if (own.residual) own.residual = own.result;
+      to_panels(x, first, own.rows, most_rows, 0, panel_count(own.rows, most_rows), k, steps, packed.get());
+      KERNEL(multiply_packed)(own, 0, blocks);
+    }
+  });
+}
+
+}  // namespace
+
+bool gpt4mm::has_product(int64_t rows, int64_t inputs, int64_t outputs) {
+#if defined(__x86_64__)
+  return instruction_set() < InstructionSet::v4 && rows >= 32 && inputs >= 32 && outputs >= 32;
+#else
+  return false;
+#endif
+}
+
+/// `x · weightᵀ + bias` of float32 matrices of any strides, both packed for this product alone, of many inputs some at a time, so
+/// that what is multiplied stays in the caches.
+Tensor gpt4mm::product(const Tensor &x, const Tensor &weight, const std::optional<Tensor> &bias) {
+  constexpr int64_t most_steps = 2048;
+  auto plain = [](const Tensor &x) { return x.stride(0) == 1 || x.stride(1) == 1 ? x : x.contiguous(); };
+  const Tensor a = plain(x), b = plain(weight), added = bias ? bias->contiguous() : Tensor();
+  const int64_t rows = a.size(0), inputs = a.size(1), outputs = b.size(0);
+  const PackedLayout layout = KERNEL(packed_layout)(PackedKind::float32);
+  auto result = at::empty({rows, outputs}, x.options());
+  for (int64_t part = 0; part < panel_count(inputs, most_steps); part++) {
+    const int64_t k = first_row(part, inputs, most_steps);
+    PackedProduct product{};
+    product.kind = PackedKind::float32;
+    product.rows = rows;
+    product.steps = first_row(part + 1, inputs, most_steps) - k;
+    product.outputs = outputs;
+    product.result = result.data_ptr<float>();
+    product.bias = part == 0 && added.defined() ? added.const_data_ptr<float>() : nullptr;
+    product.residual = part == 0 ? nullptr : product.result;
+    if (outputs >= rows)
+      share_outputs(product, a, b, k, layout.rows);
+    else
+      share_rows(product, a, b, k, layout.rows, layout.panels);
+  }
   return result;
 }

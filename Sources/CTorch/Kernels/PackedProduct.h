@@ -24,6 +24,7 @@ struct PackedLayout {
   int64_t rows;      // multiplied at once, at most
   int64_t blocks;    // of sixteen outputs that are multiplied with them, and with a single row
   int64_t row_blocks;
+  int64_t panels;    // that are multiplied with the same weights one after the other
 };
 
 /// A product of rows with a packed weight.
