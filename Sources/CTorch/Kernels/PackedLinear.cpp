@@ -21,7 +21,7 @@ struct Norm {
   float eps;
 };
 
-/// All rows as the kernel reads them: panels of [words, panel_rows], or a single row as it is.
+/// All rows as the kernel reads them: panels of [words, layout's rows], or a single row as it is.
 struct Panels {
   const uint32_t *data;
   std::unique_ptr<uint32_t[]> converted;
@@ -33,7 +33,7 @@ struct Panels {
     const bool is_kept = layout.word == Word::float32 && words == inputs;
     if (is_kept && rows == 1 && !norm.weight) return;
     const int64_t count = panel_count(rows, layout.rows);
-    converted.reset(new uint32_t[rows == 1 ? words : count * panel_rows * words]);
+    converted.reset(new uint32_t[rows == 1 ? words : count * layout.rows * words]);
     data = converted.get();
     if (layout.word == Word::integers) {
       scales.reset(new float[rows]);
@@ -41,8 +41,8 @@ struct Panels {
     }
     gpt4mm::parallel_for(count, std::max<int64_t>(1, 1024 / inputs), [&](int64_t begin, int64_t end) {
       // Rows normalised, then rounded; each where it is needed.
-      std::vector<float> normalized(norm.weight ? panel_rows * inputs : 0);
-      std::vector<uint32_t> rounded(is_kept || rows == 1 ? 0 : panel_rows * words);
+      std::vector<float> normalized(norm.weight ? layout.rows * inputs : 0);
+      std::vector<uint32_t> rounded(is_kept || rows == 1 ? 0 : layout.rows * words);
       for (int64_t panel = begin; panel < end; panel++) {
         const int64_t first = first_row(panel, rows, layout.rows);
         const int64_t height = first_row(panel + 1, rows, layout.rows) - first;
@@ -68,9 +68,9 @@ struct Panels {
           }
         }
         if (rows > 1)
-          KERNEL(rows_to_columns)
-          (is_kept ? reinterpret_cast<const uint32_t *>(from) : target, height, words, words,
-           converted.get() + panel * panel_rows * words, panel_rows);
+          KERNEL(to_panel)
+          (is_kept ? reinterpret_cast<const uint32_t *>(from) : target, height, words, 1, words,
+           converted.get() + panel * layout.rows * words);
       }
     });
   }
@@ -171,48 +171,42 @@ Tensor gpt4mm::packed_linear(
 
 namespace {
 
-/// At most eight rows of a float32 matrix, of which one stride is 1, from column `k` on, as columns that lie `stride` words apart.
-void to_columns(const Tensor &x, int64_t first, int64_t rows, int64_t k, int64_t steps, uint32_t *to, int64_t stride) {
-  auto from = static_cast<const uint32_t *>(x.const_data_ptr()) + first * x.stride(0) + k * x.stride(1);
-  if (x.stride(1) == 1) return KERNEL(rows_to_columns)(from, rows, x.stride(0), steps, to, stride);
-  // A size that is known takes no call.
-  const bool has_eight = first + 8 <= x.size(0);
-  for (int64_t step = 0; step < steps; step++, from += x.stride(1), to += stride) {
-    if (has_eight)
-      memcpy(to, from, 8 * sizeof(uint32_t));
-    else
-      memcpy(to, from, rows * sizeof(uint32_t));
-  }
-}
+/// Some inputs of the rows of a float32 matrix, of which one stride is 1.
+struct Rows {
+  const uint32_t *data;
+  int64_t count, stride, step_stride, steps;
 
-/// The panels from `begin` to `end` of `rows` rows from `first` on.
-void to_panels(
-    const Tensor &x, int64_t first, int64_t rows, int64_t most, int64_t begin, int64_t end, int64_t k, int64_t steps,
-    uint32_t *to) {
-  for (int64_t panel = begin; panel < end; panel++) {
-    const int64_t row = first_row(panel, rows, most), height = first_row(panel + 1, rows, most) - row;
-    to_columns(x, first + row, height, k, steps, to + panel * panel_rows * steps, panel_rows);
-  }
-}
+  Rows(const Tensor &x, int64_t input, int64_t steps)
+      : data(static_cast<const uint32_t *>(x.const_data_ptr()) + input * x.stride(1)), count(x.size(0)),
+        stride(x.stride(0)), step_stride(x.stride(1)), steps(steps) {}
 
-/// Rows as a packed weight, from the block of sixteen `begin` to `end`.
-void to_blocks(const Tensor &x, int64_t begin, int64_t end, int64_t k, int64_t steps, uint32_t *to) {
-  for (int64_t first = begin * lanes; first < std::min(end * lanes, x.size(0)); first += 8) {
-    auto block = to + (first / lanes - begin) * lanes * steps + first % lanes;
-    to_columns(x, first, std::min<int64_t>(8, x.size(0) - first), k, steps, block, lanes);
+  /// Panels from `begin` to `end` of `rows` rows from `first` on.
+  void to_panels(int64_t first, int64_t rows, int64_t most, int64_t begin, int64_t end, uint32_t *to) const {
+    for (int64_t panel = begin; panel < end; panel++) {
+      const int64_t row = first + first_row(panel, rows, most);
+      KERNEL(to_panel)(data + row * stride, std::min(most, count - row), stride, step_stride, steps, to + panel * most * steps);
+    }
   }
-}
+
+  /// As a packed weight, from the block of sixteen `begin` to `end`.
+  void to_blocks(int64_t begin, int64_t end, uint32_t *to) const {
+    for (int64_t row = begin * lanes; row < std::min(end * lanes, count); row += 8) {
+      auto block = to + (row / lanes - begin) * lanes * steps + row % lanes;
+      KERNEL(to_half_block)(data + row * stride, std::min<int64_t>(8, count - row), stride, step_stride, steps, block);
+    }
+  }
+};
 
 std::unique_ptr<uint32_t[]> words(int64_t count) { return std::unique_ptr<uint32_t[]>(new uint32_t[count]); }
 
 /// All rows are packed once, and some outputs' weights at a time, by the thread that multiplies with them.
-void share_outputs(PackedProduct product, const Tensor &x, const Tensor &weight, int64_t k, int64_t most_rows) {
+void share_outputs(PackedProduct product, const Rows &x, const Rows &weight, const PackedLayout &layout) {
   constexpr int64_t packed_words = 1 << 16;
   const int64_t steps = product.steps, block = lanes * steps, blocks = panel_count(product.outputs, lanes);
-  const int64_t panels = panel_count(product.rows, most_rows);
-  const auto packed_rows = words(panels * panel_rows * steps);
+  const int64_t panels = panel_count(product.rows, layout.rows);
+  const auto packed_rows = words(panels * layout.rows * steps);
   gpt4mm::parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
-    to_panels(x, 0, product.rows, most_rows, begin, end, k, steps, packed_rows.get());
+    x.to_panels(0, product.rows, layout.rows, begin, end, packed_rows.get());
   });
   product.x = packed_rows.get();
   const int64_t some = std::max<int64_t>(1, packed_words / block);
@@ -220,7 +214,7 @@ void share_outputs(PackedProduct product, const Tensor &x, const Tensor &weight,
     const auto packed = words(some * block);
     for (int64_t piece = begin; piece < end; piece++) {
       const int64_t first = piece * some, last = std::min(first + some, blocks);
-      to_blocks(weight, first, last, k, steps, packed.get());
+      weight.to_blocks(first, last, packed.get());
       auto own = product;
       own.weight = packed.get() - first * block;
       KERNEL(multiply_packed)(own, first, last);
@@ -229,16 +223,16 @@ void share_outputs(PackedProduct product, const Tensor &x, const Tensor &weight,
 }
 
 /// All weights are packed once, and some rows at a time, by the thread that multiplies them.
-void share_rows(PackedProduct product, const Tensor &x, const Tensor &weight, int64_t k, int64_t most_rows, int64_t panels) {
+void share_rows(PackedProduct product, const Rows &x, const Rows &weight, const PackedLayout &layout) {
   const int64_t steps = product.steps, block = lanes * steps, blocks = panel_count(product.outputs, lanes);
   const auto packed_weight = words(blocks * block);
   gpt4mm::parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
-    to_blocks(weight, begin, end, k, steps, &packed_weight[begin * block]);
+    weight.to_blocks(begin, end, &packed_weight[begin * block]);
   });
   product.weight = packed_weight.get();
-  const int64_t some = most_rows * panels;
+  const int64_t some = layout.rows * layout.panels;
   gpt4mm::parallel_for(panel_count(product.rows, some), 1, [&](int64_t begin, int64_t end) {
-    const auto packed = words(panels * panel_rows * steps);
+    const auto packed = words(some * steps);
     for (int64_t piece = begin; piece < end; piece++) {
       const int64_t first = first_row(piece, product.rows, some);
       auto own = product;
@@ -246,7 +240,7 @@ void share_rows(PackedProduct product, const Tensor &x, const Tensor &weight, in
       own.x = packed.get();
       own.result += first * product.outputs;
       if (own.residual) own.residual = own.result;
-      to_panels(x, first, own.rows, most_rows, 0, panel_count(own.rows, most_rows), k, steps, packed.get());
+      x.to_panels(first, own.rows, layout.rows, 0, panel_count(own.rows, layout.rows), packed.get());
       KERNEL(multiply_packed)(own, 0, blocks);
     }
   });
@@ -281,10 +275,8 @@ Tensor gpt4mm::product(const Tensor &x, const Tensor &weight, const std::optiona
     product.result = result.data_ptr<float>();
     product.bias = part == 0 && added.defined() ? added.const_data_ptr<float>() : nullptr;
     product.residual = part == 0 ? nullptr : product.result;
-    if (outputs >= rows)
-      share_outputs(product, a, b, k, layout.rows);
-    else
-      share_rows(product, a, b, k, layout.rows, layout.panels);
+    const auto share = outputs >= rows ? share_outputs : share_rows;
+    share(product, Rows(a, k, product.steps), Rows(b, k, product.steps), layout);
   }
   return result;
 }

@@ -21,7 +21,7 @@ struct PackedLayout {
   int64_t bytes;     // of a weight
   Word word;         // of x
   int64_t per_word;  // inputs
-  int64_t rows;      // multiplied at once, at most
+  int64_t rows;      // of a panel, which are multiplied at once
   int64_t blocks;    // of sixteen outputs that are multiplied with them, and with a single row
   int64_t row_blocks;
   int64_t panels;    // that are multiplied with the same weights one after the other
@@ -31,7 +31,7 @@ struct PackedLayout {
 struct PackedProduct {
   PackedKind kind;
   const void *weight;  // [outputs / 16, steps, 16, group]
-  const uint32_t *x;   // panels of [words, panel_rows], or the words of one row
+  const uint32_t *x;   // panels of [words, layout's rows], or the words of one row
   int64_t rows, steps, outputs;
   const float *scales;              // [outputs] or null
   const float *sums;                // of each output's weights, [outputs], or null
@@ -41,8 +41,8 @@ struct PackedProduct {
   Activation activation;
 };
 
-/// Rows whose words lie beside each other in a panel; an instruction set multiplies as many of them at once, or fewer.
-constexpr int64_t panel_rows = 8;
+/// Rows that an instruction set multiplies at once; their words lie beside each other in a panel.
+constexpr int64_t most_tile_rows = 8;
 
 /// Panels of at most `most` rows.
 inline int64_t panel_count(int64_t rows, int64_t most) { return (rows + most - 1) / most; }
