@@ -39,17 +39,26 @@ struct Checkpoint {
     /// A validation is due at this step, and was not done before the run was stopped.
     var isValidationDue: Bool?
 
-    /// Changes the settings of a run that goes on from here.
+    /// Changes the settings of a run that goes on from here. Those in its folder may have been changed since.
     /// - Throws: `TrainingError` for a setting that must stay.
     mutating func goOn(in run: URL, _ change: (inout TrainingConfiguration) throws -> Void) throws {
-      let before = configuration
-      try change(&configuration)
-      try configuration.check(goingOnFrom: before)
-      if configuration != before { (isStopped, validationsWithoutImprovement) = (false, 0) }
+      try configuration.validate()
       // An older checkpoint may be gone on from than the one that chose which to keep.
       if let best = bestStep, best != step, access(Checkpoint.url(step: best, in: run).path, F_OK) != 0 {
         (bestStep, bestValidationLoss) = (nil, .greatestFiniteMagnitude)
       }
+      let file = run.appendingPathComponent(TrainingConfiguration.fileName)
+      if access(file.path, F_OK) == 0 {
+        try changeSettings { $0 = try TrainingConfiguration(contentsOf: file) }
+      }
+      try changeSettings(change)
+    }
+
+    private mutating func changeSettings(_ change: (inout TrainingConfiguration) throws -> Void) throws {
+      let before = configuration
+      try change(&configuration)
+      try configuration.check(goingOnFrom: before)
+      if configuration != before { (isStopped, validationsWithoutImprovement) = (false, 0) }
     }
   }
 

@@ -158,6 +158,25 @@ extension TrainerTests {
       #expect(taken == [9, 10, 11, 12])
     }
 
+    @Test func changedSettingsOutliveAKillBeforeTheNextCheckpoint() async throws {
+      let (data, run) = (try squares(), try TemporaryFolder())
+      try await train(data, run, smallSettings(), cancelAfter: 5)
+      func resumed(_ settings: String...) throws -> TrainingConfiguration {
+        try TrainingRun(
+          data: data.url, folder: run.url, configuration: smallSettings(), resume: true,
+          change: { try $0.set(settings) }
+        ).trainer.configuration
+      }
+      let changed = try resumed("training.epochs=8", "training.learning_rate=0.01")
+      #expect(changed.training.epochs == 8 && changed.training.learningRate == 0.01)
+      #expect(try resumed() == changed)
+      #expect(refusal { try resumed("training.epochs=1") }.contains("1 epochs end at step 2"))
+      #expect(try resumed() == changed)
+      // A checkpoint that was put into a folder of its own knows its settings.
+      try FileManager.default.removeItem(at: run.file(TrainingConfiguration.fileName))
+      #expect(try resumed().training == smallSettings().training)
+    }
+
     // MARK: Validation
 
     @Test func aRunKnowsItsValidationData() async throws {
