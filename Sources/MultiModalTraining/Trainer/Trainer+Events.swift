@@ -53,9 +53,9 @@ extension Trainer {
     public let learningRate: Double
     /// Before clipping.
     public let gradientNorm: Double
-    /// Of all processes.
+    /// Of all processes, over the last steps; validations and the writing of checkpoints do not count.
     public let samplesPerSecond: Double
-    /// The part of the time that was spent waiting for pictures and texts; near 0 while their loading keeps up.
+    /// The part of the time of training that was spent waiting for pictures and texts; near 0 while their loading keeps up.
     public let waitingShare: Double
     /// Bytes of this process that lie in memory.
     public let memory: Int

@@ -131,7 +131,9 @@ public final class Trainer {
     var loader = training.prefetch(
       state.step * accumulation..<max(state.step, steps) * accumulation, workers: configuration.data.workers)
     do {
-      if state.isValidationDue == true { try await conclude(isCancelled: false, writer, tell) }
+      if state.isValidationDue == true {
+        try await clock.pausing { try await conclude(isCancelled: false, writer, tell) }
+      }
       while state.step < steps, !state.isStopped {
         var batches: [LoadedBatch] = []
         while batches.count < accumulation, let batch = try await clock.waiting({ try await loader.next() }) {
@@ -139,7 +141,7 @@ public final class Trainer {
         }
         try writer?.check()
         let isCancelled = try take(batches, &clock, tell)
-        try await conclude(isCancelled: isCancelled, writer, tell)
+        try await clock.pausing { try await conclude(isCancelled: isCancelled, writer, tell) }
       }
       await loader.finish()
       try await writer?.finish()

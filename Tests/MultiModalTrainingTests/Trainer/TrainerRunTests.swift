@@ -246,6 +246,22 @@ extension TrainerTests {
     }
   }
 
+  @Suite struct SpeedTests {
+    @Test func theSpeedIsThatOfTrainingWithoutItsValidations() async throws {
+      let (data, run) = (try squares(), try TemporaryFolder())
+      var last: Trainer.Progress?
+      _ = try await TrainingRun(
+        data: data.url, folder: run.url, configuration: smallSettings { $0.training.generatedSamples = 0 },
+        resume: false
+      ).train {
+        if case .validated = $0 { usleep(700_000) }
+        if case .step(let progress) = $0 { last = progress }
+      }
+      // Two validations before the last of 24 samples would leave less than 17 a second.
+      #expect(try #require(last).samplesPerSecond > 17)
+    }
+  }
+
   @Suite struct SavingTests {
     private func checkpoints(_ run: TemporaryFolder) throws -> Set<String> {
       Set(
