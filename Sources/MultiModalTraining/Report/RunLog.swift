@@ -16,10 +16,7 @@ struct RunLog {
   /// read, such as one that was torn when the run was killed.
   /// - Parameter kept: gets the lines that stay
   init(_ url: URL, keepingStepsUpTo step: Int, kept: ([String: Value]) -> Void = { _ in }) throws {
-    // What is no file, such as a terminal, is only appended to.
-    var status = stat()
-    if stat(url.path, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
-      let before = try Data(contentsOf: url)
+    if let before = try Self.content(url) {
       var after = Data(capacity: before.count)
       for line in before.split(separator: UInt8(ascii: "\n")) {
         guard let fields = Self.fields(line), (fields["step"]?.number).map({ $0 <= Double(step) }) ?? true
@@ -39,6 +36,25 @@ struct RunLog {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let line = String(decoding: try encoder.encode(fields), as: UTF8.self).jsonWithoutControls
     try file.append(Data("\(line)\n".utf8))
+  }
+
+  /// The last value of that name in a log's lines of a step; nil where there is none.
+  static func number(_ name: String, ofStep step: Int, in url: URL) -> Double? {
+    guard let lines = try? content(url)?.split(separator: UInt8(ascii: "\n")) else { return nil }
+    for line in lines.reversed() {
+      if let fields = fields(line), fields["step"] == .number(Double(step)), let value = fields[name]?.number
+      {
+        return value
+      }
+    }
+    return nil
+  }
+
+  /// Nil for what is no file, such as a terminal: it is only appended to.
+  private static func content(_ url: URL) throws -> Data? {
+    var status = stat()
+    guard stat(url.path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return try Data(contentsOf: url)
   }
 
   private static func fields(_ line: Data) -> [String: Value]? {

@@ -22,6 +22,11 @@ struct RunRecord {
     board = try TensorBoardWriter(folder: run.appendingPathComponent("tensorboard"), keepingStepsUpTo: step)
   }
 
+  /// What the run's log says of a step's validation; nil where it says nothing.
+  static func validationLoss(ofStep step: Int, in run: URL) -> Double? {
+    RunLog.number("validation_loss", ofStep: step, in: run.appendingPathComponent(logName))
+  }
+
   /// - Returns: what went wrong
   mutating func add(_ event: Trainer.Event) -> [String] {
     switch event {

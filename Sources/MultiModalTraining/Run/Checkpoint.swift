@@ -51,7 +51,25 @@ struct Checkpoint {
       if access(file.path, F_OK) == 0 {
         try changeSettings { $0 = try TrainingConfiguration(contentsOf: file) }
       }
+      // It may have been done since, before a kill.
+      if isValidationDue == true, let loss = RunRecord.validationLoss(ofStep: step, in: run) {
+        note(validationLoss: loss)
+      }
       try changeSettings(change)
+    }
+
+    /// Notes this step's validation.
+    /// - Returns: whether it is better than ever before
+    @discardableResult mutating func note(validationLoss loss: Double) -> Bool {
+      isValidationDue = nil
+      guard loss < bestValidationLoss else {
+        validationsWithoutImprovement += 1
+        let patience = configuration.training.earlyStopPatience
+        isStopped = patience > 0 && validationsWithoutImprovement >= patience
+        return false
+      }
+      (bestValidationLoss, bestStep, validationsWithoutImprovement) = (loss, step, 0)
+      return true
     }
 
     private mutating func changeSettings(_ change: (inout TrainingConfiguration) throws -> Void) throws {

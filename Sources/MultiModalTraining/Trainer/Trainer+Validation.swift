@@ -26,16 +26,7 @@ extension Trainer {
     try average?.exchange()
     let (loss, results) = try outcome.get()
 
-    let isBest = loss < state.bestValidationLoss
-    if isBest {
-      state.bestValidationLoss = loss
-      state.bestStep = state.step
-      state.validationsWithoutImprovement = 0
-    } else {
-      state.validationsWithoutImprovement += 1
-      let patience = settings.earlyStopPatience
-      state.isStopped = patience > 0 && state.validationsWithoutImprovement >= patience
-    }
+    let isBest = state.note(validationLoss: loss)
     guard isFirst else { return isBest }
     let evaluation = results.isEmpty ? nil : Evaluation(results: results)
     report(.validated(step: state.step, loss: loss, evaluation: evaluation, isBest: isBest))

@@ -232,6 +232,36 @@ extension TrainerTests {
       #expect(try weights(run.file("model.safetensors")) == weights(whole.file("model.safetensors")))
     }
 
+    @Test(arguments: [0, 1]) func aValidationThatIsInTheLogIsNotDoneAgain(patience: Int) async throws {
+      let (data, whole, run) = (try squares(), try TemporaryFolder(), try TemporaryFolder())
+      let settings = smallSettings {
+        $0.training.earlyStopPatience = patience
+        // No validation is better than the first.
+        if patience > 0 { ($0.training.learningRate, $0.training.minLearningRate) = (1e-30, 0) }
+      }
+      try await train(data, whole, settings)
+      try await train(data, run, settings, cancelAfter: 8)
+      try await train(data, run, settings, resume: true, cancelAfter: 9)
+      // As if the run had been killed after the validation of step 8, and before its next checkpoint.
+      try? FileManager.default.removeItem(at: Checkpoint.url(step: 10, in: run.url))
+      let last = Checkpoint.url(step: patience > 0 ? 8 : 12, in: run.url)
+      let after = try await train(data, run, settings, resume: true)
+      #expect(steps(after) == (patience > 0 ? [] : [9, 10, 11, 12]))
+      func validations(_ run: TemporaryFolder) -> [[Double?]] {
+        RunLog.read(run.file("log.jsonl")).filter { $0["validation_loss"] != nil }.map {
+          [$0["step"]?.number, $0["validation_loss"]?.number]
+        }
+      }
+      #expect(validations(run) == validations(whole))
+      #expect(try weights(run.file("model.safetensors")) == weights(whole.file("model.safetensors")))
+      guard patience == 0 else { return }
+      let (state, expected) = (
+        try Checkpoint.state(of: last),
+        try Checkpoint.state(of: Checkpoint.url(step: 12, in: whole.url))
+      )
+      #expect(state.bestStep == expected.bestStep && state.bestValidationLoss == expected.bestValidationLoss)
+    }
+
     @Test func tooManyDamagedPicturesToValidateWithEndTheRunWhichGoesOnOnceTheyAreMended() async throws {
       let (data, run) = (try squares(), try TemporaryFolder())
       let sound = try Data(contentsOf: data.file("validation/red.png"))
