@@ -134,6 +134,35 @@ import Testing
       #expect(result.code == 1 && result.errors.contains("libvips does not start (\(folder.url.path)"))
       #expect(try caption("--help", environment: without).code == 0)
     }
+
+    /// No picture is damaged where none can be read.
+    @Test func withoutLibvipsWorkOnManyPicturesEndsAtOnce() throws {
+      let (folder, data) = (
+        try pictures(),
+        try ColouredSquares.folder(
+          colours: 4, settings: ["data": #"{"max_damaged_share": 1}"#, "training": #"{"batch_size": 2}"#])
+      )
+      try folder.write("no library", "libvips.so.42")
+      let tasks = [
+        ["caption", "--quiet", "--model", "Models/emoji", folder.path("pictures")],
+        ["evaluate", "--model", "Models/emoji", "--data", data.path("validation")],
+        ["train", "--data", data.url.path, "--config", data.path("config.json"), "--out", data.path("run")],
+        ["train", "--data", data.url.path, "--config", data.path("config.json"), "--dry-run"],
+      ]
+      for words in tasks {
+        let process = GPT4MM.process(words, in: Self.root)
+        process.environment = ProcessInfo.processInfo.environment.merging([
+          "LD_LIBRARY_PATH": folder.url.path
+        ]) { $1 }
+        let result = try GPT4MM.finish(process)
+        #expect(result.code == 1 && result.output.isEmpty, "\(words): \(result.output)")
+        let complaints = result.errors.split(separator: "\n").filter { $0.contains("libvips") }
+        #expect(
+          complaints.count == 1 && complaints[0].hasPrefix("gpt4mm: ")
+            && complaints[0].contains("install it, as 'scripts/setup' does"), "\(words): \(result.errors)")
+        #expect(!result.errors.contains("left out"), "\(result.errors)")
+      }
+    }
   #endif
 
   @Test func whatIsNoRegularFileIsWrittenThrough() throws {

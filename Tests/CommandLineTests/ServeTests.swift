@@ -5,8 +5,11 @@ import Testing
 
 /// `serve` as a process.
 @Suite struct ServeTests {
-  private func serve(_ arguments: String...) throws -> (process: Process, notes: Notes, port: UInt16) {
+  private func serve(_ arguments: String..., environment: [String: String] = [:]) throws -> (
+    process: Process, notes: Notes, port: UInt16
+  ) {
     let process = GPT4MM.process(["serve", "--port", "0"] + arguments)
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let notes = Notes()
     process.standardError = notes.pipe
     process.standardOutput = FileHandle.nullDevice
@@ -87,4 +90,18 @@ import Testing
     local.waitUntilExit()
     #expect(local.terminationStatus == 0)
   }
+  #if os(Linux)
+    @Test func withoutLibvipsTheServerIsAtFaultAndNotThePicture() throws {
+      let (folder, request) = try long(tokens: 3)
+      try folder.write("no library", "libvips.so.42")
+      let (process, _, port) = try serve(
+        "--model", folder.path("model"), "--quiet", environment: ["LD_LIBRARY_PATH": folder.url.path])
+      let client = try RawClient(port: port)
+      client.send(request.replacingOccurrences(of: "\r\n\r\n", with: "\r\nConnection: close\r\n\r\n"))
+      let answer = client.read()
+      #expect(answer.hasPrefix("HTTP/1.1 500 ") && answer.contains("libvips"), "\(answer)")
+      process.terminate()
+      process.waitUntilExit()
+    }
+  #endif
 }

@@ -58,9 +58,7 @@ struct EncodedPicture {
         .tooLarge,
         "cannot read picture \(name): it has more than \(limits.maxBytes) bytes, the limit (max_bytes)")
     }
-    do { try VipsPicture.start() } catch let error as VipsError {
-      throw PictureError(.unsupportedFormat, "cannot read pictures: libvips does not start (\(error.detail))")
-    }
+    try VipsPicture.start()
     guard let format = PictureFormat(of: bytes), PictureFormat.supported.contains(format) else {
       let claim = PictureFormat(of: bytes).map {
         "\($0.rawValue.uppercased()), which this machine cannot decode"

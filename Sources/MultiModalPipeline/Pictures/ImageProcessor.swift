@@ -34,7 +34,8 @@ public struct ImageProcessor: Sendable {
 
   /// Reads a file.
   ///
-  /// - Throws: `PictureError` for a file that is missing, empty, too large, damaged, or no picture of a supported format.
+  /// - Throws: `PictureError` for a file that is missing, empty, too large, damaged, or no picture of a supported format,
+  ///   `PictureLibraryError` where none can be read.
   public func callAsFunction(_ url: URL) throws -> ProcessedImage {
     try process(EncodedPicture(contentsOf: url, limits: configuration.limits))
   }

@@ -35,7 +35,8 @@ public struct Picture: Equatable, Sendable {
   /// Decodes a file.
   ///
   /// - Parameter longestSide: Larger pictures are reduced to this height or width, whichever is longer; nil keeps the size.
-  /// - Throws: `PictureError` for a file that is missing, empty, too large, damaged, or no picture of a supported format.
+  /// - Throws: `PictureError` for a file that is missing, empty, too large, damaged, or no picture of a supported format,
+  ///   `PictureLibraryError` where none can be read.
   public init(contentsOf url: URL, longestSide: Int? = nil, limits: PictureLimits = PictureLimits()) throws {
     try self.init(EncodedPicture(contentsOf: url, limits: limits), longestSide: longestSide)
   }

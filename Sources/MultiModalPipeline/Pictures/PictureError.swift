@@ -31,3 +31,15 @@ public struct PictureError: SentenceError {
     self.description = description
   }
 }
+
+/// No picture can be read or drawn, because libvips cannot be loaded or does not start: the machine's fault, and not the
+/// picture's.
+public struct PictureLibraryError: SentenceError {
+  /// One sentence, for people.
+  public let description: String
+
+  init(_ detail: String) {
+    description =
+      "cannot read pictures: libvips does not start (\(detail)): install it, as 'scripts/setup' does"
+  }
+}

@@ -29,9 +29,11 @@ final class VipsPicture {
     try withExtendedLifetime(self) { try VipsPicture(operation(handle)) }
   }
 
-  private static let startFailure: VipsError? = cvips_start() ? nil : VipsError.taken()
+  private static let startFailure: PictureLibraryError? =
+    cvips_start() ? nil : PictureLibraryError(VipsError.taken().detail)
 
   /// Starts libvips if this is its first use.
+  /// - Throws: `PictureLibraryError`
   static func start() throws {
     if let startFailure { throw startFailure }
   }

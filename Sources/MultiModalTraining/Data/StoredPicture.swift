@@ -72,7 +72,7 @@ public struct StoredPicture: Sendable {
   var plainName: String { name.split(separator: "/").filter { $0 != "." }.joined(separator: "/") }
 
   /// - Parameter longestSide: larger pictures that are decoded are reduced to it
-  /// - Throws: `PictureError` for what is missing, damaged or no picture.
+  /// - Throws: `PictureError` for what is missing, damaged or no picture, `PictureLibraryError` where none can be read.
   func decoded(longestSide: Int?, limits: PictureLimits) throws -> Picture {
     switch content {
     case .file(let url): try Picture(contentsOf: url, longestSide: longestSide, limits: limits)
@@ -93,9 +93,11 @@ public struct StoredPicture: Sendable {
     }
   }
 
-  /// - Throws: `PictureError` that names the picture.
+  /// - Throws: `PictureError` that names the picture; `PictureLibraryError` names none.
   private func reading<Result>(_ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as PictureError { throw error } catch {
+    do { return try body() } catch let error where error is PictureError || error is PictureLibraryError {
+      throw error
+    } catch {
       throw PictureError(.unreadable, "cannot read picture \(place): \(error.localizedDescription)")
     }
   }
