@@ -2,17 +2,21 @@
 ///
 /// An element is made in two parts: plans are made one after the other, in order, and elements of their plans at once.
 struct Prefetcher<Element: Sendable> {
-  private let begin:
-    @Sendable (_ index: Int, _ before: Task<Void, any Error>?) -> (
-      Task<Void, any Error>, Task<Element, any Error>
-    )
+  /// An element that is being made.
+  private struct Making: Sendable {
+    let planned: Task<Void, any Error>
+    let stopPlanning: @Sendable () -> Void
+    let element: Task<Element, any Error>
+  }
+
+  private let begin: @Sendable (_ index: Int, _ before: Task<Void, any Error>?) -> Making
   private var remaining: Range<Int>
-  private var planning: Task<Void, any Error>?
-  private var pending: [Task<Element, any Error>] = []
+  private var last: Task<Void, any Error>?
+  private var pending: [Making] = []
 
   /// - Parameters:
   ///   - ahead: how many are made at once
-  ///   - plan: what an index's element is made of
+  ///   - plan: what an index's element is made of; its task is cancelled when nobody waits for it any more
   ///   - make: gives the element of an index and its plan; called from several threads
   init<Plan: Sendable>(
     _ indices: Range<Int>, ahead: Int = 4, plan: @escaping @Sendable (Int) async throws -> Plan,
@@ -24,10 +28,9 @@ struct Prefetcher<Element: Sendable> {
         try await before?.value
         return try await plan(index)
       }
-      return (
-        Task.detached { _ = try await planning.value },
-        Task.detached { try make(index, await planning.value) }
-      )
+      return Making(
+        planned: Task.detached { _ = try await planning.value }, stopPlanning: { planning.cancel() },
+        element: Task.detached { try make(index, await planning.value) })
     }
     remaining = indices
     for _ in 0..<ahead { start() }
@@ -35,15 +38,21 @@ struct Prefetcher<Element: Sendable> {
 
   private mutating func start() {
     guard let index = remaining.popFirst() else { return }
-    let (planned, made) = begin(index, planning)
-    planning = planned
-    pending.append(made)
+    let making = begin(index, last)
+    last = making.planned
+    pending.append(making)
   }
 
   /// The elements in order; nil after the last.
+  /// - Throws: the element's error; where the task was cancelled and its plan heeds that, `CancellationError`
   mutating func next() async throws -> Element? {
     guard !pending.isEmpty else { return nil }
-    let element = try await pending.removeFirst().value
+    let making = pending.removeFirst()
+    let element = try await withTaskCancellationHandler {
+      try await making.element.value
+    } onCancel: {
+      making.stopPlanning()
+    }
     start()
     return element
   }
@@ -62,7 +71,8 @@ struct Prefetcher<Element: Sendable> {
   /// in use.
   mutating func finish() async {
     remaining = 0..<0
-    for task in pending { _ = await task.result }
+    for making in pending { making.stopPlanning() }
+    for making in pending { _ = await making.element.result }
     pending = []
   }
 }

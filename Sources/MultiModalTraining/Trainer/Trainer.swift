@@ -135,10 +135,12 @@ public final class Trainer {
         try await clock.pausing { try await conclude(isCancelled: false, writer, tell) }
       }
       while state.step < steps, !state.isStopped {
-        var batches: [LoadedBatch] = []
-        while batches.count < accumulation, let batch = try await clock.waiting({ try await loader.next() }) {
-          batches.append(batch)
-        }
+        var batches: [LoadedBatch]? = []
+        do {
+          for _ in 0..<accumulation {
+            if let batch = try await clock.waiting({ try await loader.next() }) { batches?.append(batch) }
+          }
+        } catch is CancellationError { batches = nil }
         try writer?.check()
         let isCancelled = try take(batches, &clock, tell)
         try await clock.pausing { try await conclude(isCancelled: isCancelled, writer, tell) }
@@ -162,17 +164,21 @@ public final class Trainer {
       firstStep: state.step, processes: processes?.group.size ?? 1)
   }
 
-  /// One step.
+  /// One step; none where a process has no batches.
+  /// - Parameter batches: nil where the task was cancelled before they were there
   /// - Returns: whether the task of a process was cancelled
   private func take(
-    _ batches: [LoadedBatch], _ clock: inout TrainingClock, _ report: (Event) -> Void
+    _ batches: [LoadedBatch]?, _ clock: inout TrainingClock, _ report: (Event) -> Void
   ) throws -> Bool {
+    let areThere = batches != nil
+    let batches = batches ?? []
     let damaged = batches.flatMap(\.damaged)
     var totals = [
       Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) }), Double(damaged.count),
-      Task.isCancelled ? 1 : 0,
+      Task.isCancelled ? 1 : 0, areThere ? 0 : 1,
     ]
     if let processes { totals = try processes.sum(totals) }
+    if totals[3] > 0 { return true }
     if totals[1] > 0 { try leaveOut(try gathered(damaged), report) }
 
     state.step += 1

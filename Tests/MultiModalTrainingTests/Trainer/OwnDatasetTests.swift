@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import Synchronization
 import TestSupport
 import Testing
 import Torch
@@ -103,6 +104,62 @@ extension TrainerTests {
       await #expect(throws: CancellationError.self) { try await interrupted.value }
       _ = try await run(broken.url, resume: true).train()
       #expect(try weights(broken.file("model.safetensors")) == weights(whole.file("model.safetensors")))
+    }
+
+    /// Samples that come slowly when they are asked to, like those of a large set.
+    private final class SlowList: Dataset {
+      let list: SampleList
+      let isSlow = Mutex(false)
+      var name: String { list.name }
+
+      init(_ list: SampleList) { self.list = list }
+
+      func samples(ofShard shard: Int) throws -> () throws -> Sample? {
+        let next = try list.samples(ofShard: shard)
+        return { [self] in
+          if isSlow.withLock({ $0 }) { usleep(10_000) }
+          return try next()
+        }
+      }
+    }
+
+    @Test func aStopIsHeardWhileARunThatGoesOnReadsUpToItsPlace() async throws {
+      let run = try TemporaryFolder()
+      let (folder, data) = (
+        run.url, SlowList(SampleList(Array(repeating: colours().parts[1], count: 40).flatMap { $0 }))
+      )
+      let settings = settings {
+        $0.data.shuffleBuffer = 1
+        $0.training.epochs = 1
+        $0.training.batchSize = 2
+      }
+      /// - Returns: the steps that were taken
+      @Sendable func stopped(resume: Bool, after isDue: (Trainer.Event) -> Bool) async throws -> [Int] {
+        var steps: [Int] = []
+        do {
+          let run = try TrainingRun(on: data, folder: folder, configuration: settings, resume: resume)
+          data.isSlow.withLock { $0 = resume }
+          _ = try await run.train {
+            if case .step(let progress) = $0 { steps.append(progress.step) }
+            if isDue($0) { withUnsafeCurrentTask { $0?.cancel() } }
+          }
+          Issue.record("it went on to the end")
+        } catch is CancellationError {}
+        return steps
+      }
+      let first = Task {
+        try await stopped(resume: false) {
+          if case .step(let progress) = $0 { progress.step == 40 } else { false }
+        }
+      }
+      #expect(try await first.value == Array(1...41))
+      let began = ContinuousClock.now
+      let second = Task {
+        try await stopped(resume: true) { if case .began = $0 { true } else { false } }
+      }
+      #expect(try await second.value == [])
+      #expect(.now - began < .seconds(0.7))
+      #expect(Checkpoint.latest(in: folder)?.lastPathComponent == "checkpoint-41")
     }
 
     @Test func whatCannotBeTrainedWithIsSaidBefore() throws {
