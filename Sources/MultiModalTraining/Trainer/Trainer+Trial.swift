@@ -45,9 +45,7 @@ extension Trainer {
       throw TrainingError("the first step has nothing to learn from: \(reason ?? "its texts are empty")")
     }
     let began = ContinuousClock.now
-    let (loss, _) = try withSeed(settings.seed, on: device) {
-      try step(batches.map(\.batch), targetCount: Int(counts[0]), learningRate: schedule(0))
-    }
+    let (loss, _) = try take(0, batches, targetCount: Int(counts[0]))
     let first = batches.first?.batch
     return Trial(
       summary: beginning, samples: batches.first?.samples ?? [], sampleCount: Int(counts[1]),

@@ -193,13 +193,8 @@ public final class Trainer {
   private func learn(
     _ batches: [LoadedBatch], targetCount: Int, _ clock: inout TrainingClock, _ report: (Event) -> Void
   ) throws {
-    // What a step draws follows from its number, so there is no random state to save.
     let number = state.step - 1
-    let rate = schedule(number)
-    let seed = SplitMix64(seed: settings.seed, place: number, processes?.group.rank ?? 0).state
-    let (loss, norm) = try withSeed(seed, on: device) {
-      try step(batches.map(\.batch), targetCount: targetCount, learningRate: rate)
-    }
+    let (loss, norm) = try take(number, batches, targetCount: targetCount)
     clock.tick()
     state.seconds = clock.seconds
     guard loss.isFinite, norm?.isFinite ?? true else {
@@ -211,11 +206,21 @@ public final class Trainer {
       .step(
         Progress(
           step: state.step, steps: schedule.steps, epoch: epoch(at: state.step), loss: loss,
-          learningRate: rate, gradientNorm: norm ?? .nan,
+          learningRate: schedule(number), gradientNorm: norm ?? .nan,
           samplesPerSecond: clock.stepsPerSecond
             * Double(samplesPerStep),
           waitingShare: clock.waitingShare, memory: ProcessMemory.residentBytes,
           bytesSent: processes?.bytesPerStep ?? 0)))
+  }
+
+  /// A step of that number, from 0. What it draws follows from the number, so there is no random state to save.
+  func take(_ number: Int, _ batches: [LoadedBatch], targetCount: Int) throws -> (
+    loss: Double, gradientNorm: Double?
+  ) {
+    let seed = SplitMix64(seed: settings.seed, place: number, processes?.group.rank ?? 0).state
+    return try withSeed(seed, on: device) {
+      try step(batches.map(\.batch), targetCount: targetCount, learningRate: schedule(number))
+    }
   }
 
   /// What is due after a step: validation and a checkpoint. One that ends the run is written too.

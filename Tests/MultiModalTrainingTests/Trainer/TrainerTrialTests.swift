@@ -27,6 +27,18 @@ extension TrainerTests {
       #expect(colours.contains(Array(try #require(plain.picture).pixels.prefix(3))))
     }
 
+    @Test func aTrialIsTheRunsFirstStep() async throws {
+      let (data, run) = (try squares(), try TemporaryFolder())
+      let settings = smallSettings { $0.changeModel { $0.ffDropout = 0.5 } }
+      let trial = try await TrainingRun(
+        data: data.url, folder: TemporaryFolder().url, configuration: settings, resume: false
+      ).tryFirstStep()
+      let losses = try await train(data, run, settings).compactMap {
+        if case .step(let progress) = $0 { progress.loss } else { nil }
+      }
+      #expect(trial.loss == losses.first)
+    }
+
     @Test func aFirstStepCountsThePicturesThatItHas() async throws {
       let data = try squares()
       try data.write("no", "train/red.png")
