@@ -60,6 +60,24 @@ import Testing
     #expect(resumed.code == 2 && resumed.errors.contains("leave --resume out"))
   }
 
+  @Test(arguments: [SIGINT, SIGTERM]) func aDryRunThatIsStoppedLeavesNothing(signal: Int32) throws {
+    let (folder, temporary) = (try data(), try TemporaryFolder())
+    let process = GPT4MM.process(
+      ["train", "--data", folder.url.path, "--config", folder.path("config.json"), "--dry-run"])
+    process.environment = ProcessInfo.processInfo.environment.merging(["TMPDIR": temporary.url.path]) { $1 }
+    process.standardError = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    func names() throws -> [String] {
+      try FileManager.default.contentsOfDirectory(atPath: temporary.url.path)
+    }
+    try process.run()
+    while process.isRunning, try names().isEmpty {}
+    kill(process.processIdentifier, signal)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 130)
+    #expect(try names().isEmpty)
+  }
+
   @Test func oneCallBeginsGoesOnAndMakesLonger() throws {
     let folder = try data()
     for (words, said) in [

@@ -160,6 +160,7 @@ extension Command {
     let configuration = try configuration(arguments)
     let (device, group) = try processGroup(arguments, configuration)
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
+    Interruption.shared.removes(folder)
     defer { try? FileManager.default.removeItem(at: folder) }
     var display = TrainingDisplay(rank: group?.rank)
     let trial = try await run(
