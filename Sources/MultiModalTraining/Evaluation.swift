@@ -129,21 +129,18 @@ public struct Evaluation: Sendable {
     let bundle = try model.bundle(precision: precision, device: device)
     let loader = BatchLoader(inOrder: dataset, count: count, bundle, batchSize: batchSize)
     var batches = loader.prefetch(0..<loader.batchesPerEpoch, workers: 4)
-    var total = 0.0
-    var tokens = 0
+    var total = MeanLoss()
     var done = 0
     try await batches.forEach { loaded in
       guard let batch = loaded.batch, loaded.damaged.isEmpty else {
         throw TrainingError(loaded.damaged.first ?? "\(dataset.name) has an empty batch")
       }
-      let loss = try withoutGradients { try TrainingStep.loss(bundle.model, batch, device: device) }
-      total += Double(try loss.item(Float.self)) * Double(batch.targetCount)
-      tokens += batch.targetCount
+      total += try MeanLoss(of: batch) { try TrainingStep.loss(bundle.model, $0, device: device) }
       done += loaded.samples.count
       try Task.checkCancellation()
       report(done, count)
     }
-    return total / Double(tokens)
+    return total.value
   }
 }
 

@@ -36,24 +36,19 @@ extension Trainer {
 
   /// The mean cross-entropy per token, over all processes.
   private func loss(of heldOut: HeldOut, _ report: (Event) -> Void) async throws -> Double {
-    var (total, tokens) = (0.0, 0.0)
+    var total = MeanLoss()
     var damaged: [String] = []
     var batches = heldOut.loader.prefetch(
       0..<heldOut.loader.batchesPerEpoch, workers: configuration.data.workers)
     try await batches.forEach { loaded in
-      var sums = [0, 0, Double(loaded.damaged.count), Task.isCancelled ? 1 : 0]
-      if let batch = loaded.batch {
-        let loss = try withoutGradients { Double(try step.loss(batch).item(Float.self)) }
-        sums[0] = loss * Double(batch.targetCount)
-        sums[1] = Double(batch.targetCount)
-      }
+      let own = try loaded.batch.map { try MeanLoss(of: $0, step.loss) } ?? MeanLoss()
+      var sums = [own.sum, own.tokens, Double(loaded.damaged.count), Task.isCancelled ? 1 : 0]
       if let processes { sums = try processes.sum(sums) }
-      total += sums[0]
-      tokens += sums[1]
+      total += MeanLoss(sum: sums[0], tokens: sums[1])
       if sums[2] > 0 { try leaveOut(gathered(loaded.damaged), &damaged, of: heldOut.count, report) }
       if sums[3] > 0 { throw AgreedEnding(reason: CancellationError()) }
     }
-    return total / tokens
+    return total.value
   }
 
   /// - Throws: `AgreedEnding` when too many pictures to validate with cannot be used.
