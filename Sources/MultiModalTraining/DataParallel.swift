@@ -101,7 +101,8 @@ extension ProcessGroup {
       outcome.set(Result(catching: make))
       isMade.signal()
     }
-    let pause = max(0.01, timeout / .seconds(4))
+    // A process that was told to stop gives up one that is silent for longer.
+    let pause = max(0.01, min(1, timeout / .seconds(4)))
     while isMade.wait(timeout: .now() + pause) == .timedOut { _ = try shared(false) }
     _ = try shared(true)
     guard let value = try outcome.get() else { throw TrainingError("rank 0 made nothing") }

@@ -254,10 +254,10 @@ struct Checkpoint {
 }
 
 /// Writes checkpoints while training goes on, one after the other.
-final class CheckpointWriter {
+final class CheckpointWriter: Sendable {
   private let run: URL
   private let outcome = Outcome<Void>()
-  private var writing: Task<Void, Never>?
+  private let queue = DispatchQueue(label: "checkpoints")
 
   init(_ run: URL) { self.run = run }
 
@@ -265,7 +265,7 @@ final class CheckpointWriter {
   /// - Throws: `TrainingError` when the one before could not be written.
   func write(_ snapshot: Checkpoint.Snapshot) async throws {
     try await finish()
-    writing = Task.detached { [run, outcome] in
+    queue.async { [run, outcome] in
       outcome.set(Result { try Checkpoint.write(snapshot, in: run) })
     }
   }
@@ -275,8 +275,13 @@ final class CheckpointWriter {
 
   /// Waits until all is written.
   func finish() async throws {
-    await writing?.value
-    writing = nil
+    await withCheckedContinuation { done in queue.async { done.resume() } }
+    try check()
+  }
+
+  /// The same, and blocks its thread.
+  func finishBlocking() throws {
+    queue.sync {}
     try check()
   }
 }

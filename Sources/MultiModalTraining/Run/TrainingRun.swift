@@ -96,9 +96,20 @@ public final class TrainingRun {
       report(event)
       for warning in note(event) { report(.warning(warning)) }
     }
-    if trainer.isFirst { try export() }
-    try trainer.processes?.group.barrier()
+    try finish()
     return folder
+  }
+
+  /// Writes what is left to be written. The other processes hear that the first is still at it, also when they were told to stop.
+  private func finish() throws {
+    // Nothing else is done with the run meanwhile.
+    nonisolated(unsafe) let run = self
+    let finish = { @Sendable in
+      try run.writer.finishBlocking()
+      try run.export()
+      return true
+    }
+    _ = try trainer.processes.map { try $0.group.shared(slow: finish) } ?? finish()
   }
 
   /// Takes the first step, and says what came of it. The run has learned from it, and is good for nothing more.

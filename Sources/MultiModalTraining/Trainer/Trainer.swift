@@ -114,7 +114,7 @@ public final class Trainer {
   }
 
   /// Trains to the end, or until the task is cancelled, in any of the processes: then a checkpoint is written before
-  /// `CancellationError` is thrown.
+  /// `CancellationError` is thrown. In the end the last checkpoint may still be about to be written.
   func train(saving writer: CheckpointWriter?, report: (Event) -> Void) async throws {
     let steps = schedule.steps
     let accumulation = settings.gradientAccumulationSteps
@@ -146,7 +146,6 @@ public final class Trainer {
         try await clock.pausing { try await conclude(isCancelled: isCancelled, writer, tell) }
       }
       await loader.finish()
-      try await writer?.finish()
     } catch {
       await loader.finish()
       // An error of the last writing is not lost behind a cancellation.
