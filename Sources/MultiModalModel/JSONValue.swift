@@ -1,3 +1,5 @@
+import Torch
+
 /// Any JSON, so that what a file says is written again as it was.
 public enum JSONValue: Codable, Equatable, Sendable {
   /// `null`
@@ -74,5 +76,20 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Ex
   /// `["name": 1]`; of equal names the last counts.
   public init(dictionaryLiteral elements: (String, JSONValue)...) {
     self = .object(Dictionary(elements) { $1 })
+  }
+}
+
+extension JSONScanner.Value {
+  /// The same without an order.
+  package init(_ value: JSONValue) {
+    switch value {
+    case .null: self = .null
+    case .bool(let value): self = .boolean(value)
+    case .int(let value): self = .integer(value)
+    case .double(let value): self = .number(value)
+    case .string(let value): self = .string(value)
+    case .array(let values): self = .array(values.map(Self.init))
+    case .object(let fields): self = .object(fields.map { ($0, Self($1)) })
+    }
   }
 }

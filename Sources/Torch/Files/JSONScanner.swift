@@ -260,3 +260,50 @@ package struct JSONScanner {
     return unit
   }
 }
+
+extension JSONScanner.Value {
+  package var isNull: Bool { if case .null = self { true } else { false } }
+  package var string: String? { if case .string(let text) = self { text } else { nil } }
+  package var bool: Bool? { if case .boolean(let flag) = self { flag } else { nil } }
+  package var array: [Self]? { if case .array(let values) = self { values } else { nil } }
+  package var object: [(key: String, value: Self)]? {
+    if case .object(let fields) = self { fields } else { nil }
+  }
+
+  /// A whole number, however it is written.
+  package var integer: Int? {
+    switch self {
+    case .integer(let number): number
+    case .number(let number): Int(exactly: number)
+    default: nil
+    }
+  }
+
+  package var number: Double? {
+    switch self {
+    case .integer(let number): Double(number)
+    case .number(let number): number
+    default: nil
+    }
+  }
+
+  /// A list of items that are all of one form.
+  package func list<Item>(_ form: (Self) -> Item?) -> [Item]? {
+    guard let values = array else { return nil }
+    let items = values.compactMap(form)
+    return items.count == values.count ? items : nil
+  }
+
+  /// For messages, and short: by scalars, because a character has as many as a file likes.
+  package var brief: String {
+    switch self {
+    case .object: "an object"
+    case .array: "a list"
+    case .string(let text): "\"\(String(text.unicodeScalars.prefix(40)))\""
+    case .integer(let number): "\(number)"
+    case .number(let number): "\(number)"
+    case .boolean(let flag): "\(flag)"
+    case .null: "null"
+    }
+  }
+}
