@@ -44,7 +44,7 @@ public struct GenerationSettings: Sendable, Equatable {
   ///   - tokenizer: says how texts begin and end where the fields do not; nil where a `config.json` would
   /// - Throws: `ModelError` where nothing says how a text begins, or for a field that is no such thing.
   public init(_ fields: [String: JSONValue], tokenizer: (any Tokenizer)?) throws {
-    var reader = try ConfigurationFields(.object(fields))
+    let reader = try JSONFields(.init(.object(fields)), refusal: ModelError.field)
     guard
       let start = try reader.tokens("decoder_start_token_id")?.first ?? reader.tokens("bos_token_id")?.first
         ?? tokenizer?.bos
@@ -54,7 +54,7 @@ public struct GenerationSettings: Sendable, Equatable {
     }
     let end = try reader.tokens("eos_token_id") ?? tokenizer?.eos.map { [$0] } ?? []
     let padding = try reader.tokens("pad_token_id")?.first ?? tokenizer?.pad ?? end.first ?? start
-    let prompts = try reader.texts("prompts")
+    let prompts = try reader.read("prompts", "a list of texts") { $0.list(\.string) }
     self.init(start: start, end: end, padding: padding, options: try reader.options(), prompts: prompts)
   }
 
@@ -115,76 +115,63 @@ public struct GenerationSettings: Sendable, Equatable {
   }
 }
 
-extension ConfigurationFields {
+extension JSONFields {
   private static let counts = 0...1_000_000_000
 
   /// One token or several.
-  fileprivate mutating func tokens(_ name: String) throws -> [Int]? {
-    guard let value = value(name) else { return nil }
-    let values: [JSONValue] = if case .array(let values) = value { values } else { [value] }
-    return try values.map {
-      guard case .int(let token) = $0, token >= 0 else { throw error(name, "a token id or a list of them") }
-      return token
+  fileprivate func tokens(_ name: String) throws -> [Int]? {
+    try read(name, "a token id or a list of them") { value in
+      func token(_ value: Value) -> Int? { value.integer.flatMap { $0 >= 0 ? $0 : nil } }
+      return token(value).map { [$0] } ?? value.list(token)
     }
   }
 
-  fileprivate mutating func texts(_ name: String) throws -> [String]? {
-    guard let value = value(name) else { return nil }
-    guard case .array(let values) = value else { throw error(name, "a list of texts") }
-    return try values.map {
-      guard case .string(let text) = $0 else { throw error(name, "a list of texts") }
-      return text
-    }
-  }
-
-  fileprivate mutating func options() throws -> GenerationOptions {
+  fileprivate func options() throws -> GenerationOptions {
     var options = GenerationOptions()
-    options.maxNewTokens = try int("max_new_tokens", in: Self.counts)
-    options.maxLength = try int("max_length", in: Self.counts)
-    options.minNewTokens = try int("min_new_tokens", in: Self.counts) ?? 0
-    options.minLength = try int("min_length", in: Self.counts) ?? 0
-    options.numBeams = try int("num_beams", in: 1...64) ?? 1
-    options.numReturnSequences = try int("num_return_sequences", in: 1...256) ?? 1
-    options.lengthPenalty = try double("length_penalty", 1, in: -1e6...1e6)
-    options.repetitionPenalty = try double("repetition_penalty", 1, in: 1e-6...1e6)
-    options.noRepeatNGramSize = try int("no_repeat_ngram_size", in: Self.counts) ?? 0
+    options.maxNewTokens = try integer("max_new_tokens", in: Self.counts)
+    options.maxLength = try integer("max_length", in: Self.counts)
+    options.minNewTokens = try integer("min_new_tokens", in: Self.counts) ?? 0
+    options.minLength = try integer("min_length", in: Self.counts) ?? 0
+    options.numBeams = try integer("num_beams", in: 1...64) ?? 1
+    options.numReturnSequences = try integer("num_return_sequences", in: 1...256) ?? 1
+    options.lengthPenalty = try number("length_penalty", in: -1e6...1e6) ?? 1
+    options.repetitionPenalty = try number("repetition_penalty", in: 1e-6...1e6) ?? 1
+    options.noRepeatNGramSize = try integer("no_repeat_ngram_size", in: Self.counts) ?? 0
     options.suppressTokens = try tokens("suppress_tokens") ?? []
     options.beginSuppressTokens = try tokens("begin_suppress_tokens") ?? []
     options.forcedBOSToken = try tokens("forced_bos_token_id")?.first
     options.forcedEOSToken = try tokens("forced_eos_token_id")?.first
-    switch value("early_stopping") {
-    case .bool(true)?: options.earlyStopping = .always
-    case nil, .bool(false)?: options.earlyStopping = .heuristic
-    case .string("never")?: options.earlyStopping = .never
-    default: throw error("early_stopping", "true, false or \"never\"")
-    }
-    if try bool("do_sample", false) {
+    options.earlyStopping =
+      try read("early_stopping", "true, false or \"never\"") {
+        $0.bool.map { $0 ? .always : .heuristic } ?? ($0.string == "never" ? .never : nil)
+      } ?? .heuristic
+    if try bool("do_sample") ?? false {
       guard options.numBeams == 1 else { throw error("num_beams", "1 where do_sample is true") }
-      options.temperature = try double("temperature", 1, in: 0.001...1e6)
-      let topK = try int("top_k", in: Self.counts) ?? 50
+      options.temperature = try number("temperature", in: 0.001...1e6) ?? 1
+      let topK = try integer("top_k", in: Self.counts) ?? 50
       options.topK = topK > 0 ? topK : nil
-      options.topP = try double("top_p", 1, in: 1e-6...1)
-      options.minP = try double("min_p", 0, in: 0...1)
+      options.topP = try number("top_p", in: 1e-6...1) ?? 1
+      options.minP = try number("min_p", in: 0...1) ?? 0
     }
     try expectPlainRest()
     return options
   }
 
   /// - Throws: `ModelError` for what would change the texts and is not done here.
-  private mutating func expectPlainRest() throws {
+  private func expectPlainRest() throws {
     let absent = [
       "bad_words_ids", "sequence_bias", "exponential_decay_length_penalty", "constraints", "force_words_ids",
       "penalty_alpha",
     ]
     let zero = ["diversity_penalty", "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff"]
     let one = ["num_beam_groups", "typical_p", "guidance_scale", "encoder_repetition_penalty"]
-    let reason = "remove it, which may change the texts"
-    for name in absent { try expect(name, because: reason) }
-    for name in zero { try expect(name, .int(0), .double(0), because: reason) }
-    for name in one { try expect(name, .int(1), .double(1), because: reason) }
-    try expect("renormalize_logits", .bool(false), because: reason)
+    for name in absent { try expect(name, "left out, because it would change the texts") }
+    for name in zero { try expect(name, "0 or left out") { $0.number == 0 } }
+    for name in one { try expect(name, "1 or left out") { $0.number == 1 } }
+    try expect("renormalize_logits", "false or left out") { $0.bool == false }
     try refuseUnknown(
-      besides: Self.harmless, because: "may change the texts: remove it from generation_config.json")
+      besides: Self.harmless,
+      hint: "remove it from generation_config.json if it does not change the texts")
   }
 
   /// What says nothing about which tokens a text has: how it is computed, what is returned, and what counts for draws alone.

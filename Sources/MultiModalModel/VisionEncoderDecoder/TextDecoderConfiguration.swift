@@ -54,29 +54,25 @@ struct TextDecoderConfiguration: Equatable, Sendable {
   private static let depths = 1...1024
 
   /// - Parameter encoderWidth: of the encoder's output
-  init(_ value: JSONValue?, encoderWidth: Int) throws {
-    var fields = try ConfigurationFields(value, prefix: "decoder.")
-    let type = try fields.string("model_type")
-    guard let kind = type.flatMap(Kind.init(rawValue:)) else {
-      throw ModelError(
-        "decoder.model_type is \"\(type ?? "")\", which is not supported: it may be "
-          + Kind.allCases.map(\.rawValue).joined(separator: ", "))
-    }
-    let padding = try fields.int(
-      "pad_token_id", kind == .bert ? 0 : 1, in: 0...100_000_000)
+  init(_ fields: JSONFields, encoderWidth: Int) throws {
+    let kind: Kind = try fields.required("model_type", fields.choice)
+    let padding = try fields.integer("pad_token_id", in: 0...100_000_000) ?? (kind == .bert ? 0 : 1)
     switch kind {
-    case .trocr: try self.init(trOCR: &fields, padding: padding)
-    case .gpt2: try self.init(gpt2: &fields)
-    case .bert, .roberta: try self.init(kind, bert: &fields, padding: padding)
+    case .trocr: try self.init(trOCR: fields, padding: padding)
+    case .gpt2: try self.init(gpt2: fields)
+    case .bert, .roberta: try self.init(kind, bert: fields, padding: padding)
     }
-    hasTiedHead = try fields.bool("tie_word_embeddings", true)
+    hasTiedHead = try fields.bool("tie_word_embeddings") ?? true
     if kind != .trocr {
       // Otherwise the class has no cross-attention, and never sees the picture.
-      try fields.expect(
-        "add_cross_attention", .bool(true), because: "the decoder must attend to the picture")
+      try fields.expect("add_cross_attention", "true, because the decoder attends to the picture") {
+        $0.bool == true
+      }
     }
-    try fields.expect("pruned_heads", .object([:]), because: "heads cannot be left out")
-    let cross = try fields.int("cross_attention_hidden_size", 0, in: 0...65536)
+    try fields.expect("pruned_heads", "empty, because heads cannot be left out") {
+      $0.object?.isEmpty == true
+    }
+    let cross = try fields.integer("cross_attention_hidden_size", in: 0...65536) ?? 0
     contextWidth = cross > 0 ? cross : width
     guard cross == 0 || cross == encoderWidth, kind == .trocr || contextWidth == width else {
       throw ModelError(
@@ -84,80 +80,77 @@ struct TextDecoderConfiguration: Equatable, Sendable {
       )
     }
     try checkSizes(padding: padding)
-    try fields.refuseUnknown(besides: ["add_cross_attention"])
+    try fields.refuseOthers(besides: ["add_cross_attention"])
   }
 
-  private init(trOCR fields: inout ConfigurationFields, padding: Int) throws {
+  private init(trOCR fields: JSONFields, padding: Int) throws {
     kind = .trocr
-    vocabulary = try fields.int("vocab_size", 50265, in: 1...10_000_000)
-    width = try fields.int(["d_model", "hidden_size"], 1024, in: Self.widths)
-    depth = try fields.int(["decoder_layers", "num_hidden_layers"], 12, in: Self.depths)
-    heads = try fields.int(["decoder_attention_heads", "num_attention_heads"], 16, in: Self.depths)
-    innerWidth = try fields.int("decoder_ffn_dim", 4096, in: 1...1_048_576)
-    activation = try Activation(
-      transformers: fields.string("activation_function") ?? "gelu", field: "decoder.activation_function")
+    vocabulary = try fields.integer("vocab_size", in: 1...10_000_000) ?? 50265
+    width = try fields.integer(["d_model", "hidden_size"], in: Self.widths) ?? 1024
+    depth = try fields.integer(["decoder_layers", "num_hidden_layers"], in: Self.depths) ?? 12
+    heads = try fields.integer(["decoder_attention_heads", "num_attention_heads"], in: Self.depths) ?? 16
+    innerWidth = try fields.integer("decoder_ffn_dim", in: 1...1_048_576) ?? 4096
+    activation = try fields.activation("activation_function") ?? .gelu
     eps = 1e-5
-    positions = try fields.bool("use_learned_position_embeddings", true) ? .learned : .sinusoidal
-    let most = try fields.int("max_position_embeddings", 512, in: 1...1_048_576)
+    positions = try fields.bool("use_learned_position_embeddings") == false ? .sinusoidal : .learned
+    let most = try fields.integer("max_position_embeddings", in: 1...1_048_576) ?? 512
     firstPosition = positions == .learned ? 2 : padding + 1
     positionRows = positions == .learned ? most + 2 : most + firstPosition
     positionsName = "max_position_embeddings"
-    scalesEmbedding = try fields.bool("scale_embedding", false)
-    normalizesEmbedding = try fields.bool("layernorm_embedding", true)
+    scalesEmbedding = try fields.bool("scale_embedding") ?? false
+    normalizesEmbedding = try fields.bool("layernorm_embedding") ?? true
     tokenTypes = 0
-    dropout = try fields.double("dropout", 0.1, in: 0...0.99)
+    dropout = try fields.number("dropout", in: 0...0.99) ?? 0.1
     embeddingDropout = dropout
-    attentionDropout = try fields.double("attention_dropout", 0, in: 0...0.99)
-    activationDropout = try fields.double("activation_dropout", 0, in: 0...0.99)
+    attentionDropout = try fields.number("attention_dropout", in: 0...0.99) ?? 0
+    activationDropout = try fields.number("activation_dropout", in: 0...0.99) ?? 0
   }
 
-  private init(gpt2 fields: inout ConfigurationFields) throws {
+  private init(gpt2 fields: JSONFields) throws {
     kind = .gpt2
-    vocabulary = try fields.int("vocab_size", 50257, in: 1...10_000_000)
-    width = try fields.int(["n_embd", "hidden_size"], 768, in: Self.widths)
-    depth = try fields.int(["n_layer", "num_hidden_layers"], 12, in: Self.depths)
-    heads = try fields.int(["n_head", "num_attention_heads"], 12, in: Self.depths)
-    innerWidth = try fields.int("n_inner", 4 * width, in: 1...1_048_576)
-    activation = try Activation(
-      transformers: fields.string("activation_function") ?? "gelu_new", field: "decoder.activation_function"
-    )
-    eps = try fields.double("layer_norm_epsilon", 1e-5, in: 0...1)
+    vocabulary = try fields.integer("vocab_size", in: 1...10_000_000) ?? 50257
+    width = try fields.integer(["n_embd", "hidden_size"], in: Self.widths) ?? 768
+    depth = try fields.integer(["n_layer", "num_hidden_layers"], in: Self.depths) ?? 12
+    heads = try fields.integer(["n_head", "num_attention_heads"], in: Self.depths) ?? 12
+    innerWidth = try fields.integer("n_inner", in: 1...1_048_576) ?? 4 * width
+    activation = try fields.activation("activation_function") ?? .geluTanh
+    eps = try fields.number("layer_norm_epsilon", in: 0...1) ?? 1e-5
     positions = .learned
     firstPosition = 0
-    positionRows = try fields.int(["n_positions", "max_position_embeddings"], 1024, in: 1...1_048_576)
+    positionRows = try fields.integer(["n_positions", "max_position_embeddings"], in: 1...1_048_576) ?? 1024
     positionsName = "n_positions"
     (scalesEmbedding, normalizesEmbedding, tokenTypes) = (false, false, 0)
-    dropout = try fields.double("resid_pdrop", 0.1, in: 0...0.99)
-    attentionDropout = try fields.double("attn_pdrop", 0.1, in: 0...0.99)
+    dropout = try fields.number("resid_pdrop", in: 0...0.99) ?? 0.1
+    attentionDropout = try fields.number("attn_pdrop", in: 0...0.99) ?? 0.1
     activationDropout = 0
-    embeddingDropout = try fields.double("embd_pdrop", 0.1, in: 0...0.99)
-    scalesAttention = try fields.bool("scale_attn_weights", true)
-    scalesByLayer = try fields.bool("scale_attn_by_inverse_layer_idx", false)
-    _ = try fields.bool("reorder_and_upcast_attn", false)
+    embeddingDropout = try fields.number("embd_pdrop", in: 0...0.99) ?? 0.1
+    scalesAttention = try fields.bool("scale_attn_weights") ?? true
+    scalesByLayer = try fields.bool("scale_attn_by_inverse_layer_idx") ?? false
+    _ = try fields.bool("reorder_and_upcast_attn")
   }
 
-  private init(_ kind: Kind, bert fields: inout ConfigurationFields, padding: Int) throws {
+  private init(_ kind: Kind, bert fields: JSONFields, padding: Int) throws {
     self.kind = kind
-    vocabulary = try fields.int("vocab_size", kind == .bert ? 30522 : 50265, in: 1...10_000_000)
-    width = try fields.int("hidden_size", 768, in: Self.widths)
-    depth = try fields.int("num_hidden_layers", 12, in: Self.depths)
-    heads = try fields.int("num_attention_heads", 12, in: Self.depths)
-    innerWidth = try fields.int("intermediate_size", 3072, in: 1...1_048_576)
-    activation = try Activation(
-      transformers: fields.string("hidden_act") ?? "gelu", field: "decoder.hidden_act")
-    eps = try fields.double("layer_norm_eps", 1e-12, in: 0...1)
+    vocabulary = try fields.integer("vocab_size", in: 1...10_000_000) ?? (kind == .bert ? 30522 : 50265)
+    width = try fields.integer("hidden_size", in: Self.widths) ?? 768
+    depth = try fields.integer("num_hidden_layers", in: Self.depths) ?? 12
+    heads = try fields.integer("num_attention_heads", in: Self.depths) ?? 12
+    innerWidth = try fields.integer("intermediate_size", in: 1...1_048_576) ?? 3072
+    activation = try fields.activation("hidden_act") ?? .gelu
+    eps = try fields.number("layer_norm_eps", in: 0...1) ?? 1e-12
     positions = .learned
-    positionRows = try fields.int("max_position_embeddings", 512, in: 1...1_048_576)
+    positionRows = try fields.integer("max_position_embeddings", in: 1...1_048_576) ?? 512
     firstPosition = kind == .bert ? 0 : padding + 1
     positionsName = "max_position_embeddings"
     (scalesEmbedding, normalizesEmbedding) = (false, true)
-    tokenTypes = try fields.int("type_vocab_size", 2, in: 1...1024)
-    dropout = try fields.double("hidden_dropout_prob", 0.1, in: 0...0.99)
+    tokenTypes = try fields.integer("type_vocab_size", in: 1...1024) ?? 2
+    dropout = try fields.number("hidden_dropout_prob", in: 0...0.99) ?? 0.1
     embeddingDropout = dropout
-    attentionDropout = try fields.double("attention_probs_dropout_prob", 0.1, in: 0...0.99)
+    attentionDropout = try fields.number("attention_probs_dropout_prob", in: 0...0.99) ?? 0.1
     activationDropout = 0
-    try fields.expect(
-      "position_embedding_type", .string("absolute"), because: "relative positions are not computed")
+    try fields.expect("position_embedding_type", "absolute, because relative positions are not computed") {
+      $0.string == "absolute"
+    }
   }
 
   private func checkSizes(padding: Int) throws {

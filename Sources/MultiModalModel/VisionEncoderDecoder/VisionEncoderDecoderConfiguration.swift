@@ -15,12 +15,13 @@ extension VisionEncoderDecoder {
     /// - Throws: `ModelError` that names the first field that cannot be.
     public init(_ fields: JSONValue) throws {
       self.fields = fields
-      var top = try ConfigurationFields(fields)
-      encoder = try VisionTransformer.Configuration(top.value("encoder"))
-      decoder = try TextDecoderConfiguration(top.value("decoder"), encoderWidth: encoder.width)
-      interpolatesPositions = try top.bool("interpolate_pos_encoding", false)
+      let top = try JSONFields(.init(fields), refusal: ModelError.field)
+      encoder = try VisionTransformer.Configuration(top.required("encoder", top.object))
+      decoder = try TextDecoderConfiguration(
+        top.required("decoder", top.object), encoderWidth: encoder.width)
+      interpolatesPositions = try top.bool("interpolate_pos_encoding") ?? false
       // Older scripts copy the decoder's here, where it says nothing.
-      try top.refuseUnknown(besides: ["vocab_size"])
+      try top.refuseOthers(besides: ["vocab_size"])
     }
 
     /// Reads a `config.json` as transformers writes it.

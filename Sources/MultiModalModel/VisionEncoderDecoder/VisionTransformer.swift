@@ -21,41 +21,43 @@ public final class VisionTransformer {
     let dropout: Double
     let attentionDropout: Double
 
-    init(_ value: JSONValue?) throws {
-      var fields = try ConfigurationFields(value, prefix: "encoder.")
-      let type = try fields.string("model_type")
-      guard type == "vit" || type == "deit" else {
-        throw ModelError(
-          "encoder.model_type is \"\(type ?? "")\", which is not supported: it may be vit or deit")
-      }
-      hasDistillationToken = type == "deit"
-      width = try fields.int("hidden_size", 768, in: 1...65536)
-      depth = try fields.int("num_hidden_layers", 12, in: 1...1024)
-      heads = try fields.int("num_attention_heads", 12, in: 1...1024)
-      innerWidth = try fields.int("intermediate_size", 3072, in: 1...1_048_576)
-      activation = try Activation(
-        transformers: fields.string("hidden_act") ?? "gelu", field: "encoder.hidden_act")
-      eps = try fields.double("layer_norm_eps", 1e-12, in: 0...1)
-      (height, pictureWidth) = try fields.size("image_size", 224, most: 16384)
-      (patchHeight, patchWidth) = try fields.size("patch_size", 16, most: 1024)
-      channels = try fields.int("num_channels", 3, in: 1...4)
-      hasBias = try fields.bool("qkv_bias", true)
-      dropout = try fields.double("hidden_dropout_prob", 0, in: 0...0.99)
-      attentionDropout = try fields.double("attention_probs_dropout_prob", 0, in: 0...0.99)
+    /// What transformers calls `model_type`.
+    private enum Kind: String, CaseIterable { case vit, deit }
+
+    init(_ fields: JSONFields) throws {
+      hasDistillationToken = try fields.required("model_type", fields.choice) as Kind == .deit
+      width = try fields.integer("hidden_size", in: 1...65536) ?? 768
+      depth = try fields.integer("num_hidden_layers", in: 1...1024) ?? 12
+      heads = try fields.integer("num_attention_heads", in: 1...1024) ?? 12
+      innerWidth = try fields.integer("intermediate_size", in: 1...1_048_576) ?? 3072
+      activation = try fields.activation("hidden_act") ?? .gelu
+      eps = try fields.number("layer_norm_eps", in: 0...1) ?? 1e-12
+      (height, pictureWidth) = try fields.size("image_size", most: 16384) ?? (224, 224)
+      (patchHeight, patchWidth) = try fields.size("patch_size", most: 1024) ?? (16, 16)
+      channels = try fields.integer("num_channels", in: 1...4) ?? 3
+      hasBias = try fields.bool("qkv_bias") ?? true
+      dropout = try fields.number("hidden_dropout_prob", in: 0...0.99) ?? 0
+      attentionDropout = try fields.number("attention_probs_dropout_prob", in: 0...0.99) ?? 0
       guard width % heads == 0 else {
         throw ModelError(
           "encoder.hidden_size must be a multiple of encoder.num_attention_heads, got \(width) and \(heads)")
       }
-      try fields.expect("head_dim", .int(width / heads), because: "heads share hidden_size evenly")
-      try fields.expect("pruned_heads", .object([:]), because: "heads cannot be left out")
-      try fields.expect(
-        "add_cross_attention", .bool(false), because: "an encoder has nothing else to attend to")
+      let headWidth = width / heads
+      try fields.expect("head_dim", "\(headWidth), because heads share hidden_size evenly") {
+        $0.integer == headWidth
+      }
+      try fields.expect("pruned_heads", "empty, because heads cannot be left out") {
+        $0.object?.isEmpty == true
+      }
+      try fields.expect("add_cross_attention", "false, because an encoder has nothing else to attend to") {
+        $0.bool == false
+      }
       guard rows > 0, columns > 0 else {
         throw ModelError(
           "encoder.image_size must be at least encoder.patch_size, got \(height) x \(pictureWidth) and \(patchHeight) x "
             + "\(patchWidth)")
       }
-      try fields.refuseUnknown()
+      try fields.refuseOthers()
     }
 
     /// Patches in the model's own grid.
