@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 import Torch
 
 /// The files that a tokenizer is read from, as they lie in a model folder.
@@ -56,7 +57,7 @@ public struct TokenizerFiles: Sendable, Codable, Equatable {
     if let json = contents[TokenizerJSON.name] {
       return try HuggingFaceTokenizer(
         TokenizerJSON.parts(
-          JSONDescription(json, name: "\(place)/\(TokenizerJSON.name)"), TokenizerSettings(self, place: place)
+          JSONFields(json, name: "\(place)/\(TokenizerJSON.name)"), TokenizerSettings(self, place: place)
         ),
         files: self)
     }

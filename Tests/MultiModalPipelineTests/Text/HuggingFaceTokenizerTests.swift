@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 import Testing
 import Torch
 
@@ -19,34 +20,29 @@ private struct TokenizerFixture {
 
   let url: URL
   let tokenizer: any Tokenizer
-  private let cases: JSONDescription
+  private let cases: JSONFields
 
   init(_ name: String) throws {
     url = Self.folder.appendingPathComponent(name)
     tokenizer = try TokenizerFiles(contentsOf: url).tokenizer(url.path)
-    cases = try JSONDescription(
+    cases = try JSONFields(
       Data(contentsOf: url.appendingPathComponent("cases.json")), name: "\(name)/cases.json")
   }
 
   /// Lists of texts and ids.
   func list(_ key: String) throws -> [[Item]] {
-    try (cases.array(key) ?? []).map { line in
-      guard case .array(let items) = line else { throw TokenizerError("\(key) must be a list of lists") }
-      return items.map(Item.init)
-    }
+    try cases.read(key, "a list of lists") { $0.list { $0.array?.map(Item.init) } } ?? []
   }
 
   struct Item {
     let value: JSONScanner.Value
 
     func text() throws -> String {
-      guard case .string(let text) = value else { throw TokenizerError("no text") }
-      return text
+      try #require(value.string)
     }
 
     func ids() throws -> [Int] {
-      guard case .array(let items) = value else { throw TokenizerError("no list") }
-      return items.compactMap { if case .integer(let id) = $0 { id } else { nil } }
+      try #require(value.list(\.integer))
     }
   }
 }

@@ -31,32 +31,35 @@ final class TemporaryTokenizerFolder {
   @Test(arguments: [
     (
       #"{"normalizer": {"type": "Nmt"}, \#(words)}"#,
-      "folder/tokenizer.json: normalizer: the kind \"Nmt\" is not supported"
+      "folder/tokenizer.json: normalizer.type must be a kind that is supported, got \"Nmt\""
     ),
     (
       #"{"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "UnicodeScripts"}]}, \#(words)}"#,
-      "folder/tokenizer.json: pre_tokenizer: pretokenizers: the kind \"UnicodeScripts\" is not supported"
+      "folder/tokenizer.json: pre_tokenizer.pretokenizers[0].type must be a kind that is supported, got \"UnicodeScripts\""
     ),
     (
       #"{"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\d+"}, "behavior": "Isolated"}, \#(words)}"#,
-      "folder/tokenizer.json: pre_tokenizer: pattern: the regular expression \"\\d+\" is not supported"
+      #"folder/tokenizer.json: pre_tokenizer.pattern.Regex must be " {2,}" or "\s+", the expressions that are supported, got "\d+""#
     ),
     (
       #"{"decoder": {"type": "CTC"}, \#(words)}"#,
-      "folder/tokenizer.json: decoder: the kind \"CTC\" is not supported"
+      "folder/tokenizer.json: decoder.type must be a kind that is supported, got \"CTC\""
     ),
     (
       #"{"post_processor": {"type": "Other"}, \#(words)}"#,
-      "folder/tokenizer.json: post_processor: the kind \"Other\" is not supported"
+      "folder/tokenizer.json: post_processor.type must be a kind that is supported, got \"Other\""
     ),
-    (#"{"model": {"type": "Other"}}"#, "folder/tokenizer.json: model: the kind \"Other\" is not supported"),
+    (
+      #"{"model": {"type": "Other"}}"#,
+      "folder/tokenizer.json: model.type must be a kind that is supported, got \"Other\""
+    ),
     (
       #"{"model": {"type": "BPE", "vocab": {}, "merges": [], "ignore_merges": true}}"#,
-      "folder/tokenizer.json: model: \"ignore_merges\" is not supported"
+      "folder/tokenizer.json: model.ignore_merges must be false or left out, got true"
     ),
     (
       #"{"model": {"type": "BPE", "vocab": {}, "merges": [], "dropout": 0.1}}"#,
-      "folder/tokenizer.json: model: \"dropout\" is not supported"
+      "folder/tokenizer.json: model.dropout must be 0 or left out, got 0.1"
     ),
     (
       #"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}}"#,
@@ -76,10 +79,10 @@ final class TemporaryTokenizerFolder {
         {"type": "Replace", "pattern": {"String": "a"}, "content": "\#(String(repeating: "a", count: 300))"},
         {"type": "Replace", "pattern": {"String": "a"}, "content": "\#(String(repeating: "a", count: 300))"}]}, \#(words)}
       """#,
-      "folder/tokenizer.json: \"normalizer\" must be one that makes a text at most 65536 times longer, but may make it "
+      "folder/tokenizer.json: normalizer must be one that makes a text at most 65536 times longer, but may make it "
         + "90000.0 times longer"
     ),
-    (#"{"version": "1.0"}"#, "folder/tokenizer.json describes no model"),
+    (#"{"version": "1.0"}"#, "folder/tokenizer.json: model is missing"),
     ("{", "folder/tokenizer.json is not valid JSON: it ends too early (line 1, byte 2 of it)"),
   ]) func whatIsNotKnownIsRefusedByName(json: String, expected: String) {
     #expect(message(["tokenizer.json": json]) == expected)
@@ -100,7 +103,7 @@ final class TemporaryTokenizerFolder {
       message([
         "vocab.txt": "[UNK]\n", "tokenizer_config.json": #"{"tokenizer_class": "BertJapaneseTokenizer"}"#,
       ])
-        == "folder/tokenizer_config.json: \"subword_tokenizer_type\" must be \"character\", the only kind that is supported"
+        == "folder/tokenizer_config.json: subword_tokenizer_type must be \"character\", the only kind that is supported"
     )
   }
 

@@ -1,5 +1,7 @@
+import MultiModalModel
+
 extension TokenizerJSON {
-  static func model(_ json: JSONDescription) throws -> any TokenModel {
+  static func model(_ json: JSONFields) throws -> any TokenModel {
     let kind = try json.string("type") ?? guessedKind(json)
     switch kind {
     case "BPE": return try bytePairs(json)
@@ -17,58 +19,47 @@ extension TokenizerJSON {
   }
 
   /// Files of old do not say it.
-  private static func guessedKind(_ json: JSONDescription) -> String {
+  private static func guessedKind(_ json: JSONFields) -> String {
     if case .array? = json["vocab"] { return "Unigram" }
     if json["merges"] != nil { return "BPE" }
     return json["max_input_chars_per_word"] != nil ? "WordPiece" : "WordLevel"
   }
 
-  private static func vocabulary(_ json: JSONDescription) throws -> Vocabulary {
-    guard let entries = try json.object("vocab") else {
-      throw json.wrong("vocab", "an object of texts and ids")
-    }
-    return try vocabulary(entries: entries)
+  private static func vocabulary(_ json: JSONFields) throws -> Vocabulary {
+    try vocabulary(entries: json.required("vocab", json.object))
   }
 
   /// The entries of an object such as `vocab.json`.
-  static func vocabulary(entries: JSONDescription) throws -> Vocabulary {
-    var vocabulary = Vocabulary(capacity: entries.fields.count)
-    for (piece, value) in entries.fields {
-      guard case .integer(let id) = value else {
-        throw TokenizerError("\(entries.place): the id of \"\(piece)\" must be a whole number")
-      }
-      try vocabulary.add(piece, id: id)
+  static func vocabulary(entries: JSONFields) throws -> Vocabulary {
+    var vocabulary = Vocabulary(capacity: entries.all.count)
+    for (piece, value) in entries.all {
+      try vocabulary.add(piece, id: id(value, of: piece, entries))
     }
     return vocabulary
   }
 
-  private static func bytePairs(_ json: JSONDescription) throws -> BytePairModel {
-    for key in ["dropout", "ignore_merges"] {
-      switch json[key] {
-      case nil, .boolean(false), .integer(0): break
-      case .number(0)?: break
-      default: throw TokenizerError("\(json.place): \"\(key)\" is not supported")
+  static func id(_ value: JSONFields.Value, of text: String, _ entries: JSONFields) throws -> Int {
+    guard let id = value.integer else { throw entries.error("\"\(text)\"", "an id, which is a whole number") }
+    return id
+  }
+
+  private static func bytePairs(_ json: JSONFields) throws -> BytePairModel {
+    try json.expect("dropout", "0 or left out") { $0.number == 0 }
+    try json.expect("ignore_merges", "false or left out") { $0.bool == false }
+    let merges = try json.read("merges", "a list of two texts each") { merges in
+      merges.list { merge -> (String, String)? in
+        if let text = merge.string { return pair(text) }
+        guard let pair = merge.list(\.string), pair.count == 2 else { return nil }
+        return (pair[0], pair[1])
       }
-    }
-    let merges = try (json.array("merges") ?? []).map { merge -> (String, String) in
-      switch merge {
-      case .array(let pair):
-        if pair.count == 2, case .string(let left) = pair[0], case .string(let right) = pair[1] {
-          return (left, right)
-        }
-      case .string(let text):
-        if let pair = pair(text) { return pair }
-      default: break
-      }
-      throw json.wrong("merges", "a list of two texts each")
     }
     var options = BytePairModel.Options()
     options.unknown = try json.string("unk_token")
     options.continuingPrefix = try json.string("continuing_subword_prefix") ?? ""
     options.endSuffix = try json.string("end_of_word_suffix") ?? ""
-    options.fusesUnknown = try json.boolean("fuse_unk", default: false)
-    options.hasByteFallback = try json.boolean("byte_fallback", default: false)
-    return try BytePairModel(vocabulary(json), merges: merges, options: options)
+    options.fusesUnknown = try json.bool("fuse_unk") ?? false
+    options.hasByteFallback = try json.bool("byte_fallback") ?? false
+    return try BytePairModel(vocabulary(json), merges: merges ?? [], options: options)
   }
 
   /// Two texts with a space between them.
@@ -80,20 +71,19 @@ extension TokenizerJSON {
     return (String(text[..<space]), String(text[rest...]))
   }
 
-  private static func unigram(_ json: JSONDescription) throws -> UnigramModel {
-    guard let list = try json.array("vocab") else { throw json.wrong("vocab", "a list of texts and scores") }
-    let entries = try list.map { item -> (piece: String, score: Double) in
-      guard case .array(let pair) = item, pair.count == 2, case .string(let piece) = pair[0] else {
-        throw json.wrong("vocab", "a list of a text and a score each")
-      }
-      switch pair[1] {
-      case .number(let score): return (piece, score)
-      case .integer(let score): return (piece, Double(score))
-      default: throw json.wrong("vocab", "a list of a text and a score each")
+  private static func unigram(_ json: JSONFields) throws -> UnigramModel {
+    let entries = try json.required("vocab") {
+      try json.read($0, "a list of a text and a score each") { entries in
+        entries.list { entry -> (piece: String, score: Double)? in
+          guard let pair = entry.array, pair.count == 2, let piece = pair[0].string,
+            let score = pair[1].number
+          else { return nil }
+          return (piece, score)
+        }
       }
     }
     return try UnigramModel(
-      entries, unknown: json.integer("unk_id"), hasByteFallback: json.boolean("byte_fallback", default: false)
+      entries, unknown: json.integer("unk_id"), hasByteFallback: json.bool("byte_fallback") ?? false
     )
   }
 }

@@ -1,4 +1,6 @@
 import Foundation
+import MultiModalModel
+import Torch
 
 /// What `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say, as transformers reads them.
 struct TokenizerSettings {
@@ -12,8 +14,8 @@ struct TokenizerSettings {
   }
 
   let family: Family?
-  let configuration: JSONDescription
-  private let addedIDs: JSONDescription?
+  let configuration: JSONFields
+  private let addedIDs: JSONFields?
   /// By role, such as `bos_token`.
   private var special: [String: AddedTokens.Token] = [:]
   private var additional: [AddedTokens.Token] = []
@@ -30,11 +32,11 @@ struct TokenizerSettings {
   ///   - place: the folder, for errors
   ///   - fallback: the family where the files name no class
   init(_ files: TokenizerFiles, place: String, fallback: Family? = nil) throws {
-    func file(_ name: String) throws -> JSONDescription? {
-      try files.contents[name].map { try JSONDescription($0, name: "\(place)/\(name)") }
+    func file(_ name: String) throws -> JSONFields? {
+      try files.contents[name].map { try JSONFields($0, name: "\(place)/\(name)") }
     }
-    let given = try file(Self.configurationName)
-    configuration = try given ?? JSONDescription(.object([]), "\(place)/\(Self.configurationName)")
+    configuration = try JSONFields(
+      files.contents[Self.configurationName] ?? Data("{}".utf8), name: "\(place)/\(Self.configurationName)")
     let named = try configuration.string("tokenizer_class").flatMap(Self.family)
     family = named ?? fallback
     // The newer form of the configuration has all in one file.
@@ -47,7 +49,7 @@ struct TokenizerSettings {
       }
       for key in ["additional_special_tokens", "extra_special_tokens"] {
         guard case .array(let values)? = source[key] else { continue }
-        additional = try values.map { try Self.token($0, key, source) }
+        additional = try values.enumerated().map { try Self.token($1, "\(key)[\($0)]", source) }
       }
     }
   }
@@ -85,11 +87,11 @@ struct TokenizerSettings {
     .init(content: content, stripsLeft: role == "mask_token" && content == "<mask>", isSpecial: true)
   }
 
-  private static func token(_ value: JSONDescription.Value, _ role: String, _ source: JSONDescription) throws
+  private static func token(_ value: JSONFields.Value, _ role: String, _ source: JSONFields) throws
     -> AddedTokens.Token
   {
     if case .string(let content) = value { return token(content, role) }
-    var token = try TokenizerJSON.addedToken(JSONDescription(value, "\(source.place): \(role)"))
+    var token = try TokenizerJSON.addedToken(source.object(value, at: role))
     token.isSpecial = true
     return token
   }
@@ -101,15 +103,17 @@ struct TokenizerSettings {
   func complete(_ parts: inout HuggingFaceTokenizer.Parts) throws {
     let specialContents = Set((special.values + additional).map { Array($0.content.utf8) })
     var named: [(id: Int, token: AddedTokens.Token)] = []
-    for (key, value) in try configuration.object("added_tokens_decoder")?.fields ?? [] {
-      guard let id = Int(key) else { throw configuration.wrong("added_tokens_decoder", "an object of ids") }
-      named.append((id, try TokenizerJSON.addedToken(JSONDescription(value, configuration.place))))
-    }
-    for (content, value) in addedIDs?.fields ?? [] {
-      guard case .integer(let id) = value else {
-        throw TokenizerError("\(addedIDs?.place ?? ""): the id of \"\(content)\" must be a whole number")
+    if let tokens = try configuration.object("added_tokens_decoder") {
+      for (key, value) in tokens.all {
+        guard let id = Int(key) else { throw configuration.error("added_tokens_decoder", "an object of ids") }
+        named.append((id, try TokenizerJSON.addedToken(tokens.object(value, at: key))))
       }
-      named.append((id, .init(content: content, isNormalized: true)))
+    }
+    if let addedIDs {
+      for (content, value) in addedIDs.all {
+        named.append(
+          (try TokenizerJSON.id(value, of: content, addedIDs), .init(content: content, isNormalized: true)))
+      }
     }
     for (_, token) in named.sorted(by: { $0.id < $1.id }) {
       var token = token
@@ -140,10 +144,9 @@ struct TokenizerSettings {
     .bert(
       .init(
         cleansText: cleansText,
-        separatesChinese: try configuration.boolean("tokenize_chinese_chars", default: true),
-        stripsAccents: try configuration["strip_accents"].map { _ in
-          try configuration.boolean("strip_accents", default: false)
-        }, lowercases: try configuration.boolean("do_lower_case", default: true)))
+        separatesChinese: try configuration.bool("tokenize_chinese_chars") ?? true,
+        stripsAccents: try configuration.bool("strip_accents"),
+        lowercases: try configuration.bool("do_lower_case") ?? true))
   }
 
   /// Whether a space before the text comes before what `tokenizer.json` says.
@@ -151,25 +154,22 @@ struct TokenizerSettings {
     guard case .byteLevel(let adds, let splits)? = preTokenizer else { return preTokenizer }
     let byDefault = family == .gpt2 || family == .roberta ? false : adds
     return .byteLevel(
-      addsPrefixSpace: try configuration.boolean("add_prefix_space", default: byDefault), splits: splits)
+      addsPrefixSpace: try configuration.bool("add_prefix_space") ?? byDefault, splits: splits)
   }
 
   private func textRules() throws -> [TextRule] {
-    try (configuration.array("text_rules") ?? []).map {
-      guard case .string(let name) = $0, let rule = TextRule(rawValue: name) else {
-        throw configuration.wrong(
-          "text_rules", "a list of \(TextRule.allCases.map(\.rawValue).joined(separator: ", "))")
-      }
-      return rule
-    }
+    let known = TextRule.allCases.map(\.rawValue).joined(separator: ", ")
+    return try configuration.read("text_rules", "a list of \(known)") {
+      $0.list { $0.string.flatMap(TextRule.init) }
+    } ?? []
   }
 
   /// Whether spaces before punctuation go from decoded texts: never behind byte pairs, as in transformers 5, unless the
   /// configuration insists.
   private func cleansUp(_ model: any TokenModel) throws -> Bool {
-    guard try configuration.boolean("clean_up_tokenization_spaces", default: false) else { return false }
+    guard try configuration.bool("clean_up_tokenization_spaces") ?? false else { return false }
     return try !(model is BytePairModel)
-      || configuration.boolean(
-        "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", default: false)
+      || configuration.bool("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output")
+        ?? false
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 
 /// Tokenizers from the files that were written before there was `tokenizer.json`.
 enum VocabularyFiles {
@@ -12,7 +13,7 @@ enum VocabularyFiles {
     -> HuggingFaceTokenizer.Parts
   {
     let entries = try TokenizerJSON.vocabulary(
-      entries: JSONDescription(vocabulary, name: "\(place)/\(vocabularyName)"))
+      entries: JSONFields(vocabulary, name: "\(place)/\(vocabularyName)"))
     var pairs: [(String, String)] = []
     for line in try lines(merges, "\(place)/\(mergesName)") where !line.isEmpty && !line.hasPrefix("#version")
     {
@@ -33,7 +34,7 @@ enum VocabularyFiles {
     try settings.complete(&parts)
     if settings.family != .gpt2 {
       try surround(&parts, settings, "cls_token", "sep_token", place)
-    } else if try settings.configuration.boolean("add_bos_token", default: false) {
+    } else if try settings.configuration.bool("add_bos_token") ?? false {
       try surround(&parts, settings, "bos_token", nil, place)
     }
     return parts
@@ -71,17 +72,14 @@ enum VocabularyFiles {
     throws -> HuggingFaceTokenizer.Parts
   {
     let json = settings.configuration
-    let subwords = try json.string("subword_tokenizer_type") ?? "wordpiece"
-    guard subwords == "character" else {
-      throw json.wrong("subword_tokenizer_type", "\"character\", the only kind that is supported")
+    guard try json.string("subword_tokenizer_type") == "character" else {
+      throw json.error("subword_tokenizer_type", "\"character\", the only kind that is supported")
     }
-    guard try !json.boolean("do_lower_case", default: false) else {
-      throw json.wrong("do_lower_case", "false, the only value that is supported here")
-    }
-    let words = try json.string("word_tokenizer_type") ?? "basic"
-    guard ["basic", "mecab"].contains(words) else {
-      throw json.wrong("word_tokenizer_type", "\"basic\" or \"mecab\", the kinds that are supported")
-    }
+    try json.expect("do_lower_case", "false, the only value that is supported here") { $0.bool == false }
+    let words =
+      try json.read("word_tokenizer_type", "\"basic\" or \"mecab\", the kinds that are supported") {
+        $0.string.flatMap { ["basic", "mecab"].contains($0) ? $0 : nil }
+      } ?? "basic"
     let spaces: [Unicode.Scalar] = ["\t", "\n", "\u{B}", " "]
     return .init(
       added: AddedTokens(normalizer: words == "basic" ? .clean : CharacterModel.normalizer),
