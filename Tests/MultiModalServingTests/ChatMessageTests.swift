@@ -27,13 +27,12 @@ import Testing
 
   @Test func textsAreJoinedAndOnlyTheLastUserMessageSpeaks() throws {
     let messages = try ChatMessages(
-      RequestFields(
-        Served.body(messages: [
+      JSONFields(
+        body: Served.body(messages: [
           ["role": "system", "content": "You are kind."], ["role": "user", "content": "before"],
           ["role": "assistant", "content": nil],
           ["role": "user", "content": ["one", ["type": "text", "text": "two"], ["text": "three"]]],
-        ]).data
-      ).array("messages") ?? [])
+        ]).data))
     #expect(messages.text == "one\ntwo\nthree")
     #expect(messages.picture == nil)
   }

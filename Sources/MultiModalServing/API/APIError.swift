@@ -16,11 +16,6 @@ package struct APIError: Error, Equatable {
     APIError(status: 400, message: message, param: param, code: code)
   }
 
-  /// A field that is not what it must be.
-  static func field(_ param: String, _ needed: String) -> APIError {
-    bad("'\(param)' must be \(needed).", param: param, code: "invalid_value")
-  }
-
   package static func bodyTooLarge(limit: Int) -> APIError {
     APIError(
       status: 413, message: "The body has more than \(limit) bytes, the limit: send a smaller picture.",

@@ -13,15 +13,12 @@ struct ChatCompletionRequest {
   let wantsLogProbs: Bool
   /// The most new tokens of a text; nil where the client does not say.
   let maxTokens: Int?
-  private let fields: RequestFields
+  private let fields: JSONFields
 
   init(_ body: Data) throws {
-    fields = try RequestFields(body)
+    fields = try JSONFields(body: body)
     model = try fields.string("model")
-    guard let messages = try fields.array("messages") else {
-      throw APIError.field("messages", "a list with at least one message")
-    }
-    self.messages = try ChatMessages(messages)
+    messages = try ChatMessages(fields)
     isStreamed = try fields.bool("stream") ?? false
     includesUsage = try fields.object("stream_options")?.bool("include_usage") ?? false
     wantsLogProbs = try fields.bool("logprobs") ?? false
@@ -43,7 +40,7 @@ struct ChatCompletionRequest {
         param: "response_format", code: "unsupported")
     }
     if try fields.integer("top_logprobs", in: 0...20) ?? 0 > 0, !wantsLogProbs {
-      throw APIError.field("logprobs", "true where 'top_logprobs' is given")
+      throw fields.error("logprobs", "true where 'top_logprobs' is given")
     }
   }
 
@@ -85,24 +82,18 @@ struct ChatCompletionRequest {
   }
 
   private func stops() throws -> [String] {
-    switch fields["stop"] {
-    case nil: return []
-    case .string(let text)?: return [text]
-    case .array(let values)? where values.count <= 16:
-      let texts = values.compactMap(\.string)
-      guard texts.count == values.count else { fallthrough }
-      return texts
-    default: throw APIError.field("stop", "a text or a list of at most 16")
-    }
+    try fields.read("stop", "a text or a list of at most 16") {
+      $0.string.map { [$0] } ?? $0.list(\.string).flatMap { $0.count <= 16 ? $0 : nil }
+    } ?? []
   }
 
   private func logitBias() throws -> [Int: Double] {
     guard let bias = try fields.object("logit_bias") else { return [:] }
-    return try bias.names.reduce(into: [:]) { result, name in
-      guard let token = Int(name) else {
-        throw APIError.field("logit_bias", "an object whose names are token ids")
+    return try bias.all.reduce(into: [:]) { result, field in
+      guard let token = Int(field.key), let number = field.value.number, (-100...100).contains(number) else {
+        throw fields.error("logit_bias", "an object of token ids and numbers from -100 to 100")
       }
-      result[token] = try bias.number(name, in: -100...100)
+      result[token] = number
     }
   }
 }

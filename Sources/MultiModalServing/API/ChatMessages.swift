@@ -1,5 +1,4 @@
-import Foundation
-import Torch
+import MultiModalModel
 
 /// What a conversation asks for: the last user message's text, and the last picture.
 ///
@@ -18,26 +17,18 @@ struct ChatMessages {
 
   private static let kinds = "text, input_text, image_url and input_image"
 
-  init(_ messages: [RequestFields.Value]) throws {
-    guard !messages.isEmpty else {
-      throw APIError.field("messages", "a list with at least one message")
-    }
-    var users: [(place: String, content: RequestFields.Value?)] = []
-    for (index, message) in messages.enumerated() {
-      let place = "messages[\(index)]"
-      guard let fields = RequestFields(message, at: place), let role = try fields.string("role") else {
-        throw APIError.field(place, "an object with a role and a content")
-      }
-      if role == "user" { users.append((place, fields["content"])) }
+  init(_ fields: JSONFields) throws {
+    var users = try fields.objects("messages").filter {
+      try $0.required("role", $0.string) == "user"
     }
     guard let last = users.popLast() else {
-      throw APIError.field("messages", "a list with at least one message whose role is \"user\"")
+      throw fields.error("messages", "a list with at least one message whose role is \"user\"")
     }
-    let parts = try Self.parts(last.content, "\(last.place).content")
+    let parts = try Self.parts(last)
     text = parts.compactMap { if case .text(let text) = $0 { text } else { nil } }.joined(separator: "\n")
     // What earlier turns hold besides their pictures does not matter any more.
     let earlier = users.reversed().lazy.compactMap {
-      Self.pictures(try? Self.parts($0.content, $0.place)).last
+      Self.pictures(try? Self.parts($0)).last
     }
     let pictures = Self.pictures(parts)
     guard pictures.count <= 1 else {
@@ -52,39 +43,34 @@ struct ChatMessages {
     (parts ?? []).compactMap { if case .picture(let url, let param) = $0 { (url, param) } else { nil } }
   }
 
-  private static func parts(_ content: RequestFields.Value?, _ place: String) throws -> [Part] {
-    switch content {
+  private static func parts(_ message: JSONFields) throws -> [Part] {
+    switch message["content"] {
     case nil: return []
-    case .string(let text)?: return [.text(text)]
-    case .array(let parts)?: return try parts.enumerated().compactMap { try part($1, "\(place)[\($0)]") }
-    case .object?: return [try part(content ?? .null, place)].compactMap { $0 }
-    default: throw APIError.field(place, "a text or a list of parts")
+    case .array(let parts)?:
+      return try parts.enumerated().compactMap { try part($1, "content[\($0)]", of: message) }
+    case let content? where content.string != nil || content.object != nil:
+      return try [part(content, "content", of: message)].compactMap { $0 }
+    default: throw message.error("content", "a text or a list of parts")
     }
   }
 
-  private static func part(_ part: RequestFields.Value, _ place: String) throws -> Part? {
-    if case .string(let text) = part { return .text(text) }
-    guard let fields = RequestFields(part, at: place) else {
-      throw APIError.field(place, "a text or an object")
-    }
+  private static func part(_ part: JSONFields.Value, _ name: String, of message: JSONFields) throws -> Part? {
+    if let text = part.string { return .text(text) }
+    let fields = try message.object(part, at: name)
     let kind = try fields.string("type")?.quoted(40) ?? (fields["image_url"] != nil ? "image_url" : "text")
     switch kind {
     case "text", "input_text", "output_text":
       return try fields.string("text").map(Part.text)
     case "image_url", "input_image":
-      if case .string(let url)? = fields["image_url"] {
-        return .picture(url: url, param: "\(place).image_url")
+      if let url = fields["image_url"]?.string {
+        return .picture(url: url, param: fields.path("image_url"))
       }
-      guard let url = try fields.object("image_url")?.string("url") else {
-        throw APIError.bad(
-          "'\(place).image_url' must be a data: URL, or an object whose url is one.",
-          param: "\(place).image_url", code: "invalid_value")
-      }
-      return .picture(url: url, param: "\(place).image_url.url")
+      let picture = try fields.required("image_url", fields.object)
+      return .picture(url: try picture.required("url", picture.string), param: picture.path("url"))
     default:
       throw APIError.bad(
-        "'\(place)' is of the type \"\(kind)\", which this model does not take: send \(kinds) parts.",
-        param: "\(place).type", code: "unsupported_content")
+        "'\(fields.path("type"))' is \"\(kind)\", which this model does not take: send \(kinds) parts.",
+        param: fields.path("type"), code: "unsupported_content")
     }
   }
 }
