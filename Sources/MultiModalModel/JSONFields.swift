@@ -24,6 +24,15 @@ package struct JSONFields {
     (all, self.path, self.refusal) = (fields, path, refusal)
   }
 
+  /// The object that a part of a larger configuration is decoded from.
+  package init(
+    from decoder: any Decoder, refusal: @escaping (_ path: String, _ problem: String) -> any Error
+  ) throws {
+    try self.init(
+      Value(JSONValue(from: decoder)), path: decoder.codingPath.map(\.stringValue).joined(separator: "."),
+      refusal: refusal)
+  }
+
   /// What messages call a field.
   package func path(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
 
@@ -66,11 +75,17 @@ package struct JSONFields {
     return try read(name, "a whole number\(bounds)") { $0.integer.flatMap { range.contains($0) ? $0 : nil } }
   }
 
-  package func number(_ name: String, in range: ClosedRange<Double>) throws -> Double? {
+  package func number(_ name: String, in range: ClosedRange<Double> = -.infinity ... .infinity) throws
+    -> Double?
+  {
     func short(_ bound: Double) -> String { Int(exactly: bound).map(String.init) ?? "\(bound)" }
-    return try read(name, "a number from \(short(range.lowerBound)) to \(short(range.upperBound))") {
-      $0.number.flatMap { range.contains($0) ? $0 : nil }
-    }
+    let bounds =
+      range.upperBound < .infinity ? " from \(short(range.lowerBound)) to \(short(range.upperBound))" : ""
+    return try read(name, "a number\(bounds)") { $0.number.flatMap { range.contains($0) ? $0 : nil } }
+  }
+
+  package func numbers(_ name: String) throws -> [Double]? {
+    try read(name, "a list of numbers") { $0.list(\.number) }
   }
 
   package func array(_ name: String) throws -> [Value]? { try read(name, "a list in brackets", \.array) }

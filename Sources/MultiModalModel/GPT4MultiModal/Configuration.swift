@@ -186,7 +186,7 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
 // MARK: - JSON
 
 extension GPT4MultiModal.Configuration: Codable {
-  fileprivate enum Access {
+  private enum Access {
     case int(WritableKeyPath<GPT4MultiModal.Configuration, Int> & Sendable, limit: Int)
     case bool(WritableKeyPath<GPT4MultiModal.Configuration, Bool> & Sendable)
     case probability(WritableKeyPath<GPT4MultiModal.Configuration, Double> & Sendable)
@@ -223,60 +223,33 @@ extension GPT4MultiModal.Configuration: Codable {
     Field(name: "emb_dropout", access: .probability(\.embDropout)),
   ]
 
-  private struct Key: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
-  }
-
   /// Missing parameters take their defaults; unknown ones are refused, because a misspelt parameter that is
   /// silently ignored gives another model.
   public init(from decoder: any Decoder) throws {
     self.init()
-    let container = try decoder.container(keyedBy: Key.self)
-    for key in container.allKeys {
-      guard let field = Self.fields.first(where: { $0.name == key.stringValue }) else {
-        throw ModelError(
-          "\"\(key.stringValue)\" is no parameter of the model: the parameters are "
-            + Self.fields.map(\.name).joined(separator: ", "))
-      }
-      do {
-        switch field.access {
-        case .int(let path, _): self[keyPath: path] = try container.decode(Int.self, forKey: key)
-        case .bool(let path): self[keyPath: path] = try container.decode(Bool.self, forKey: key)
-        case .probability(let path): self[keyPath: path] = try container.decode(Double.self, forKey: key)
-        case .compatibility: compatibility = try container.decode(Compatibility.self, forKey: key)
-        }
-      } catch {
-        throw ModelError("\(field.name) must be \(field.access.kind)")
+    let fields = try JSONFields(from: decoder, refusal: ModelError.field)
+    for field in Self.fields {
+      switch field.access {
+      case .int(let path, _): self[keyPath: path] = try fields.integer(field.name) ?? self[keyPath: path]
+      case .bool(let path): self[keyPath: path] = try fields.bool(field.name) ?? self[keyPath: path]
+      case .probability(let path): self[keyPath: path] = try fields.number(field.name) ?? self[keyPath: path]
+      case .compatibility: compatibility = try fields.choice(field.name) ?? compatibility
       }
     }
+    try fields.refuseUnknown()
     try validate()
   }
 
   /// Writes all fields.
   public func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: Key.self)
-    for field in Self.fields {
-      let key = Key(stringValue: field.name)
+    let values = Self.fields.map { field -> (String, JSONValue) in
       switch field.access {
-      case .int(let path, _): try container.encode(self[keyPath: path], forKey: key)
-      case .bool(let path): try container.encode(self[keyPath: path], forKey: key)
-      case .probability(let path): try container.encode(self[keyPath: path], forKey: key)
-      case .compatibility: try container.encode(compatibility, forKey: key)
+      case .int(let path, _): (field.name, .int(self[keyPath: path]))
+      case .bool(let path): (field.name, .bool(self[keyPath: path]))
+      case .probability(let path): (field.name, .double(self[keyPath: path]))
+      case .compatibility: (field.name, .string(compatibility.rawValue))
       }
     }
-  }
-}
-
-extension GPT4MultiModal.Configuration.Access {
-  fileprivate var kind: String {
-    switch self {
-    case .int: "a whole number"
-    case .bool: "true or false"
-    case .probability: "a number"
-    case .compatibility: "\"documented\" or \"zetascale\""
-    }
+    try Dictionary(uniqueKeysWithValues: values).encode(to: encoder)
   }
 }
