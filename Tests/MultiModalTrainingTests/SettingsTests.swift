@@ -41,7 +41,7 @@ import Testing
     (#"{"image": {"do_resize": false}}"#, "image.do_resize must be true"),
     (#"{"training": {"epochs": 0}}"#, "training.epochs must be at least 1, got 0"),
     (#"{"training": {"learning_rate": -1}}"#, "training.learning_rate must be above 0"),
-    (#"{"augmentation": {"degree": 1}}"#, "unknown field degree"),
+    (#"{"augmentation": {"degree": 1}}"#, "augmentation.degree is not known here"),
     (
       #"{"image": {"size": {"height": 100, "width": 256}}}"#,
       "img is 100 x 256, but height and width must be multiples of patch_size 32"

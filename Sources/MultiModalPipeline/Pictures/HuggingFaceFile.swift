@@ -1,163 +1,148 @@
+import MultiModalModel
+
 /// Reading and writing Hugging Face's form of `preprocessor_config.json`.
 extension ImageProcessor.Configuration {
-  private enum Field: String, CodingKey, CaseIterable {
-    case type = "image_processor_type"
-    case olderType = "feature_extractor_type"
-    case doResize = "do_resize"
-    case size
-    case defaultToSquare = "default_to_square"
-    case resample
-    case doCenterCrop = "do_center_crop"
-    case cropSize = "crop_size"
-    case doRescale = "do_rescale"
-    case rescaleFactor = "rescale_factor"
-    case doNormalize = "do_normalize"
-    case imageMean = "image_mean"
-    case imageStd = "image_std"
-    case doThumbnail = "do_thumbnail"
-    case doAlignLongAxis = "do_align_long_axis"
-    case doPad = "do_pad"
-    case padSize = "pad_size"
-    case offset
-    // This package's own.
-    case numChannels = "num_channels"
-    case rounding
-    case doExifTranspose = "do_exif_transpose"
-    case background
-    case doConvertGrayscale = "do_convert_grayscale"
-    case doTrimBorder = "do_trim_border"
-    case maxPixels = "max_pixels"
-    case maxBytes = "max_bytes"
-  }
-
-  /// Fields of Hugging Face's files that say where and in what layout to compute, or what is done anyway.
-  private static let harmless: Set<String> = [
-    "processor_class", "_processor_class", "do_convert_rgb", "data_format", "input_data_format",
-    "return_tensors",
-    "device", "disable_grouping", "image_seq_length", "_valid_processor_keys", "model_input_names",
-  ]
-
-  init(_ type: HuggingFaceType, from decoder: any Decoder) throws {
-    try decoder.refuseUnknownKeys(besides: Field.self, ignoring: Self.harmless)
-    self.init(type)
+  /// What this kind alone has.
+  mutating func read(_ fields: JSONFields, _ type: HuggingFaceType) throws {
     var steps = HuggingFaceSteps(type)
-    let fields = try decoder.container(keyedBy: Field.self)
-    try fields.read(&doResize, .doResize)
     try readSizes(fields, &steps)
-    resample = try fields.number(.resample, of: Resample.allCases) ?? resample
-    try fields.read(&doCenterCrop, .doCenterCrop)
-    try fields.read(&doRescale, .doRescale)
-    try fields.read(&rescaleFactor, .rescaleFactor)
-    try fields.read(&doNormalize, .doNormalize)
     try readChannels(fields, &steps)
-    try fields.read(&steps.doThumbnail, .doThumbnail)
-    try fields.read(&steps.doAlignLongAxis, .doAlignLongAxis)
-    try fields.read(&steps.doPad, .doPad)
-    try fields.read(&steps.doExifTranspose, .doExifTranspose)
-    steps.background = try fields.decodeIfPresent([Double].self, forKey: .background)
-    try fields.read(&steps.doConvertGrayscale, .doConvertGrayscale)
-    try fields.read(&steps.doTrimBorder, .doTrimBorder)
-    steps.rounding = try fields.name(.rounding) ?? steps.rounding
-    try fields.read(&maxPixels, .maxPixels)
-    try fields.read(&maxBytes, .maxBytes)
-    guard try fields.decodeIfPresent(Bool.self, forKey: .offset) != true else {
-      throw PictureError(.invalidArgument, "offset must be false: values that are shifted are not supported")
+    steps.doThumbnail = try fields.bool("do_thumbnail") ?? steps.doThumbnail
+    steps.doAlignLongAxis = try fields.bool("do_align_long_axis") ?? steps.doAlignLongAxis
+    steps.doPad = try fields.bool("do_pad") ?? steps.doPad
+    try fields.expect("offset", "false, because values that are shifted are not supported") {
+      $0.bool == false
     }
+    // This package's own.
+    steps.doExifTranspose = try fields.bool("do_exif_transpose") ?? steps.doExifTranspose
+    steps.background = try fields.numbers("background")
+    steps.doConvertGrayscale = try fields.bool("do_convert_grayscale") ?? steps.doConvertGrayscale
+    steps.doTrimBorder = try fields.bool("do_trim_border") ?? steps.doTrimBorder
+    steps.rounding = try fields.choice("rounding") ?? steps.rounding
     huggingFace = steps
   }
 
-  private mutating func readSizes(_ fields: KeyedDecodingContainer<Field>, _ steps: inout HuggingFaceSteps)
-    throws
-  {
-    if let given = try fields.decodeIfPresent(GivenSize.self, forKey: .size) {
-      let isSquare = try fields.decodeIfPresent(Bool.self, forKey: .defaultToSquare) ?? true
-      switch given {
-      case .side(let side) where isSquare: size = Size(height: side, width: side)
-      case .side(let side): steps.edges = .init(shortest: side)
-      // Donut's lists are the other way round.
-      case .list(let first, let second):
-        size = steps.type == .donut ? Size(height: second, width: first) : Size(height: first, width: second)
-      case .size(let both): size = both
-      case .edges(let edges): steps.edges = edges
-      }
+  private mutating func readSizes(_ fields: JSONFields, _ steps: inout HuggingFaceSteps) throws {
+    let isSquare = try fields.bool("default_to_square") ?? true
+    let forms = "a number, a list of two, height and width"
+    switch try fields.read(
+      "size", "\(forms), shortest_edge, or shortest_edge and longest_edge", GivenSize.init)
+    {
+    case nil: break
+    case .side(let side)? where isSquare: size = Size(height: side, width: side)
+    case .side(let side)?: steps.edges = .init(shortest: side)
+    // Donut's lists are the other way round.
+    case .list(let first, let second)?:
+      size = steps.type == .donut ? Size(height: second, width: first) : Size(height: first, width: second)
+    case .size(let both)?: size = both
+    case .edges(let edges)?: steps.edges = edges
     }
-    cropSize =
-      try fields.decodeIfPresent(GivenSize.self, forKey: .cropSize)?.size(named: "crop_size") ?? cropSize
-    steps.padSize = try fields.decodeIfPresent(GivenSize.self, forKey: .padSize)?.size(named: "pad_size")
+    cropSize = try fields.read("crop_size", forms) { GivenSize($0)?.size } ?? cropSize
+    steps.padSize = try fields.read("pad_size", forms) { GivenSize($0)?.size }
   }
 
   /// Means and deviations, which tell the number of channels where no field does.
-  private mutating func readChannels(_ fields: KeyedDecodingContainer<Field>, _ steps: inout HuggingFaceSteps)
-    throws
-  {
-    let mean = try fields.decodeIfPresent(Numbers.self, forKey: .imageMean)
-    let std = try fields.decodeIfPresent(Numbers.self, forKey: .imageStd)
-    let given = try fields.decodeIfPresent(Int.self, forKey: .numChannels)
-    steps.channels = given ?? (mean?.list?.count == 1 ? 1 : 3)
-    imageMean = (mean ?? Numbers(list: imageMean)).values(steps.channels)
-    imageStd = (std ?? Numbers(list: imageStd)).values(steps.channels)
+  private mutating func readChannels(_ fields: JSONFields, _ steps: inout HuggingFaceSteps) throws {
+    let channels = try fields.integer("num_channels") ?? (fields["image_mean"]?.array?.count == 1 ? 1 : 3)
+    func values(_ name: String) throws -> [Double]? {
+      try fields.read(name, "a number, or a list of one for each channel") {
+        $0.number.map { Array(repeating: $0, count: max(0, min(channels, 3))) } ?? $0.list(\.number)
+      }
+    }
+    /// A list of equal numbers is as good as one number.
+    func fitted(_ values: [Double]) -> [Double] {
+      channels == 1 && Set(values).count == 1 ? [values[0]] : values
+    }
+    steps.channels = channels
+    imageMean = fitted(try values("image_mean") ?? imageMean)
+    imageStd = fitted(try values("image_std") ?? imageStd)
   }
 
-  func encode(_ steps: HuggingFaceSteps, to encoder: any Encoder) throws {
-    var fields = encoder.container(keyedBy: Field.self)
-    try fields.encode(steps.type.rawValue, forKey: .type)
-    try fields.encode(doResize, forKey: .doResize)
-    if let edges = steps.edges {
-      try fields.encode(GivenSize.edges(edges), forKey: .size)
-    } else {
-      try fields.encode(size, forKey: .size)
-    }
-    try fields.encode(resample.rawValue, forKey: .resample)
-    try fields.encode(doRescale, forKey: .doRescale)
-    try fields.encode(rescaleFactor, forKey: .rescaleFactor)
-    try fields.encode(doNormalize, forKey: .doNormalize)
-    try fields.encode(imageMean, forKey: .imageMean)
-    try fields.encode(imageStd, forKey: .imageStd)
+  /// What this kind alone has, or has instead.
+  func fields(_ steps: HuggingFaceSteps) -> [String: JSONValue] {
     let standard = Self(steps.type)
+    var fields: [String: JSONValue] = ["image_processor_type": .string(steps.type.rawValue)]
+    fields["size"] = steps.edges.map {
+      .object(
+        ["shortest_edge": $0.shortest, "longest_edge": $0.longest].compactMapValues { $0.map(JSONValue.int) })
+    }
     if steps.type == .donut {
-      try fields.encode(steps.doThumbnail, forKey: .doThumbnail)
-      try fields.encode(steps.doAlignLongAxis, forKey: .doAlignLongAxis)
+      fields["do_thumbnail"] = .bool(steps.doThumbnail)
+      fields["do_align_long_axis"] = .bool(steps.doAlignLongAxis)
     }
-    if steps.type == .donut || steps.doPad { try fields.encode(steps.doPad, forKey: .doPad) }
-    if steps.type == .deit || doCenterCrop { try fields.encode(doCenterCrop, forKey: .doCenterCrop) }
-    try fields.encodeIfPresent(cropSize, forKey: .cropSize)
-    try fields.encodeIfPresent(steps.padSize, forKey: .padSize)
-    if steps.rounding != .nearest {
-      try fields.encode(steps.rounding.rawValue, forKey: .rounding)
-    }
-    if !steps.doExifTranspose { try fields.encode(false, forKey: .doExifTranspose) }
-    try fields.encodeIfPresent(steps.background, forKey: .background)
-    if steps.doConvertGrayscale { try fields.encode(true, forKey: .doConvertGrayscale) }
-    if steps.doTrimBorder { try fields.encode(true, forKey: .doTrimBorder) }
-    if maxPixels != standard.maxPixels { try fields.encode(maxPixels, forKey: .maxPixels) }
-    if maxBytes != standard.maxBytes { try fields.encode(maxBytes, forKey: .maxBytes) }
+    if steps.type == .donut || steps.doPad { fields["do_pad"] = .bool(steps.doPad) }
+    if steps.type == .deit || doCenterCrop { fields["do_center_crop"] = .bool(doCenterCrop) }
+    fields["pad_size"] = steps.padSize?.json
+    if steps.rounding != .nearest { fields["rounding"] = .string(steps.rounding.rawValue) }
+    if !steps.doExifTranspose { fields["do_exif_transpose"] = false }
+    fields["background"] = steps.background.map { .array($0.map(JSONValue.double)) }
+    if steps.doConvertGrayscale { fields["do_convert_grayscale"] = true }
+    if steps.doTrimBorder { fields["do_trim_border"] = true }
+    if maxPixels != standard.maxPixels { fields["max_pixels"] = .int(maxPixels) }
+    if maxBytes != standard.maxBytes { fields["max_bytes"] = .int(maxBytes) }
+    return fields
   }
 }
 
 extension ImageProcessor.Configuration.HuggingFaceType {
-  private enum Field: String, CodingKey {
-    case type = "image_processor_type"
-    case olderType = "feature_extractor_type"
-  }
-
   /// The class that a file names; nil where it names none.
-  init?(_ decoder: any Decoder) throws {
-    let fields = try decoder.container(keyedBy: Field.self)
-    let given = try fields.decodeIfPresent(String.self, forKey: .type)
-    guard let name = try given ?? fields.decodeIfPresent(String.self, forKey: .olderType) else { return nil }
-    var stem = name
-    for ending in ["Fast", "Pil"] where stem.hasSuffix(ending) { stem.removeLast(ending.count) }
-    if stem.hasSuffix("FeatureExtractor") {
-      stem.removeLast("FeatureExtractor".count)
-      stem += "ImageProcessor"
+  init?(_ fields: JSONFields) throws {
+    let name = fields["image_processor_type"] == nil ? "feature_extractor_type" : "image_processor_type"
+    let known = Self.allCases.map(\.rawValue).joined(separator: ", ")
+    let type = try fields.read(name, "one of \(known)") { value -> Self? in
+      guard var stem = value.string else { return nil }
+      for ending in ["Fast", "Pil"] where stem.hasSuffix(ending) { stem.removeLast(ending.count) }
+      if stem.hasSuffix("FeatureExtractor") {
+        stem.removeLast("FeatureExtractor".count)
+        stem += "ImageProcessor"
+      }
+      return Self(rawValue: stem)
     }
-    guard let type = Self(rawValue: stem) else {
-      let allowed = Self.allCases.map(\.rawValue).joined(separator: ", ")
-      throw PictureError(
-        .invalidArgument,
-        "\(given == nil ? Field.olderType.rawValue : Field.type.rawValue) must be one of \(allowed), got \(name)"
-      )
-    }
+    guard let type else { return nil }
     self = type
   }
+}
+
+/// A size in any of the forms that Hugging Face's files have had.
+enum GivenSize {
+  typealias Configuration = ImageProcessor.Configuration
+
+  case side(Int)
+  case list(Int, Int)
+  case size(Configuration.Size)
+  case edges(Configuration.HuggingFaceSteps.Edges)
+
+  init?(_ value: JSONFields.Value) {
+    if let side = value.integer {
+      self = .side(side)
+    } else if let list = value.list(\.integer) {
+      guard list.count == 2 else { return nil }
+      self = .list(list[0], list[1])
+    } else {
+      let fields = (value.object ?? []).filter { !$0.value.isNull }
+      let sides = Dictionary(fields.map { ($0.key, $0.value.integer) }) { $1 }.compactMapValues { $0 }
+      guard sides.count == fields.count else { return nil }
+      if sides.count == 2, let height = sides["height"], let width = sides["width"] {
+        self = .size(.init(height: height, width: width))
+      } else if let shortest = sides["shortest_edge"], sides.count == (sides["longest_edge"] == nil ? 1 : 2) {
+        self = .edges(.init(shortest: shortest, longest: sides["longest_edge"]))
+      } else {
+        return nil
+      }
+    }
+  }
+
+  /// Height and width; nil where edges mean nothing.
+  var size: Configuration.Size? {
+    switch self {
+    case .side(let side): .init(height: side, width: side)
+    case .list(let height, let width): .init(height: height, width: width)
+    case .size(let size): size
+    case .edges: nil
+    }
+  }
+}
+
+extension ImageProcessor.Configuration.Size {
+  var json: JSONValue { ["height": .int(height), "width": .int(width)] }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import MultiModalModel
 import Torch
 
 extension ImageProcessor {
@@ -104,11 +105,11 @@ extension ImageProcessor {
     /// - Throws: `PictureError` that names the file and the field.
     public init(contentsOf url: URL) throws {
       do {
-        self = try JSONDecoder().decode(File.self, from: InputFile.json(url)).configuration
+        let json = try JSONDecoder().decode(JSONValue.self, from: InputFile.json(url))
+        let fields = try JSONFields(.init(json), refusal: PictureError.field)
+        try self.init(fields.object("image_processor") ?? fields)
       } catch let error as PictureError {
         throw PictureError(error.reason, "\(url.path): \(error.description)")
-      } catch let error as DecodingError {
-        throw PictureError(.invalidArgument, "\(url.path): \(error.sentence)")
       } catch {
         throw PictureError(.unreadable, error.localizedDescription)
       }
@@ -120,13 +121,9 @@ extension ImageProcessor {
     /// - Throws: `PictureError` that names the file and the field.
     public init(folder: URL) throws {
       let newer = folder.appendingPathComponent("processor_config.json")
-      struct Processor: Decodable {
-        let image_processor: Present?
-        struct Present: Decodable {}
-      }
-      let processor = try? JSONDecoder().decode(Processor.self, from: Data(contentsOf: newer))
+      let fields = try? JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: newer))
       try self.init(
-        contentsOf: processor?.image_processor == nil
+        contentsOf: fields?["image_processor"] ?? .null == .null
           ? folder.appendingPathComponent("preprocessor_config.json") : newer)
     }
 
@@ -141,94 +138,72 @@ extension ImageProcessor {
 
 // MARK: - JSON
 
-/// A configuration, by itself or under `image_processor`.
-private struct File: Decodable {
-  let configuration: ImageProcessor.Configuration
-
-  private enum Field: String, CodingKey {
-    case imageProcessor = "image_processor"
-  }
-
-  init(from decoder: any Decoder) throws {
-    let fields = try decoder.container(keyedBy: Field.self)
-    configuration =
-      try fields.decodeIfPresent(ImageProcessor.Configuration.self, forKey: .imageProcessor)
-      ?? .init(from: decoder)
-  }
-}
-
 extension ImageProcessor.Configuration {
-  enum CodingKeys: String, CodingKey, CaseIterable {
-    case doResize = "do_resize"
-    case size
-    case resizeMode = "resize_mode"
-    case resample
-    case cropSize = "crop_size"
-    case doCenterCrop = "do_center_crop"
-    case background
-    case doRescale = "do_rescale"
-    case rescaleFactor = "rescale_factor"
-    case doNormalize = "do_normalize"
-    case imageMean = "image_mean"
-    case imageStd = "image_std"
-    case maxPixels = "max_pixels"
-    case maxBytes = "max_bytes"
-  }
-
-  /// Fields of Hugging Face's files that say nothing about pixels, or what is done anyway.
-  private static let ignored: Set<String> = [
-    "image_processor_type", "feature_extractor_type", "processor_class", "do_convert_rgb",
+  /// Fields of Hugging Face's files that say where and in what layout to compute, or what is done anyway.
+  private static let harmless: Set<String> = [
+    "feature_extractor_type", "processor_class", "do_convert_rgb", "data_format", "input_data_format",
+    "return_tensors", "device", "disable_grouping", "image_seq_length", "model_input_names",
   ]
 
   /// Reads the fields; refuses what is not known.
   public init(from decoder: any Decoder) throws {
-    if let type = try HuggingFaceType(decoder) {
-      try self.init(type, from: decoder)
+    try self.init(JSONFields(from: decoder, refusal: PictureError.field))
+  }
+
+  private init(_ fields: JSONFields) throws {
+    self.init()
+    if let type = try HuggingFaceType(fields) {
+      self = Self(type)
+      try read(fields, type)
     } else {
-      try self.init(own: decoder)
+      try readOwn(fields)
     }
+    doResize = try fields.bool("do_resize") ?? doResize
+    doCenterCrop = try fields.bool("do_center_crop") ?? doCenterCrop
+    doRescale = try fields.bool("do_rescale") ?? doRescale
+    rescaleFactor = try fields.number("rescale_factor") ?? rescaleFactor
+    doNormalize = try fields.bool("do_normalize") ?? doNormalize
+    maxPixels = try fields.integer("max_pixels") ?? maxPixels
+    maxBytes = try fields.integer("max_bytes") ?? maxBytes
+    let filters = huggingFace == nil ? Resample.own : Resample.allCases
+    resample =
+      try fields.read(
+        "resample", "one of \(filters.map { "\($0.rawValue) (\($0))" }.joined(separator: ", "))"
+      ) {
+        $0.integer.flatMap(Resample.init).flatMap { filters.contains($0) ? $0 : nil }
+      } ?? resample
+    try fields.refuseUnknown(besides: Self.harmless)
     try validate()
+  }
+
+  private mutating func readOwn(_ fields: JSONFields) throws {
+    func size(_ name: String) throws -> Size? {
+      try fields.read(name, "an object of a height and a width") {
+        if case .size(let size)? = GivenSize($0) { size } else { nil }
+      }
+    }
+    self.size = try size("size") ?? self.size
+    cropSize = try size("crop_size")
+    resizeMode = try fields.choice("resize_mode") ?? resizeMode
+    background = try fields.numbers("background") ?? background
+    imageMean = try fields.numbers("image_mean") ?? imageMean
+    imageStd = try fields.numbers("image_std") ?? imageStd
   }
 
   /// Writes the fields of its kind.
   public func encode(to encoder: any Encoder) throws {
-    if let huggingFace { try encode(huggingFace, to: encoder) } else { try encodeOwn(to: encoder) }
-  }
-
-  private init(own decoder: any Decoder) throws {
-    try decoder.refuseUnknownKeys(besides: CodingKeys.self, ignoring: Self.ignored)
-    let fields = try decoder.container(keyedBy: CodingKeys.self)
-    try fields.read(&doResize, .doResize)
-    try fields.read(&size, .size)
-    try fields.read(&cropSize, .cropSize)
-    try fields.read(&doCenterCrop, .doCenterCrop)
-    try fields.read(&background, .background)
-    try fields.read(&doRescale, .doRescale)
-    try fields.read(&rescaleFactor, .rescaleFactor)
-    try fields.read(&doNormalize, .doNormalize)
-    try fields.read(&imageMean, .imageMean)
-    try fields.read(&imageStd, .imageStd)
-    try fields.read(&maxPixels, .maxPixels)
-    try fields.read(&maxBytes, .maxBytes)
-    resizeMode = try fields.name(.resizeMode) ?? resizeMode
-    resample = try fields.number(.resample, of: Resample.own) ?? resample
-  }
-
-  private func encodeOwn(to encoder: any Encoder) throws {
-    var fields = encoder.container(keyedBy: CodingKeys.self)
-    try fields.encode(doResize, forKey: .doResize)
-    try fields.encode(size, forKey: .size)
-    try fields.encode(resizeMode.rawValue, forKey: .resizeMode)
-    try fields.encode(resample.rawValue, forKey: .resample)
-    try fields.encodeIfPresent(cropSize, forKey: .cropSize)
-    try fields.encode(doCenterCrop, forKey: .doCenterCrop)
-    try fields.encode(background, forKey: .background)
-    try fields.encode(doRescale, forKey: .doRescale)
-    try fields.encode(rescaleFactor, forKey: .rescaleFactor)
-    try fields.encode(doNormalize, forKey: .doNormalize)
-    try fields.encode(imageMean, forKey: .imageMean)
-    try fields.encode(imageStd, forKey: .imageStd)
-    try fields.encode(maxPixels, forKey: .maxPixels)
-    try fields.encode(maxBytes, forKey: .maxBytes)
+    var fields: [String: JSONValue] = [
+      "do_resize": .bool(doResize), "size": size.json, "resample": .int(resample.rawValue),
+      "do_rescale": .bool(doRescale), "rescale_factor": .double(rescaleFactor),
+      "do_normalize": .bool(doNormalize), "image_mean": .array(imageMean.map(JSONValue.double)),
+      "image_std": .array(imageStd.map(JSONValue.double)),
+    ]
+    fields["crop_size"] = cropSize?.json
+    let own: [String: JSONValue] = [
+      "resize_mode": .string(resizeMode.rawValue), "do_center_crop": .bool(doCenterCrop),
+      "background": .array(background.map(JSONValue.double)), "max_pixels": .int(maxPixels),
+      "max_bytes": .int(maxBytes),
+    ]
+    try fields.merging(huggingFace.map(self.fields) ?? own) { $1 }.encode(to: encoder)
   }
 }

@@ -1,5 +1,6 @@
 import Torch
 import CVips
+import MultiModalModel
 
 /// Random views of pictures for training: place, size, background, rotation, colours, blur, noise and JPEG.
 public struct PictureAugmentation: Sendable {
@@ -33,7 +34,7 @@ public struct PictureAugmentation: Sendable {
     /// The share of views that are mirrored; 0 where left and right mean something.
     public var flipShare = 0.0
 
-    enum CodingKeys: String, CodingKey, CaseIterable {
+    enum CodingKeys: String, CodingKey {
       case size, degrees, white, gradient, contrast, brightness, blur, noise
       case blurShare = "blur_share"
       case noiseShare = "noise_share"
@@ -47,21 +48,29 @@ public struct PictureAugmentation: Sendable {
 
     /// Reads the fields; refuses what is not known.
     public init(from decoder: any Decoder) throws {
-      try decoder.refuseUnknownKeys(besides: CodingKeys.self)
-      let fields = try decoder.container(keyedBy: CodingKeys.self)
-      try fields.read(&size, .size)
-      try fields.read(&degrees, .degrees)
-      try fields.read(&white, .white)
-      try fields.read(&gradient, .gradient)
-      try fields.read(&contrast, .contrast)
-      try fields.read(&brightness, .brightness)
-      try fields.read(&blurShare, .blurShare)
-      try fields.read(&blur, .blur)
-      try fields.read(&noiseShare, .noiseShare)
-      try fields.read(&noise, .noise)
-      try fields.read(&jpegShare, .jpegShare)
-      try fields.read(&jpegQuality, .jpegQuality)
-      try fields.read(&flipShare, .flipShare)
+      let fields = try JSONFields(from: decoder, refusal: PictureError.field)
+      func read(_ value: inout Double, _ key: CodingKeys) throws {
+        value = try fields.number(key.rawValue) ?? value
+      }
+      func read(_ values: inout [Double], _ key: CodingKeys) throws {
+        values = try fields.numbers(key.rawValue) ?? values
+      }
+      try read(&size, .size)
+      try read(&degrees, .degrees)
+      try read(&white, .white)
+      try read(&gradient, .gradient)
+      try read(&contrast, .contrast)
+      try read(&brightness, .brightness)
+      try read(&blurShare, .blurShare)
+      try read(&blur, .blur)
+      try read(&noiseShare, .noiseShare)
+      try read(&noise, .noise)
+      try read(&jpegShare, .jpegShare)
+      jpegQuality =
+        try fields.read(CodingKeys.jpegQuality.rawValue, "a list of whole numbers") { $0.list(\.integer) }
+        ?? jpegQuality
+      try read(&flipShare, .flipShare)
+      try fields.refuseUnknown()
       try validate()
     }
 

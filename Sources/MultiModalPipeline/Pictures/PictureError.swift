@@ -30,6 +30,11 @@ public struct PictureError: SentenceError {
     self.reason = reason
     self.description = description
   }
+
+  /// A field that is not what it must be.
+  static func field(_ path: String, _ problem: String) -> PictureError {
+    PictureError(.invalidArgument, "\(path) \(problem)")
+  }
 }
 
 /// No picture can be read or drawn, because libvips cannot be loaded or does not start: the machine's fault, and not the

@@ -73,21 +73,25 @@ struct HuggingFaceFileTests {
       #"{"image_processor": {"image_processor_type": "CLIPImageProcessor"}}"#, "processor_config.json")
     let error = #expect(throws: PictureError.self) { try Configuration(folder: folder) }
     #expect(
-      error?.description.contains("/processor_config.json: image_processor_type must be one of") == true)
+      error?.description.contains(
+        "/processor_config.json: image_processor.image_processor_type must be one of") == true)
   }
 
   @Test(
     "What would change pictures and is not known, or makes no sense, is named",
     arguments: [
-      (#""resize_mode": "pad""#, "unknown field resize_mode; known are"),
-      (#""auto_map": {"AutoImageProcessor": "x"}"#, "unknown field auto_map"),
+      (#""resize_mode": "pad""#, "resize_mode is not known here: known are background, crop_size"),
+      (#""auto_map": {"AutoImageProcessor": "x"}"#, "auto_map is not known here"),
       (#""offset": true"#, "offset must be false"),
       (#""resample": 6"#, "resample must be one of 0 (nearest), 1 (lanczos)"),
-      (#""size": {"longest_edge": 4}"#, "a size must be a number, a list of two, height and width"),
-      (#""size": [1, 2, 3]"#, "a size must be a list of two numbers, got 3"),
+      (#""size": {"longest_edge": 4}"#, "size must be a number, a list of two, height and width"),
+      (#""size": [1, 2, 3]"#, "size must be a number, a list of two, height and width"),
       (#""size": {"shortest_edge": 0}"#, "size must have edges in 1...16384, got 0 and none"),
       (#""size": {"height": 4, "width": 99999999}"#, "size must have a height and a width in 1...16384"),
-      (#""crop_size": {"shortest_edge": 4}"#, "crop_size must have a height and a width"),
+      (
+        #""crop_size": {"shortest_edge": 4}"#,
+        "crop_size must be a number, a list of two, height and width, got an object"
+      ),
       (#""image_mean": [0.5, 0.5]"#, "image_mean must hold 3 numbers"),
       (
         #""num_channels": 1, "image_mean": [0.1, 0.2, 0.3]"#,
@@ -96,7 +100,7 @@ struct HuggingFaceFileTests {
       (#""num_channels": 4"#, "num_channels must be 1 or 3, got 4"),
       (#""image_std": 0"#, "image_std must hold 3 numbers"),
       (#""do_thumbnail": true"#, "do_thumbnail and do_align_long_axis must be false for ViTImageProcessor"),
-      (#""rounding": "up""#, "rounding must be one of nearest, down, got up"),
+      (#""rounding": "up""#, "rounding must be one of nearest, down, got \"up\""),
     ])
   func mistakes(field: String, sentence: String) {
     let error = #expect(throws: PictureError.self) {
@@ -112,6 +116,6 @@ struct HuggingFaceFileTests {
     #expect(
       error?.description
         == "feature_extractor_type must be one of ViTImageProcessor, DeiTImageProcessor, DonutImageProcessor, "
-        + "BlipImageProcessor, got NougatFeatureExtractor")
+        + "BlipImageProcessor, got \"NougatFeatureExtractor\"")
   }
 }
