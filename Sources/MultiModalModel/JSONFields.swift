@@ -1,12 +1,13 @@
 import Torch
 
-/// The fields of a JSON object, read by name and type. What is null counts as absent, and what nobody asked for can be refused.
+/// The fields of a JSON object, read by name and type. What nobody asked for can be refused.
 package struct JSONFields {
   package typealias Value = JSONScanner.Value
 
   /// In the order of the text, where names are told by their bytes.
   package let all: [(key: String, value: Value)]
   private let path: String
+  private let takesNull: Bool
   private let refusal: (_ path: String, _ problem: String) -> any Error
   private let asked = Asked()
 
@@ -14,23 +15,26 @@ package struct JSONFields {
 
   /// - Parameters:
   ///   - path: what messages call the object; empty for the outermost
+  ///   - takesNull: whether null is as good as absent
   ///   - refusal: makes a library's own error of a field's path and a problem, such as `must be a text`
   package init(
-    _ value: Value, path: String = "", refusal: @escaping (_ path: String, _ problem: String) -> any Error
+    _ value: Value, path: String = "", takesNull: Bool = true,
+    refusal: @escaping (_ path: String, _ problem: String) -> any Error
   ) throws {
     guard case .object(let fields) = value else {
       throw refusal(path.isEmpty ? "the whole" : path, "must be an object in braces, got \(value.brief)")
     }
-    (all, self.path, self.refusal) = (fields, path, refusal)
+    (all, self.path, self.takesNull, self.refusal) = (fields, path, takesNull, refusal)
   }
 
   /// The object that a part of a larger configuration is decoded from.
   package init(
-    from decoder: any Decoder, refusal: @escaping (_ path: String, _ problem: String) -> any Error
+    from decoder: any Decoder, takesNull: Bool = true,
+    refusal: @escaping (_ path: String, _ problem: String) -> any Error
   ) throws {
     try self.init(
       Value(JSONValue(from: decoder)), path: decoder.codingPath.map(\.stringValue).joined(separator: "."),
-      refusal: refusal)
+      takesNull: takesNull, refusal: refusal)
   }
 
   /// What messages call a field.
@@ -41,10 +45,12 @@ package struct JSONFields {
     refusal(path(name), "must be \(needed)")
   }
 
-  /// A field that is there and not null.
+  /// A field that is there.
   package subscript(name: String) -> Value? {
     asked.names.insert(name)
-    guard let value = all.first(where: { $0.key == name })?.value, !value.isNull else { return nil }
+    guard let value = all.first(where: { $0.key == name })?.value, !takesNull || !value.isNull else {
+      return nil
+    }
     return value
   }
 
@@ -88,6 +94,10 @@ package struct JSONFields {
     try read(name, "a list of numbers") { $0.list(\.number) }
   }
 
+  package func texts(_ name: String) throws -> [String]? {
+    try read(name, "a list of texts") { $0.list(\.string) }
+  }
+
   package func array(_ name: String) throws -> [Value]? { try read(name, "a list in brackets", \.array) }
 
   package func object(_ name: String) throws -> JSONFields? {
@@ -96,7 +106,7 @@ package struct JSONFields {
 
   /// A value that lies in a field, such as `messages[0]`, by its own fields.
   package func object(_ value: Value, at name: String) throws -> JSONFields {
-    try JSONFields(value, path: path(name), refusal: refusal)
+    try JSONFields(value, path: path(name), takesNull: takesNull, refusal: refusal)
   }
 
   /// The objects of a list; none where it is absent.

@@ -54,7 +54,7 @@ public struct GenerationSettings: Sendable, Equatable {
     }
     let end = try reader.tokens("eos_token_id") ?? tokenizer?.eos.map { [$0] } ?? []
     let padding = try reader.tokens("pad_token_id")?.first ?? tokenizer?.pad ?? end.first ?? start
-    let prompts = try reader.read("prompts", "a list of texts") { $0.list(\.string) }
+    let prompts = try reader.texts("prompts")
     self.init(start: start, end: end, padding: padding, options: try reader.options(), prompts: prompts)
   }
 

@@ -18,12 +18,9 @@ public struct ModelConfiguration: Codable, Equatable, Sendable {
   /// A family's own configuration.
   public init(_ family: any ImageToTextConfiguration) { self.family = family }
 
-  private enum CodingKeys: String, CodingKey { case modelType = "model_type" }
-
   /// - Throws: `ModelError` for a `model_type` that is not known, and the family's own errors.
   public init(from decoder: any Decoder) throws {
-    let name = try decoder.container(keyedBy: CodingKeys.self).decodeIfPresent(
-      String.self, forKey: .modelType)
+    let name = try JSONFields(from: decoder, refusal: ModelError.field).string("model_type")
     guard let family = Self.families.first(where: { $0.modelType == name }) else {
       let known = Self.families.compactMap { $0.modelType }
       throw ModelError(

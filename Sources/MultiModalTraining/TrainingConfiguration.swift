@@ -54,20 +54,6 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       case maxDamagedShare = "max_damaged_share"
       case validationShare = "validation_share"
     }
-
-    /// The defaults.
-    public init() {}
-
-    /// What a checkpoint says; fields that came later have their defaults.
-    public init(from decoder: any Decoder) throws {
-      let fields = try decoder.container(keyedBy: CodingKeys.self)
-      shuffleBuffer = try fields.decode(Int.self, forKey: .shuffleBuffer)
-      bucketBatches = try fields.decode(Int.self, forKey: .bucketBatches)
-      workers = try fields.decode(Int.self, forKey: .workers)
-      maxDamagedShare = try fields.decode(Double.self, forKey: .maxDamagedShare)
-      // Checkpoints of earlier versions lack it.
-      validationShare = try fields.decodeIfPresent(Double.self, forKey: .validationShare) ?? 0
-    }
   }
 
   /// How several processes train together.
@@ -153,7 +139,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var weights = Weights.float32
 
     /// Which weights a finished model has.
-    public enum Export: String, Codable, Sendable {
+    public enum Export: String, Codable, Sendable, CaseIterable {
       /// Those after the last step.
       case last
       /// Those of the best validation.
@@ -161,7 +147,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     }
 
     /// What weights are stored as.
-    public enum Weights: String, Codable, Sendable {
+    public enum Weights: String, Codable, Sendable, CaseIterable {
       /// Four bytes for each.
       case float32
       /// Two bytes for each.
@@ -194,6 +180,27 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// The defaults.
   public init() {}
 
+  /// Reads the settings that are given.
+  public init(from decoder: any Decoder) throws {
+    let fields = try JSONFields(training: decoder)
+    let parts = try decoder.container(keyedBy: CodingKeys.self)
+    func read<Part: Decodable>(_ part: inout Part, _ key: CodingKeys) throws {
+      if fields[key.stringValue] != nil { part = try parts.decode(Part.self, forKey: key) }
+    }
+    try read(&model, .model)
+    try read(&image, .image)
+    try read(&augmentation, .augmentation)
+    try read(&tokenizer, .tokenizer)
+    try read(&data, .data)
+    try read(&training, .training)
+    try read(&distributed, .distributed)
+    try fields.refuseUnknown()
+    if try fields.object("image")?["size"]?.isNull ?? true {
+      let size = model.family.pictureSize
+      image.size = .init(height: size.height, width: size.width)
+    }
+  }
+
   /// What a run's folder calls the settings that the run is made with.
   public static let fileName = "training_config.json"
 
@@ -211,19 +218,14 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
   private init(_ json: Data, _ settings: [String], place: String) throws {
     let place = settings.isEmpty ? place : "\(place) with \(settings.joined(separator: " and "))"
-    let data = try StrictJSON.setting(settings, in: json)
+    let data = try Self.setting(settings, in: json)
     do {
-      self = try StrictJSON.decode(
-        data, over: TrainingConfiguration(), strictFields: ["model", "image", "augmentation"], file: place)
-      if try JSONDecoder().decode(GivenSize.self, from: data).image?.size == nil {
-        let size = model.family.pictureSize
-        image.size = .init(height: size.height, width: size.width)
-      }
+      self = try JSONDecoder().decode(Self.self, from: data)
       try validate()
-    } catch let error as ModelError {
-      throw TrainingError("\(place): \(error)")
-    } catch let error as PictureError {
-      throw TrainingError("\(place): \(error)")
+    } catch let error as any SentenceError {
+      throw TrainingError("\(place): \(error.description)")
+    } catch {
+      throw TrainingError("\(place) is not valid JSON")
     }
   }
 
@@ -256,11 +258,6 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     if let (name, _) = kept.first(where: { !$0.1 }) {
       throw TrainingError("\(name) cannot change while a run goes on: leave it as it was, or begin a new run")
     }
-  }
-
-  private struct GivenSize: Decodable {
-    struct Image: Decodable { let size: ImageProcessor.Configuration.Size? }
-    let image: Image?
   }
 
   /// - Throws: `TrainingError` that names the first setting out of range.
@@ -339,6 +336,8 @@ extension TrainingConfiguration.Training {
         throw TrainingError("training.\(name) must be at least 0 and below 1, got \(value)")
       }
     }
+    // Larger numbers are not exact in every reader of JSON.
+    try check("seed", seed, 0...UInt64(Int.max))
     try check("generated_samples", generatedSamples, 0...1_000_000)
     try check("early_stop_patience", earlyStopPatience, 0...1_000_000)
     try check("lora.rank", lora.rank, 0...4096)

@@ -86,7 +86,7 @@ import Torch
       (["caption", "--device", "cuda:77", "x.png"], "device \"cuda:77\""),
       (
         ["train", "--data", "/nonexistent", "--config", folder.path("config.json"), "--out", "y"],
-        "\"image_size\" is not known here"
+        "image_size is not known here"
       ),
       (["tokenizer", "encode", "--model", folder.path("config.json"), "text"], "is no SentencePiece model"),
     ]

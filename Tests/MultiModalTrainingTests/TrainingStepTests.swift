@@ -217,10 +217,10 @@ extension TrainingStepTests {
     ),
     (#"{"gradient_accumulation_steps": "two"}"#, "gradient_accumulation_steps must be a whole number"),
     (#"{"activation_checkpointing": 3}"#, "training.activation_checkpointing must be true or false"),
-    (#"{"precision": 16}"#, "training.precision must be a text"),
+    (#"{"precision": 16}"#, "training.precision must be one of float32, bfloat16, got 16"),
     (#"{"precision": "int8"}"#, "training.precision"),
     (#"{"precision": "float16"}"#, "training.precision"),
-    (#"{"gradient_accumulation": 2}"#, #""training.gradient_accumulation" is not known"#),
+    (#"{"gradient_accumulation": 2}"#, "training.gradient_accumulation is not known"),
   ])
   func aWrongOneIsNamed(json: String, message: String) throws {
     let error = #expect(throws: (any Error).self) { try read(#"{"training": \#(json)}"#) }

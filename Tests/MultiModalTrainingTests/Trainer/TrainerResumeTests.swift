@@ -131,7 +131,7 @@ extension TrainerTests {
         ("training.seed=5", "training.seed cannot change while a run goes on"),
         ("model.decoder_depth=2", "model cannot change"),
         ("training.lora.rank=2", "training.lora cannot change"),
-        ("training.epoch=2", #""training.epoch" is not known"#),
+        ("training.epoch=2", "training.epoch is not known"),
       ] {
         let sentence = refusal {
           try TrainingRun(
