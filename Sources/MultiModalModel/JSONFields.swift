@@ -1,3 +1,4 @@
+import Foundation
 import Torch
 
 /// The fields of a JSON object, read by name and type. What nobody asked for can be refused.
@@ -25,6 +26,18 @@ package struct JSONFields {
       throw refusal(path.isEmpty ? "the whole" : path, "must be an object in braces, got \(value.brief)")
     }
     (all, self.path, self.takesNull, self.refusal) = (fields, path, takesNull, refusal)
+  }
+
+  /// The object that a file or a line of it holds.
+  /// - Parameter error: makes a library's own error of a sentence that begins with the name
+  package init(_ json: Data, name: String, error: @escaping (String) -> any Error) throws {
+    let value: Value
+    do {
+      value = try json.withUnsafeBytes { try JSONScanner.parse($0) }
+    } catch let failure as JSONScanner.Failure {
+      throw error("\(name) is not valid JSON: \(failure.reason)")
+    }
+    try self.init(value) { error("\(name): \($0) \($1)") }
   }
 
   /// The object that a part of a larger configuration is decoded from.

@@ -49,6 +49,13 @@ import Testing
     }
   }
 
+  private func complaint(about json: Data) -> String? {
+    do {
+      _ = try json.withUnsafeBytes { try JSONScanner.parse($0) }
+      return nil
+    } catch { return (error as? JSONScanner.Failure)?.reason }
+  }
+
   @Test(arguments: [
     ("{\n  \"a\": 1,\n  \"b\" 2\n}", #"":" is missing (line 3, byte 7 of it)"#),
     ("{\"a\": NaN}", "NaN is no number in JSON (line 1, byte 7"),
@@ -59,15 +66,15 @@ import Testing
     ("[01]", "is no value"), ("[-Infinity]", "no number in JSON"),
   ])
   func whatIsNoJSONIsSaidWithItsLine(text: String, complaint: String) {
-    let found = InputFile.complaint(aboutJSON: Data(text.utf8))
+    let found = self.complaint(about: Data(text.utf8))
     #expect(found?.contains(complaint) == true, "\(found ?? "none")")
   }
 
   @Test func soundJSONHasNoComplaint() {
     for text in [#"{"a": [1, -2.5e3, true, null, "\ud83d\ude00"]}"#, "\u{FEFF}{}", " [0, 0.5, 1E5, -0]\n"] {
-      #expect(InputFile.complaint(aboutJSON: Data(text.utf8)) == nil, "\(text)")
+      #expect(complaint(about: Data(text.utf8)) == nil, "\(text)")
     }
-    #expect(InputFile.complaint(aboutJSON: Data([0xFF, 0xFE, 0x7B, 0])) == "it is UTF-16: save it as UTF-8")
+    #expect(complaint(about: Data([0xFF, 0xFE, 0x7B, 0])) == "it is UTF-16: save it as UTF-8")
   }
 
   @Test func textsFromFilesAreShownInOneLineWithoutControls() {

@@ -1,5 +1,5 @@
 import Foundation
-import Torch
+import MultiModalModel
 
 /// A JSON object that says what belongs to a picture: `text`, `prompt`, and in a `metadata.jsonl` its `file_name`.
 struct TextRecord {
@@ -9,20 +9,11 @@ struct TextRecord {
   /// - Throws: `TrainingError` with the place of what is wrong.
   /// - Parameter otherText: the text where the object has none
   init(_ json: Data, place: String, otherText: String? = nil) throws {
-    guard let object = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
-      let complaint = InputFile.complaint(aboutJSON: json).map { ": \($0)" } ?? ""
-      throw TrainingError("\(place) is not a JSON object in braces\(complaint)")
+    let fields = try JSONFields(json, name: place, error: TrainingError.init)
+    func list(_ name: String) throws -> [String]? {
+      try fields.read(name, "a text or a list of texts") { $0.string.map { [$0] } ?? $0.list(\.string) }
     }
-    func value<Value>(_ key: String, _ type: Value.Type, _ kind: String) throws -> Value? {
-      guard let value = object[key], !(value is NSNull) else { return nil }
-      guard let typed = value as? Value else { throw TrainingError("\(place): \"\(key)\" must be \(kind)") }
-      return typed
-    }
-    func list(_ key: String) throws -> [String]? {
-      if object[key] is [Any] { return try value(key, [String].self, "a list of texts") }
-      return try value(key, String.self, "a text or a list of texts").map { [$0] }
-    }
-    fileName = try value("file_name", String.self, "a text")
+    fileName = try fields.string("file_name")
     guard let texts = try list("text") ?? otherText.map({ [$0] }) else {
       throw TrainingError("\(place) lacks \"text\"")
     }

@@ -65,18 +65,12 @@ package enum InputFile {
   /// - Throws: `FileError` with the line where it is not.
   package static func json(_ url: URL) throws -> Data {
     let data = try read(url, atMost: longestSettings)
-    if let complaint = complaint(aboutJSON: data) {
-      throw FileError("\(url.path) is not valid JSON: \(complaint)")
-    }
-    return data
-  }
-
-  /// What is wrong with a text that should be JSON, and in which line; nil where it is sound.
-  package static func complaint(aboutJSON data: Data) -> String? {
     do {
       _ = try data.withUnsafeBytes { try JSONScanner.parse($0) }
-      return nil
-    } catch { return (error as? JSONScanner.Failure)?.reason ?? "\(error)" }
+    } catch let failure as JSONScanner.Failure {
+      throw FileError("\(url.path) is not valid JSON: \(failure.reason)")
+    }
+    return data
   }
 
   private static func unreadable(_ url: URL) -> FileError {

@@ -26,7 +26,7 @@ import Testing
   @Test(arguments: [
     (#"{"file_name": "a.png"}"#, #"line 2 lacks "text""#),
     (#"{"text": "a"}"#, #"line 2 lacks "file_name""#),
-    (#"{"file_name": "a.png", "text": 5}"#, #"line 2: "text" must be a text"#),
+    (#"{"file_name": "a.png", "text": 5}"#, "line 2: text must be a text or a list of texts, got 5"),
     (#"{"file_name": "../a.png", "text": "a"}"#, "leaves the folder"),
     (#"{"file_name": "b/../a.png", "text": "a"}"#, "leaves the folder"),
     ("{\"file_name\": \"../\u{301}a.png\", \"text\": \"a\"}", "leaves the folder"),
@@ -34,7 +34,10 @@ import Testing
     (#"{"file_name": "", "text": "a"}"#, #"line 2 lacks "file_name""#),
     (#"{"file_name": "a.png", "text": null}"#, #"line 2 lacks "text""#),
     (#"{"file_name": "a.png", "text": []}"#, #"line 2: "text" is an empty list"#),
-    (#"{"file_name": "a.png", "text": ["a", 5]}"#, #"line 2: "text" must be a list of texts"#),
+    (
+      #"{"file_name": "a.png", "text": ["a", 5]}"#,
+      "line 2: text must be a text or a list of texts, got a list"
+    ),
     (
       #"{"file_name": "a.png", "text": ["a", "b", "c"], "prompt": ["x", "y"]}"#,
       "line 2: there are 2 prompts for 3 texts"
@@ -43,12 +46,12 @@ import Testing
       #"{"file_name": "a.png", "text": "a", "prompt": ["x", "y"]}"#, "line 2: there are 2 prompts for 1 texts"
     ),
     (#"{"file_name": "a.png", "text": "a", "prompt": []}"#, "line 2: there are 0 prompts for 1 texts"),
-    (#"{"file_name": "a.png", "text": "a", "prompt": 1}"#, #"line 2: "prompt" must be a text"#),
+    (#"{"file_name": "a.png", "text": "a", "prompt": 1}"#, "line 2: prompt must be a text"),
     (#"{"file_name": "/etc/passwd", "text": "a"}"#, "leaves the folder"),
-    ("[1, 2]", "line 2 is not a JSON object"),
-    ("{", "line 2 is not a JSON object"),
-    (String(repeating: "[", count: 100_000), "line 2 is not a JSON object"),
-    (String(repeating: #"{"text":"#, count: 100_000), "line 2 is not a JSON object"),
+    ("[1, 2]", "line 2: the whole must be an object in braces, got a list"),
+    ("{", "line 2 is not valid JSON"),
+    (String(repeating: "[", count: 100_000), "line 2 is not valid JSON"),
+    (String(repeating: #"{"text":"#, count: 100_000), "line 2 is not valid JSON"),
   ])
   func aWrongLineIsNamedByItsNumber(line: String, message: String) throws {
     let error = #expect(throws: TrainingError.self) {

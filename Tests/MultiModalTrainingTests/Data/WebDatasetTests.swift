@@ -333,7 +333,7 @@ enum TarMaker {
     ([("a.jpg", "1"), ("a.txt", "x"), ("a.txt", "y")], "holds two texts named a"),
     ([("a.jpg", "1"), ("a.json", "{}"), ("a.json", "{}")], "holds two JSON files named a"),
     ([("a.jpg", "1"), ("a.json", "{}")], #"lacks "text""#),
-    ([("a.jpg", "1"), ("a.json", "[")], "a.tar is not a JSON object"),
+    ([("a.jpg", "1"), ("a.json", "[")], "a.tar is not valid JSON"),
   ]
 
   @Test(arguments: wrong)

@@ -1,18 +1,11 @@
 import Foundation
 import MultiModalModel
-import Torch
 
 /// What files of tokenizers have.
 extension JSONFields {
   /// - Parameter name: the file's, for errors
   init(_ data: Data, name: String) throws {
-    let value: Value
-    do {
-      value = try data.withUnsafeBytes { try JSONScanner.parse($0) }
-    } catch let failure as JSONScanner.Failure {
-      throw TokenizerError("\(name) is not valid JSON: \(failure.reason)")
-    }
-    try self.init(value) { TokenizerError("\(name): \($0) \($1)") }
+    try self.init(data, name: name, error: TokenizerError.init)
   }
 
   /// One Unicode character.
