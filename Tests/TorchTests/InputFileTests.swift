@@ -63,7 +63,8 @@ import Testing
     (#"["\udc00"]"#, "lone surrogate"),
     ("[1, 2,]", #""" is no value"#), ("\u{FF}\u{FE}", "is no value"),
     ("", "it ends too early (line 1, byte 1"), ("[1] 2", "text after its end"),
-    ("[01]", "is no value"), ("[-Infinity]", "no number in JSON"),
+    ("[01]", "is no value"), ("[-Infinity]", "no number in JSON"), ("[0x1F]", "is no value"),
+    ("[1.]", "is no value"), ("[1.e5]", "is no value"), ("[1e999]", "is no value"), ("[1e]", "is no value"),
   ])
   func whatIsNoJSONIsSaidWithItsLine(text: String, complaint: String) {
     let found = self.complaint(about: Data(text.utf8))

@@ -163,7 +163,14 @@ package struct JSONScanner {
       first > 0 || leading.count < 2 || !(0...9).contains(leading[1])
     {
       if let integer = Int(text) { return .integer(integer) }
-      if let number = Double(text) { return .number(number) }
+      // What Swift reads besides, such as 0x1F, 1. and what is infinite, is no number in JSON.
+      if let number = Double(text), number.isFinite, text.allSatisfy({ "0123456789+-.eE".contains($0) }),
+        text.split(separator: ".", omittingEmptySubsequences: false).dropFirst().allSatisfy({
+          $0.first?.isNumber == true
+        })
+      {
+        return .number(number)
+      }
     }
     position = start
     throw Failure(
