@@ -35,7 +35,10 @@ test: setup ## test the set-up, then build in debug mode and run every test
 	@Tests/scripts/dependency-test
 	@echo "Building and running the Swift tests"
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
-	@$(ENVIRONMENT) && swift test --disable-xctest --no-parallel $(RUN_PATH)
+	@# What failed is said again at the end, where one looks.
+	@$(ENVIRONMENT) && { swift test --disable-xctest --no-parallel $(RUN_PATH) 2>&1; echo $$? > .build/tests.status; } \
+	  | tee .build/tests.log; \
+	  test "$$(cat .build/tests.status)" = 0 || { echo "Failed:"; grep -E ' recorded an issue |error: ' .build/tests.log; exit 1; }
 	@echo "Asking a server with the clients that people use"
 	@Tests/Serving/clients .build/debug/gpt4mm
 
