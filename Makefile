@@ -36,6 +36,7 @@ test: setup ## test the set-up, then build in debug mode and run every test
 	@echo "Building and running the Swift tests"
 	@# One test after the other: LibTorch uses every core itself, and tests assert on its count of live tensors.
 	@# What failed is said again at the end, where one looks.
+	@mkdir -p .build && rm -f .build/tests.status
 	@$(ENVIRONMENT) && { swift test --disable-xctest --no-parallel $(RUN_PATH) 2>&1; echo $$? > .build/tests.status; } \
 	  | tee .build/tests.log; \
 	  test "$$(cat .build/tests.status)" = 0 || { echo "Failed:"; grep -E ' recorded an issue |error: ' .build/tests.log; exit 1; }
