@@ -11,8 +11,8 @@ namespace {
 
 constexpr int64_t widest = 64;            // head
 constexpr int64_t chunk = 64;             // keys beside each other
-constexpr int64_t group = 4;              // queries computed together
-constexpr int64_t most_queries = 64;      // of a block
+constexpr int64_t most_queries = 72;      // of a block
+constexpr int64_t whole_queries = 12;     // a multiple of what any instruction set computes together
 
 /// Some queries of one head.
 struct Block {
@@ -33,7 +33,9 @@ struct Block {
 };
 
 /// Queries of a block, as many as keep the scores in a core's own cache.
-int64_t queries_at_once(int64_t padded) { return std::max(group, std::min(most_queries, 65536 / padded / group * group)); }
+int64_t queries_at_once(int64_t padded) {
+  return std::max(whole_queries, std::min(most_queries, 65536 / padded / whole_queries * whole_queries));
+}
 
 Tensor rows_of(const Tensor &x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
 
