@@ -216,7 +216,7 @@ void share_outputs(PackedProduct product, const Rows &x, const Rows &weight, con
       const int64_t first = piece * some, last = std::min(first + some, blocks);
       weight.to_blocks(first, last, packed.get());
       auto own = product;
-      own.weight = packed.get() - first * block;
+      own.weight = packed.get() - first * block;  // the kernel counts blocks from the first of all
       KERNEL(multiply_packed)(own, first, last);
     }
   });

@@ -41,7 +41,7 @@ struct PackedProduct {
   Activation activation;
 };
 
-/// Rows that an instruction set multiplies at once; their words lie beside each other in a panel.
+/// No instruction set multiplies more rows at once; their words lie beside each other in a panel.
 constexpr int64_t most_tile_rows = 8;
 
 /// Panels of at most `most` rows.
