@@ -5,6 +5,8 @@
 #include <ATen/Dispatch.h>
 #include <ATen/ops/empty.h>
 
+#include <memory>
+
 using at::Tensor;
 
 namespace {
@@ -52,20 +54,22 @@ bool is_width(int64_t width) { return width == 32 || width == widest; }
 class Scratch {
  public:
   Scratch(int64_t width, bool rounds, int64_t queries, int64_t padded)
-      : width(width), rounds(rounds), padded(padded), scores(std::min(queries, queries_at_once(padded)) * padded),
-        keys(queries > 1 ? padded * width : 0), values(queries > 1 && rounds ? padded / 2 * width : 0) {}
+      : width(width), rounds(rounds), padded(padded),
+        scores(new float[std::min(queries, queries_at_once(padded)) * padded]),
+        keys(queries > 1 ? new uint32_t[padded * width] : nullptr),
+        values(queries > 1 && rounds ? new uint32_t[padded / 2 * width] : nullptr) {}
 
   /// - Parameters:
   ///   - head: a number of its own for each
   ///   - count: of the head's keys
   void attend(Block &work, int64_t head, int64_t count) {
-    work.scores = scores.data();
+    work.scores = scores.get();
     work.padded = padded;
     if (work.queries > 1) {
-      if (head != packed) KERNEL(pack_head)(width, rounds, work, count, keys.data(), values.data());
+      if (head != packed) KERNEL(pack_head)(width, rounds, work, count, keys.get(), values.get());
       packed = head;
-      work.packed_keys = keys.data();
-      work.packed_values = values.data();
+      work.packed_keys = keys.get();
+      work.packed_values = values.get();
     }
     KERNEL(attend)(width, rounds, work);
   }
@@ -75,8 +79,9 @@ class Scratch {
   const bool rounds;
   const int64_t padded;
   int64_t packed = -1;
-  std::vector<float> scores;
-  std::vector<uint32_t> keys, values;
+  // Not filled with zeros: a chunk's scores of keys that are not there are never looked at.
+  const std::unique_ptr<float[]> scores;
+  const std::unique_ptr<uint32_t[]> keys, values;
 };
 
 }  // namespace
