@@ -8,6 +8,7 @@ final class ArchiveFile: Sendable {
   let url: URL
   let size: Int
   let isCompressed: Bool
+  let stamp: FileStamp
   private let descriptor: Int32
 
   /// How the names of archives end.
@@ -18,6 +19,7 @@ final class ArchiveFile: Sendable {
   /// - Throws: `TrainingError` for what cannot be read or unpacked.
   init(_ url: URL) throws {
     self.url = url
+    stamp = FileStamp(url)
     do {
       let file = try InputFile.descriptor(url)
       var magic: [UInt8] = [0, 0]

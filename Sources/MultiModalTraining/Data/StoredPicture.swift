@@ -48,11 +48,15 @@ public struct StoredPicture: Sendable {
   /// A file in an archive.
   init(name: String, _ entry: TarReader.Entry, in archive: ArchiveFile) {
     // One that was unpacked is kept open.
-    let (url, unpacked) = (archive.url, archive.isCompressed ? archive : nil)
+    let (url, stamp, unpacked) = (archive.url, archive.stamp, archive.isCompressed ? archive : nil)
     self.init(
       name: name, file: url, range: entry.range,
       .bytes { limits in
-        let bytes = try (unpacked ?? ArchiveFile(url)).read(entry.range, limits: limits)
+        let archive = try unpacked ?? ArchiveFile(url)
+        guard archive.stamp == stamp else {
+          throw FileError("the archive was changed after its pictures were looked up")
+        }
+        let bytes = try archive.read(entry.range, limits: limits)
         guard let sparse = entry.sparse else { return bytes }
         // A few bytes could claim terabytes of holes.
         guard sparse.size <= limits.maxBytes else {

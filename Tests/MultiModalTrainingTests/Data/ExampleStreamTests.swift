@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import Synchronization
 import Testing
 import Torch
 
@@ -128,10 +129,19 @@ private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
     _ folder: TemporaryFolder, count: Int, batchSize: Int = 4, bucket: Int = 1, keepsRest: Bool = false,
     isAugmented: Bool = true, rank: Int = 0, processes: Int = 1
   ) throws -> BatchLoader {
+    try loader(
+      ListFile(folder.file("list.tsv")), count: count, batchSize: batchSize, bucket: bucket,
+      keepsRest: keepsRest, isAugmented: isAugmented, rank: rank, processes: processes)
+  }
+
+  private func loader(
+    _ dataset: any Dataset, count: Int, batchSize: Int = 4, bucket: Int = 1, keepsRest: Bool = false,
+    isAugmented: Bool = true, rank: Int = 0, processes: Int = 1
+  ) throws -> BatchLoader {
     var image = ImageProcessor.Configuration()
     image.size = .init(height: 16, width: 16)
     return BatchLoader(
-      ListFile(folder.file("list.tsv")), count: count, encoder: try encoder(),
+      dataset, count: count, encoder: try encoder(),
       order: SampleOrder(batchSize: batchSize, shuffleBuffer: 100, bucketBatches: bucket, seed: 4),
       processor: try ImageProcessor(configuration: image),
       augmentation: isAugmented ? try PictureAugmentation(.init(), height: 16, width: 16) : nil,
@@ -176,6 +186,30 @@ private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
     }
     #expect(whole.map(\.samples.count) == [4, 4, 3, 4, 4, 3])
     #expect(Set(whole[..<3].flatMap { $0.samples.map(\.picture.name) }).count == 11)
+  }
+
+  @Test(arguments: [1, 2, 4]) func aProcessReadsThePicturesOfItsOwnSamplesAlone(processes: Int) async throws {
+    let folder = try folder(1)
+    let png = try Data(contentsOf: folder.file("0.png"))
+    let read = Mutex<[String]>([])
+    let samples = (0..<12).map { index in
+      let name = "\(index)"
+      return Sample(
+        picture: StoredPicture(
+          name: name,
+          bytes: {
+            read.withLock { $0.append(name) }
+            return png
+          }), text: String(repeating: "ab", count: index % 3))
+    }
+    for rank in 0..<processes {
+      read.withLock { $0 = [] }
+      // The second of three batches, after all samples of the first were passed over.
+      let part = try await load(
+        loader(SampleList(samples), count: 12, bucket: 3, rank: rank, processes: processes), 1..<2)[0]
+      #expect(part.samples.count == 4 / processes)
+      #expect(read.withLock { $0 } == part.samples.map(\.picture.name))
+    }
   }
 
   @Test(arguments: [1, 2])

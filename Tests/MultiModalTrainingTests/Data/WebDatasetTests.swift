@@ -302,6 +302,27 @@ enum TarMaker {
     #expect(error?.description.contains("b.png in") == true)
   }
 
+  @Test func aPictureOfAnArchiveThatWasChangedIsNotTakenForAnother() throws {
+    let folder = try TemporaryFolder()
+    try folder.writePicture("red.png", [255, 0, 0])
+    try folder.writePicture("blue.png", [0, 0, 255])
+    let picture = { (name: String) in
+      TarMaker.entry("\(name).png", try Data(contentsOf: folder.file("\(name).png")))
+        + TarMaker.entry("\(name).txt", Data(name.utf8))
+    }
+    try picture("red").write(to: folder.file("a.tar"))
+    let sample = try #require(try Datasets.open(folder.file("a.tar")).all().first)
+    _ = try sample.picture.decoded(longestSide: nil, limits: .init())
+    try (picture("blue") + picture("red")).write(to: folder.file("a.tar"))
+    let error = #expect(throws: PictureError.self) {
+      try sample.picture.decoded(longestSide: nil, limits: .init())
+    }
+    #expect(
+      error?.description
+        == "cannot read picture red.png in \(folder.file("a.tar").path): the archive was changed after its pictures were looked up"
+    )
+  }
+
   /// Sets as macOS and others write them: what belongs to no sample stands between the files of one.
   @Test func filesOfNoSampleMayStandAnywhere() throws {
     let hidden = ("._a.jpg", "mac")
