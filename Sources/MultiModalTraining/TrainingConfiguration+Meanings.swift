@@ -95,6 +95,7 @@ extension TrainingConfiguration {
     ("data.bucket_batches", "batches that are cut from samples sorted by length; 1 leaves lengths mixed"),
     ("data.workers", "batches that are made at once, ahead of their use"),
     ("data.max_damaged_share", "the share of pictures that may be missing or damaged before the run ends"),
+    ("data.validation", "a dataset to validate with, in the place of one beside the training data"),
     ("data.validation_share", "the share of pictures held out to validate with, where no others are given"),
     ("training.epochs", "rounds through the pictures"),
     ("training.batch_size", "samples of a batch, over all processes together"),

@@ -63,6 +63,7 @@ extension TrainingConfiguration.DataReading {
     bucketBatches = try fields.integer("bucket_batches") ?? bucketBatches
     workers = try fields.integer("workers") ?? workers
     maxDamagedShare = try fields.number("max_damaged_share") ?? maxDamagedShare
+    validation = try fields.string("validation") ?? validation
     validationShare = try fields.number("validation_share") ?? validationShare
     try fields.refuseUnknown()
   }

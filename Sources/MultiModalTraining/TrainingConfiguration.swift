@@ -44,6 +44,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var workers = 4
     /// The share of an epoch's pictures, or of those to validate with, that may be missing or damaged before training stops.
     public var maxDamagedShare = 0.01
+    /// The path of a dataset to validate with, in the place of the one that lies beside the training data; empty for that.
+    public var validation = ""
     /// The share of the pictures that are held out to validate with, where no others are given; 0 for none.
     public var validationShare = 0.0
 
@@ -52,6 +54,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       case bucketBatches = "bucket_batches"
       case workers
       case maxDamagedShare = "max_damaged_share"
+      case validation
       case validationShare = "validation_share"
     }
   }

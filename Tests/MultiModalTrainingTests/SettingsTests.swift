@@ -63,6 +63,7 @@ import Testing
     (#"{"data": {"max_damaged_share": -0.1}}"#, "data.max_damaged_share"),
     (#"{"data": {"validation_share": 1}}"#, "data.validation_share must be from 0.0 to 0.9, got 1.0"),
     (#"{"data": {"worker": 2}}"#, "data.worker is not known"),
+    (#"{"data": {"validation": null}}"#, "data.validation must be a text"),
     (#"{"distributed": {"bucket_megabytes": 0}}"#, "distributed.bucket_megabytes must be from"),
     (
       #"{"distributed": {"timeout_seconds": 0}}"#,

@@ -10,21 +10,24 @@ struct TrainingData: Sendable {
 
   /// - Parameters:
   ///   - url: a folder with `train` and perhaps `validation`, as folders, lists (.tsv) or archives (.tar, .tar.gz); or a dataset
-  ///   - validation: instead of the one in it
-  ///   - share: of the pictures to validate with where there is no other dataset; 0 for none
-  init(_ url: URL, validation: URL? = nil, heldOutShare share: Double = 0) throws {
+  ///   - settings: say what is validated with instead of the one in it, or where there is none
+  init(_ url: URL, _ settings: TrainingConfiguration.DataReading = .init()) throws {
     let parts = try Datasets.parts(of: url)
-    self.init(
-      try Datasets.open(parts?.training ?? url),
-      validation: try (validation ?? parts?.validation).map(Datasets.open), heldOutShare: share)
+    let beside = settings.validation.isEmpty ? try parts?.validation.map(Datasets.open) : nil
+    try self.init(Datasets.open(parts?.training ?? url), validation: beside, settings)
   }
 
-  /// - Parameter share: of the pictures to validate with where there is no other dataset; 0 for none
-  init(_ all: any Dataset, validation: (any Dataset)?, heldOutShare share: Double) {
-    heldOutShare = validation == nil ? share : 0
+  /// - Parameters:
+  ///   - validation: instead of what the settings say
+  ///   - settings: say what is validated with where there is no such dataset
+  init(_ all: any Dataset, validation: (any Dataset)?, _ settings: TrainingConfiguration.DataReading) throws {
+    let path = settings.validation
+    let validation =
+      try validation ?? (path.isEmpty ? nil : Datasets.open(URL(fileURLWithPath: path)))
+    heldOutShare = validation == nil ? settings.validationShare : 0
     let holdsOut = heldOutShare > 0
-    training = holdsOut ? DatasetPart(all, share: share, isHeldOut: false) : all
-    self.validation = holdsOut ? DatasetPart(all, share: share, isHeldOut: true) : validation
+    training = holdsOut ? DatasetPart(all, share: heldOutShare, isHeldOut: false) : all
+    self.validation = holdsOut ? DatasetPart(all, share: heldOutShare, isHeldOut: true) : validation
   }
 
   /// What is wrong with data to train on that are none.
@@ -41,6 +44,15 @@ struct TrainingData: Sendable {
       heldOutShare > 0
         ? "data.validation_share \(heldOutShare) holds out no picture of \(dataset.name): raise it"
         : "\(dataset.name) names no picture")
+  }
+}
+
+extension TrainingConfiguration.DataReading {
+  /// Names what is validated with so that it is found from any folder.
+  /// - Parameter url: instead of what they say
+  mutating func takeValidation(_ url: URL?) {
+    let path = url?.path ?? validation
+    if !path.isEmpty { validation = URL(fileURLWithPath: path).standardizedFileURL.path }
   }
 }
 

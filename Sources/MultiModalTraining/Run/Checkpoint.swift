@@ -34,8 +34,6 @@ struct Checkpoint {
     var dataFingerprint: String?
     /// The same of those to validate with.
     var validationFingerprint: String?
-    /// Where these lie, when they were given apart from the data.
-    var validation: String?
     /// A validation is due at this step, and was not done before the run was stopped.
     var isValidationDue: Bool?
 
@@ -76,7 +74,10 @@ struct Checkpoint {
       let before = configuration
       try change(&configuration)
       try configuration.check(goingOnFrom: before)
-      if configuration != before { (isStopped, validationsWithoutImprovement) = (false, 0) }
+      // The same data in another place are no other setting.
+      var moved = before
+      moved.data.validation = configuration.data.validation
+      if configuration != moved { (isStopped, validationsWithoutImprovement) = (false, 0) }
     }
   }
 

@@ -18,7 +18,9 @@ struct RunStart {
   let tokenizerFiles: TokenizerFiles?
   private let base: URL?
 
-  /// - Parameter change: the configuration of a run that goes on
+  /// - Parameters:
+  ///   - validation: a dataset to validate with, instead of what the configuration says
+  ///   - change: the configuration of a run that goes on
   init(
     run: URL, given: TrainingConfiguration, validation: URL?, resume: Bool,
     change: (inout TrainingConfiguration) throws -> Void, base: URL?, group: ProcessGroup?
@@ -38,11 +40,16 @@ struct RunStart {
     func start() throws -> Start {
       var start = Start(
         state: try latest.map(Checkpoint.state) ?? .init(configuration: given), isResumed: latest != nil)
-      start.state.validation = validation?.standardizedFileURL.path ?? start.state.validation
       if let latest {
         start.tokenizer = try TokenizerFiles(contentsOf: latest)
-        try start.state.goOn(in: run, change)
-      } else if let base {
+        try start.state.goOn(in: run) {
+          try change(&$0)
+          $0.data.takeValidation(validation)
+        }
+        return start
+      }
+      start.state.configuration.data.takeValidation(validation)
+      if let base {
         try Self.take(ModelFolder(base), into: &start.state.configuration)
         start.state.generation = try ModelFolder(base).bundledGeneration()
         start.tokenizer = try TokenizerFiles(contentsOf: base)

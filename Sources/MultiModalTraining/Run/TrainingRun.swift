@@ -37,14 +37,12 @@ public final class TrainingRun {
     let start = try RunStart(
       run: folder, given: configuration, validation: validation, resume: resume, change: change, base: base,
       group: group)
-    let data = try TrainingData(
-      data, validation: start.state.validation.map(URL.init(fileURLWithPath:)),
-      heldOutShare: start.state.configuration.data.validationShare)
+    let data = try TrainingData(data, start.state.configuration.data)
     try self.init(start, data, folder, group, device, progress)
   }
 
   /// The same with datasets of any kind, which a run that goes on must be given again.
-  /// - Parameter validation: what to validate with; nil holds out the share of `training` that the configuration says
+  /// - Parameter validation: what to validate with; nil for what the configuration says
   public convenience init(
     on training: any Dataset, validation: (any Dataset)? = nil, folder: URL,
     configuration: TrainingConfiguration, resume: Bool,
@@ -54,8 +52,7 @@ public final class TrainingRun {
     let start = try RunStart(
       run: folder, given: configuration, validation: nil, resume: resume, change: change, base: base,
       group: group)
-    let data = TrainingData(
-      training, validation: validation, heldOutShare: start.state.configuration.data.validationShare)
+    let data = try TrainingData(training, validation: validation, start.state.configuration.data)
     try self.init(start, data, folder, group, device, progress)
   }
 

@@ -35,7 +35,7 @@ public final class Trainer {
   /// Reads through the samples once, and gets ready for the first step.
   /// - Parameters:
   ///   - bundle: whose model is trained where it is, with the weights that it has
-  ///   - validation: what to validate with; nil holds out the share of `training` that the configuration says
+  ///   - validation: what to validate with; nil for what the configuration says
   ///   - configuration: how; the bundle takes the place of what it says of model, pictures and tokenizer
   ///   - progress: gets the samples that were read through
   /// - Throws: an error in the user's words for samples or settings that cannot be trained with.
@@ -48,8 +48,7 @@ public final class Trainer {
     configuration.model = ModelConfiguration(bundle.model.configuration)
     configuration.image = bundle.processor.configuration
     try configuration.validate()
-    let data = TrainingData(
-      training, validation: validation, heldOutShare: configuration.data.validationShare)
+    let data = try TrainingData(training, validation: validation, configuration.data)
     let encoder = ExampleEncoder(bundle)
     var reader = DatasetReader(nil, progress: progress)
     let summary = try reader.read(data.training, by: encoder)

@@ -44,10 +44,12 @@ import Testing
     #expect(one.training is ListFile)
     #expect(one.validation is WebDataset)
     #expect(try TrainingData(folder.file("two.tsv")).validation == nil)
-    let other = try TrainingData(folder.file("one"), validation: folder.file("two.tsv"))
-    #expect(other.validation?.name == folder.file("two.tsv").path)
-    #expect(
-      refusal { try TrainingData(folder.file("one"), validation: folder.file("none")) }.contains("not exist"))
+    var settings = TrainingConfiguration.DataReading()
+    settings.validation = folder.file("two.tsv").path
+    let other = try TrainingData(folder.file("one"), settings)
+    #expect(other.validation?.name == settings.validation)
+    settings.validation = folder.file("none").path
+    #expect(refusal { try TrainingData(folder.file("one"), settings) }.contains("not exist"))
   }
 
   /// What trains and what evaluates take the same for a dataset, or refuse it in the same words.

@@ -150,12 +150,15 @@ extension TrainerTests {
         $0.training.earlyStopPatience = 1
       }
       #expect(steps(try await train(data, run, settings)).last == 8)
-      var taken: [Int] = []
-      _ = try await TrainingRun(
-        data: data.url, folder: run.url, configuration: settings, resume: true,
-        change: { $0.training.earlyStopPatience = 0 }
-      ).train { if case .step(let progress) = $0 { taken.append(progress.step) } }
-      #expect(taken == [9, 10, 11, 12])
+      func goOn(_ change: (inout TrainingConfiguration) -> Void) async throws -> [Int] {
+        var taken: [Int] = []
+        _ = try await TrainingRun(
+          data: data.url, folder: run.url, configuration: settings, resume: true, change: change
+        ).train { if case .step(let progress) = $0 { taken.append(progress.step) } }
+        return taken
+      }
+      #expect(try await goOn { $0.data.validation = data.file("validation").path }.isEmpty)
+      #expect(try await goOn { $0.training.earlyStopPatience = 0 } == [9, 10, 11, 12])
     }
 
     @Test func changedSettingsOutliveAKillBeforeTheNextCheckpoint() async throws {
@@ -198,6 +201,8 @@ extension TrainerTests {
       try FileManager.default.moveItem(at: other.file("validation"), to: other.file("moved"))
       #expect(refusal { try training(nil, resume: true) }.contains("validation does not exist"))
       #expect(try training(other.file("moved"), resume: true).trainer.heldOut?.count == 4)
+      // As if that session had been killed before its first checkpoint.
+      #expect(try training(nil, resume: true).trainer.heldOut?.count == 4)
     }
 
     @Test func aRunThatValidatedIsNotResumedWithoutValidationData() async throws {
@@ -303,7 +308,8 @@ extension TrainerTests {
       func names(_ dataset: (any Dataset)?) throws -> Set<String> {
         Set(try #require(dataset).all().map(\.picture.name))
       }
-      let data = try TrainingData(folder.url, heldOutShare: 0.3)
+      var reading = settings.data
+      let data = try TrainingData(folder.url, reading)
       let (training, heldOut) = (try names(data.training), try names(data.validation))
       #expect(training.isDisjoint(with: heldOut) && training.union(heldOut).count == 40)
       #expect((6...18).contains(heldOut.count), "\(heldOut.count)")
@@ -318,8 +324,8 @@ extension TrainerTests {
             configuration: smallSettings { $0.data.validationShare = 1e-9 }, resume: false)
         }.contains("holds out no picture of"))
       // Where there is other data to validate with, nothing is held out.
-      #expect(
-        try TrainingData(folder.url, validation: folder.url, heldOutShare: 0.3).training.all().count == 80)
+      reading.validation = folder.url.path
+      #expect(try TrainingData(folder.url, reading).training.all().count == 80)
     }
 
     // MARK: What else
