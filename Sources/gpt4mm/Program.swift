@@ -16,7 +16,6 @@ final class Interruption: Sendable {
   private struct State {
     var task: Task<Void, any Error>?
     var saves = false
-    var temporary: URL?
   }
 
   private let state = Mutex(State())
@@ -36,7 +35,6 @@ final class Interruption: Sendable {
           let state = state.withLock { $0 }
           guard state.saves, let running = state.task, !running.isCancelled else {
             Terminal.note("gpt4mm: interrupted")
-            if let folder = state.temporary { try? FileManager.default.removeItem(at: folder) }
             _exit(130)
           }
           running.cancel()
@@ -54,9 +52,6 @@ final class Interruption: Sendable {
 
   /// The running command ends on its own when its task is cancelled, after saving what it has.
   func savesFromNow() { state.withLock { $0.saves = true } }
-
-  /// A folder that goes with the running command where that ends at once.
-  func removes(_ folder: URL) { state.withLock { $0.temporary = folder } }
 }
 
 enum Program {

@@ -60,7 +60,8 @@ import Testing
     #expect(resumed.code == 2 && resumed.errors.contains("leave --resume out"))
   }
 
-  @Test(arguments: [SIGINT, SIGTERM]) func aDryRunThatIsStoppedLeavesNothing(signal: Int32) throws {
+  /// So nothing is left of it either, however it ends.
+  @Test func aDryRunMakesNoFile() throws {
     let (folder, temporary) = (try data(), try TemporaryFolder())
     let process = GPT4MM.process(
       ["train", "--data", folder.url.path, "--config", folder.path("config.json"), "--dry-run"])
@@ -71,11 +72,10 @@ import Testing
       try FileManager.default.contentsOfDirectory(atPath: temporary.url.path)
     }
     try process.run()
-    while process.isRunning, try names().isEmpty {}
-    kill(process.processIdentifier, signal)
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 130)
-    #expect(try names().isEmpty)
+    var seen: Set<String> = []
+    while process.isRunning { seen.formUnion(try names()) }
+    #expect(process.terminationStatus == 0)
+    #expect(seen.isEmpty, "\(seen)")
   }
 
   @Test func oneCallBeginsGoesOnAndMakesLonger() throws {

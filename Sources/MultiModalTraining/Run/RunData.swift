@@ -18,12 +18,11 @@ struct RunData {
 
   /// Reads every sample once, makes a vocabulary where there is none, and checks that every text fits.
   init(
-    _ data: TrainingData, _ start: RunStart, run: URL, group: ProcessGroup?,
-    progress: @escaping (Int) -> Void
+    _ data: TrainingData, _ start: RunStart, group: ProcessGroup?, progress: @escaping (Int) -> Void
   ) throws {
     var state = start.state
     let settings = state.configuration.training
-    let known = try start.tokenizerFiles.map { try $0.tokenizer(run.path) }
+    let known = try start.tokenizerFiles.map { try $0.tokenizer(start.name) }
     func encoder(_ tokenizer: any Tokenizer) throws -> ExampleEncoder {
       try ExampleEncoder(
         tokenizer: tokenizer, generation: Self.generation(start.state, tokenizer),
@@ -42,11 +41,11 @@ struct RunData {
         "\(data.training.name) has \(training.count) samples, fewer than training.batch_size \(settings.batchSize)"
       )
     }
-    let check = FingerprintCheck(run: run, isResumed: start.isResumed, group: group)
+    let check = FingerprintCheck(run: start.name, isResumed: start.isResumed, group: group)
     state.dataFingerprint = try check(data.training, training, against: state.dataFingerprint)
     tokenizer =
       try known
-      ?? Self.vocabulary(of: data.training, texts, start.state, group: group).tokenizer(run.path)
+      ?? Self.vocabulary(of: data.training, texts, start.state, group: group).tokenizer(start.name)
     let family = state.configuration.model.family
     // A base model's head may have more rows than its tokenizer has tokens.
     if known == nil || !family.mayExceedTokenizer || tokenizer.vocabularySize > family.vocabularySize {
@@ -95,7 +94,7 @@ struct RunData {
 
 /// Sees that all processes, and all sessions of a run, have the same data.
 private struct FingerprintCheck {
-  let run: URL
+  let run: String
   let isResumed: Bool
   let group: ProcessGroup?
 
@@ -110,7 +109,7 @@ private struct FingerprintCheck {
       throw TrainingError(
         "\(dataset.name) names other pictures or texts than "
           + (isResumed
-            ? "the run in \(run.path) began with: resume with the same data, or begin a new run in another folder"
+            ? "the run in \(run) began with: resume with the same data, or begin a new run in another folder"
             : "on the first process's machine: all need the same data"))
     }
     return own
@@ -127,7 +126,7 @@ private struct FingerprintCheck {
     }
     guard validates || !validated else {
       throw TrainingError(
-        "the run in \(run.path) validates, and there is nothing to validate with: give the data that it validated with before"
+        "the run in \(run) validates, and there is nothing to validate with: give the data that it validated with before"
       )
     }
   }

@@ -6,10 +6,12 @@ import Torch
 /// What a run begins or goes on with. The first process reads it, and the others get it from there: they need the data, and
 /// nothing of the run's folder.
 struct RunStart {
+  /// What messages call the run.
+  let name: String
   let state: Checkpoint.State
   /// What went wrong and ends nothing.
   let warnings: [String]
-  /// Of the first process, for as long as the run's folder is in use.
+  /// Of the first process, for as long as the run's folder is in use; nil without one.
   let lock: RunLock?
   let isResumed: Bool
   /// Where the first process finds weights and optimizer of a run that goes on.
@@ -19,17 +21,19 @@ struct RunStart {
   private let base: URL?
 
   /// - Parameters:
+  ///   - run: nil for one that leaves nothing
   ///   - validation: a dataset to validate with, instead of what the configuration says
   ///   - change: the configuration of a run that goes on
   init(
-    run: URL, given: TrainingConfiguration, validation: URL?, resume: Bool,
+    run: URL?, given: TrainingConfiguration, validation: URL?, resume: Bool,
     change: (inout TrainingConfiguration) throws -> Void, base: URL?, group: ProcessGroup?
   ) throws {
     self.base = base
-    let isFirst = group?.rank ?? 0 == 0
-    lock = isFirst ? try RunLock(run) : nil
+    name = run?.path ?? base?.path ?? "a new run"
+    let folder = group?.rank ?? 0 == 0 ? run : nil
+    lock = try folder.map(RunLock.init)
     var warnings: [String] = []
-    let latest = isFirst ? try Self.checkpoint(in: run, resume: resume) { warnings.append($0) } : nil
+    let latest = try folder.flatMap { try Self.checkpoint(in: $0, resume: resume) { warnings.append($0) } }
     checkpoint = latest
     self.warnings = warnings
     struct Start: Codable {
@@ -40,9 +44,9 @@ struct RunStart {
     func start() throws -> Start {
       var start = Start(
         state: try latest.map(Checkpoint.state) ?? .init(configuration: given), isResumed: latest != nil)
-      if let latest {
+      if let latest, let folder {
         start.tokenizer = try TokenizerFiles(contentsOf: latest)
-        try start.state.goOn(in: run) {
+        try start.state.goOn(in: folder) {
           try change(&$0)
           $0.data.takeValidation(validation)
         }

@@ -60,15 +60,11 @@ public final class TrainingRun {
     _ start: RunStart, _ data: TrainingData, _ folder: URL, _ group: ProcessGroup?, _ device: Device,
     _ progress: @escaping (Int) -> Void
   ) throws {
-    let read = try RunData(data, start, run: folder, group: group, progress: progress)
-    let bundle = try ModelBundle(
-      model: start.model(read.state.configuration, group: group, device: device), tokenizer: read.tokenizer,
-      processor: ImageProcessor(configuration: read.state.configuration.image), generation: read.generation)
-    trainer = try Trainer(
-      bundle, data, training: read.training, validation: read.validation, read.state, group: group)
-    guard (0...trainer.schedule.steps).contains(read.state.step) else {
+    trainer = try Self.trainer(start, data, group, device, progress)
+    let step = trainer.state.step
+    guard (0...trainer.schedule.steps).contains(step) else {
       throw TrainingError(
-        "\(folder.path) is at step \(read.state.step), but \(read.state.configuration.training.epochs) epochs end at step "
+        "\(folder.path) is at step \(step), but \(trainer.settings.epochs) epochs end at step "
           + "\(trainer.schedule.steps): train for more")
     }
     if start.isResumed { try trainer.restore(from: start.checkpoint) }
@@ -77,8 +73,20 @@ public final class TrainingRun {
     if trainer.isFirst {
       try trainer.configuration.write(to: folder)
       Checkpoint.removePartial(in: folder)
-      record = try RunRecord(folder, step: read.state.step)
+      record = try RunRecord(folder, step: step)
     }
+  }
+
+  private static func trainer(
+    _ start: RunStart, _ data: TrainingData, _ group: ProcessGroup?, _ device: Device,
+    _ progress: @escaping (Int) -> Void
+  ) throws -> Trainer {
+    let read = try RunData(data, start, group: group, progress: progress)
+    let bundle = try ModelBundle(
+      model: start.model(read.state.configuration, group: group, device: device), tokenizer: read.tokenizer,
+      processor: ImageProcessor(configuration: read.state.configuration.image), generation: read.generation)
+    return try Trainer(
+      bundle, data, training: read.training, validation: read.validation, read.state, group: group)
   }
 
   /// Whether there is a run to go on with.
@@ -109,8 +117,17 @@ public final class TrainingRun {
     _ = try trainer.processes.map { try $0.group.shared(slow: finish) } ?? finish()
   }
 
-  /// Takes the first step, and says what came of it. The run has learned from it, and is good for nothing more.
-  public func tryFirstStep() async throws -> Trainer.Trial { try await trainer.tryFirstStep() }
+  /// Takes the first step of a new run, and says what came of it. Nothing is written.
+  public static func tryFirstStep(
+    data: URL, validation: URL? = nil, configuration: TrainingConfiguration, from base: URL? = nil,
+    group: ProcessGroup? = nil, device: Device = .cpu, progress: @escaping (_ samples: Int) -> Void = { _ in }
+  ) async throws -> Trainer.Trial {
+    let start = try RunStart(
+      run: nil, given: configuration, validation: validation, resume: false, change: { _ in }, base: base,
+      group: group)
+    let data = try TrainingData(data, start.state.configuration.data)
+    return try await trainer(start, data, group, device, progress).tryFirstStep()
+  }
 
   /// - Returns: what went wrong
   private func note(_ event: Trainer.Event) -> [String] {

@@ -74,14 +74,17 @@ extension Command {
     _ arguments: Arguments, in folder: URL, _ configuration: TrainingConfiguration, resume: Bool,
     group: ProcessGroup?, device: Device, _ display: TrainingDisplay
   ) throws -> TrainingRun {
+    try TrainingRun(
+      data: data(arguments, display), validation: arguments.string("validation").map(url), folder: folder,
+      configuration: configuration, resume: resume, change: { try change(&$0, arguments) },
+      from: arguments.string("from").map(url), group: group, device: device
+    ) { if display.isFirst { display.note("\($0) samples read") } }
+  }
+
+  private static func data(_ arguments: Arguments, _ display: TrainingDisplay) throws -> URL {
     let data = try url(arguments.required("data"))
     if display.isFirst { display.note("Reading \(data.path)") }
-    return try TrainingRun(
-      data: data, validation: arguments.string("validation").map(url), folder: folder,
-      configuration: configuration,
-      resume: resume, change: { try change(&$0, arguments) }, from: arguments.string("from").map(url),
-      group: group, device: device
-    ) { if display.isFirst { display.note("\($0) samples read") } }
+    return data
   }
 
   // MARK: Settings
@@ -159,13 +162,11 @@ extension Command {
     if let file { try AtomicFile.check(file) }
     let configuration = try configuration(arguments)
     let (device, group) = try processGroup(arguments, configuration)
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("gpt4mm-\(UUID().uuidString)")
-    Interruption.shared.removes(folder)
-    defer { try? FileManager.default.removeItem(at: folder) }
     var display = TrainingDisplay(rank: group?.rank)
-    let trial = try await run(
-      arguments, in: folder, configuration, resume: false, group: group, device: device, display
-    ).tryFirstStep()
+    let trial = try await TrainingRun.tryFirstStep(
+      data: data(arguments, display), validation: arguments.string("validation").map(url),
+      configuration: configuration, from: arguments.string("from").map(url), group: group, device: device
+    ) { [display] in if display.isFirst { display.note("\($0) samples read") } }
     guard display.isFirst else { return }
     display.show(.began(trial.summary))
     if !trial.damaged.isEmpty { display.show(.damaged(step: 1, pictures: trial.damaged)) }
