@@ -33,6 +33,9 @@ final class DataParallel {
     return owners
   }
 
+  /// Whether each process keeps a part of the optimizer's state alone.
+  var sharesState: Bool { owners != nil }
+
   /// Bytes of gradients that this process gives to be summed per step.
   var bytesPerStep: Int { reducer.bytesPerStep }
 

@@ -7,13 +7,14 @@ import Torch
 @Suite(.serialized) struct DistributedTrainingTests {
   private static let steps = 12
 
-  private func data(distributed: String, epochs: Int = 6) throws -> TemporaryFolder {
+  private func data(distributed: String, epochs: Int = 6, checkpointEvery: Int = 3) throws -> TemporaryFolder
+  {
     try ColouredSquares.folder(
       colours: 8,
       settings: [
         "training": """
         {"epochs": \(epochs), "batch_size": 4, "learning_rate": 0.002, "warmup_steps": 2, "validation_every": 6,
-         "checkpoint_every": 3, "generated_samples": 8}
+         "checkpoint_every": \(checkpointEvery), "generated_samples": 8}
         """,
         "distributed": distributed,
       ])
@@ -154,6 +155,41 @@ import Torch
     _ = more.fileHandleForReading.readDataToEndOfFile()
     alone.waitUntilExit()
     #expect(alone.terminationStatus == 130)
+  }
+
+  /// Runs a process until its log has a step, and stops it.
+  /// - Returns: the losses up to that step
+  private func losses(of process: Process, _ folder: TemporaryFolder, _ run: String, to step: Double) throws
+    -> [Double]
+  {
+    func entries() -> [[String: Double]] { ((try? log(folder, run)) ?? []).filter { $0["loss"] != nil } }
+    process.standardError = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    while process.isRunning, entries().last?["step"] ?? 0 < step { usleep(10_000) }
+    process.interrupt()
+    process.waitUntilExit()
+    return entries().compactMap { $0["step"] ?? 0 <= step ? $0["loss"] : nil }
+  }
+
+  @Test(arguments: [SIGKILL, SIGSTOP]) func nothingThatWasLearnedIsLostWithAProcess(signal: Int32) throws {
+    let folder = try data(distributed: #"{"timeout_seconds": 5}"#, epochs: 2000, checkpointEvery: 100_000)
+    let (both, errors) = try startBoth(folder, "run")
+    while both[0].isRunning, ((try? log(folder, "run")) ?? []).count < 8 { usleep(1000) }
+    kill(both[1].processIdentifier, signal)
+    let said = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    both[0].waitUntilExit()
+    kill(both[1].processIdentifier, SIGKILL)
+    both[1].waitUntilExit()
+    #expect(said.contains("with --resume they go on from the newest checkpoint"), "\(said)")
+    let reached = try #require(try log(folder, "run").last { $0["loss"] != nil }?["step"])
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder.path("run"))
+    #expect(names.contains("checkpoint-\(Int(reached))"), "\(reached): \(names)")
+    // As if nothing had happened.
+    let resumed = try losses(of: processes(1, folder, "run", resume: true)[0], folder, "run", to: reached + 5)
+    let whole = try losses(of: processes(1, folder, "whole")[0], folder, "whole", to: reached + 5)
+    #expect(resumed.count == Int(reached) + 5 && whole.count == resumed.count)
+    #expect(zip(resumed, whole).allSatisfy { abs($0 - $1) <= 1e-3 * max(1, $1) }, "\(resumed) \(whole)")
   }
 
   @Test func aStopOfOneProcessStopsAllAtTheSameStep() throws {

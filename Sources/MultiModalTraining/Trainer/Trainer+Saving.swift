@@ -18,6 +18,14 @@ extension Trainer {
       tokenizer: bundle.tokenizer.files)
   }
 
+  /// Writes a checkpoint of the last whole step where another process is lost and the first has all that belongs to it.
+  func saveAlone(_ writer: CheckpointWriter?) async throws {
+    guard state.step > 0, state.skippedInARow == 0, processes?.sharesState == false,
+      let snapshot = try snapshot()
+    else { return }
+    try await writer?.write(snapshot)
+  }
+
   /// The optimizer's whole state, where each process keeps a share of it.
   private func gatheredOptimizerState() throws -> [String: AdamW.State] {
     guard let processes else { return optimizer.state }

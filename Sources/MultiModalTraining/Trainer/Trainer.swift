@@ -141,12 +141,13 @@ public final class Trainer {
           }
         } catch is CancellationError { batches = nil }
         try writer?.check()
-        let isCancelled = try take(batches, &clock, tell)
+        let isCancelled = try takeWhole(batches, &clock, tell)
         try await clock.pausing { try await conclude(isCancelled: isCancelled, writer, tell) }
       }
       await loader.finish()
     } catch {
       await loader.finish()
+      if error is LostProcessError { try? await saveAlone(writer) }
       // An error of the last writing is not lost behind a cancellation.
       if error is CancellationError { try await writer?.finish() } else { try? await writer?.finish() }
       throw error
@@ -160,6 +161,20 @@ public final class Trainer {
       parameters: model.parameters.count, learnedParameters: learned.reduce(0) { $0 + $1.count },
       decayedParameters: Self.decayGroups(learned).decayed.reduce(0) { $0 + $1.count }, steps: schedule.steps,
       firstStep: state.step, processes: processes?.group.size ?? 1)
+  }
+
+  /// One step, or where another process is lost none: nothing is learned before all have given what they have, unless the
+  /// optimizer's state is shared out.
+  private func takeWhole(
+    _ batches: [LoadedBatch]?, _ clock: inout TrainingClock, _ report: (Event) -> Void
+  ) throws -> Bool {
+    let before = state
+    do {
+      return try take(batches, &clock, report)
+    } catch let error as LostProcessError {
+      state = before
+      throw error
+    }
   }
 
   /// One step; none where a process has no batches.

@@ -44,7 +44,7 @@ public final class GradientReducer {
   deinit { ct_gradient_reducer_release(handle) }
 
   /// Sends what is left, waits for the other processes, and puts the sums in the gradients' place.
-  /// - Throws: `TorchError` when another process ended, or did not come within the group's time-out.
+  /// - Throws: `LostProcessError` when another process ended, or did not come within the group's time-out.
   public func finish() throws {
     try group.explainingLostPeers("the gradients' all_reduce") {
       try check(ct_gradient_reducer_finish(handle) { Task.isCancelled })

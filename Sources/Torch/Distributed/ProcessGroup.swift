@@ -189,11 +189,19 @@ public final class ProcessGroup: @unchecked Sendable {
       return try body()
     } catch let error as TorchError {
       let waited = ContinuousClock.now - start
-      throw TorchError(
+      throw LostProcessError(
         "rank \(rank) waited \(waited.inWords) for the other processes in \(operation): one of them ended, hangs or does something else; look at their output, then start all again (LibTorch: \(error.message.sentence))"
       )
     }
   }
+}
+
+/// Another process of a group ended, hangs or does something else, so that what all do together came to nothing.
+public struct LostProcessError: SentenceError {
+  /// One sentence, for people.
+  public let description: String
+
+  init(_ description: String) { self.description = description }
 }
 
 extension Duration {

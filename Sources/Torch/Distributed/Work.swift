@@ -15,7 +15,7 @@ public final class Work: @unchecked Sendable {
   deinit { ct_work_release(handle) }
 
   /// Blocks this thread until the result is in the operation's tensors; on a GPU, until what follows sees it.
-  /// - Throws: `TorchError` when another process ended, or did not come within the group's time-out or, on the CPU, within
+  /// - Throws: `LostProcessError` when another process ended, or did not come within the group's time-out or, on the CPU, within
   ///   seconds after the task was cancelled
   public func wait() throws {
     try withExtendedLifetime(self) {

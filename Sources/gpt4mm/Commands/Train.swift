@@ -62,7 +62,7 @@ extension Command {
         display.note("to go on from the last step, call it again with --resume: --out \(out.path)")
       }
       throw error
-    } catch let error as TorchError where group != nil {
+    } catch let error as LostProcessError {
       throw TrainingError("\(error); with --resume they go on from the newest checkpoint")
     }
     guard display.isFirst else { return }
