@@ -133,6 +133,14 @@ import Testing
       let result = try caption("Examples/pictures/picture-1.jpg", environment: without)
       #expect(result.code == 1 && result.errors.contains("libvips does not start (\(folder.url.path)"))
       #expect(try caption("--help", environment: without).code == 0)
+      let doctor = GPT4MM.process(["doctor"])
+      doctor.environment = ProcessInfo.processInfo.environment.merging(without) { $1 }
+      let findings = try GPT4MM.finish(doctor)
+      #expect(
+        findings.code == 1
+          && findings.output.contains(
+            "missing libvips: cannot read pictures: libvips does not start (\(folder.url.path)"),
+        "\(findings.output)")
     }
 
     /// No picture is damaged where none can be read.

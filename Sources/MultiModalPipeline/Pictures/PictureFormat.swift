@@ -15,6 +15,9 @@ public enum PictureFormat: String, CaseIterable, Sendable {
       != nil
   }
 
+  /// - Throws: `PictureLibraryError` where no format can be read.
+  public static func checkLibrary() throws { try VipsPicture.start() }
+
   /// The names of the supported formats, as a sentence lists them.
   static var supportedNames: String { supported.map { $0.rawValue.uppercased() }.joined(separator: ", ") }
 

@@ -55,23 +55,28 @@ extension Command {
         subject: "mps", ok: Device.count(of: .mps) > 0, isNeeded: false,
         found: "\(Device.count(of: .mps)) devices",
         remedy: Device.count(of: .mps) > 0 ? "" : "Only on Apple GPUs."))
+    let pictures = Result { try PictureFormat.checkLibrary() }
     let formats = PictureFormat.supported
     let absent = PictureFormat.allCases.filter { !formats.contains($0) }.map(\.rawValue)
     findings.append(
       Finding(
         subject: "libvips", ok: !formats.isEmpty, isNeeded: true,
-        found: "reads \(formats.map(\.rawValue).joined(separator: ", "))",
-        remedy: absent.isEmpty
+        found: failure(pictures) ?? "reads \(formats.map(\.rawValue).joined(separator: ", "))",
+        remedy: formats.isEmpty || absent.isEmpty
           ? "" : "Cannot read \(absent.joined(separator: ", ")): install a libvips built with them."))
     let tokenizer = Result {
       try SentencePieceTokenizer.train(on: ["a b c"], configuration: .init(vocabularySize: 270)).encode("a b")
     }
     findings.append(
       Finding(
-        subject: "SentencePiece", ok: (try? tokenizer.get()) != nil, isNeeded: true,
-        found: (try? tokenizer.get()) != nil ? "trains and encodes" : "does not work",
-        remedy: (try? tokenizer.get()) != nil
-          ? "" : "Run 'scripts/setup', which installs libsentencepiece-dev."))
+        subject: "SentencePiece", ok: failure(tokenizer) == nil, isNeeded: true,
+        found: failure(tokenizer) ?? "trains and encodes",
+        remedy: failure(tokenizer) == nil ? "" : "Run 'scripts/setup', which installs libsentencepiece-dev."))
     return findings
+  }
+
+  /// Why something does not work.
+  private static func failure<Success>(_ result: Result<Success, any Error>) -> String? {
+    if case .failure(let error) = result { error.localizedDescription } else { nil }
   }
 }
