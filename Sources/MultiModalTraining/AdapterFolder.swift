@@ -6,19 +6,19 @@ import Torch
 /// Adapters without the weights they lie beside: a folder with `adapter_config.json` and `adapter_model.safetensors`, as
 /// Hugging Face's PEFT writes and reads it.
 public enum AdapterFolder {
-  /// PEFT's settings under its names. The optional ones are those of a plain adapter where a folder lacks them.
-  private struct Settings: Codable {
-    var type: String? = "LORA"
+  /// What PEFT needs to read adapters of plain layers, `W x + α / r B A x`, under its names.
+  private struct Settings: Encodable {
+    let type = "LORA"
     let rank: Int
     let alpha: Double
-    /// The names of all layers that have adapters, when we write it.
+    /// The names of all layers that have adapters.
     let layers: [String]
-    var bias: String? = "none"
-    var dropout: Double? = 0
+    let bias = "none"
+    let dropout = 0.0
     /// Whether alpha is divided by the rank's root instead of the rank.
-    var dividesByRoot: Bool? = false
+    let dividesByRoot = false
     /// Of single layers.
-    var alphas: [String: Double]? = [:]
+    let alphas: [String: Double] = [:]
 
     enum CodingKeys: String, CodingKey {
       case type = "peft_type"
@@ -29,11 +29,6 @@ public enum AdapterFolder {
       case dropout = "lora_dropout"
       case dividesByRoot = "use_rslora"
       case alphas = "alpha_pattern"
-    }
-
-    /// Whether each layer is `W x + α / r B A x`.
-    var isPlain: Bool {
-      type ?? "LORA" == "LORA" && bias ?? "none" == "none" && dividesByRoot != true && alphas?.isEmpty ?? true
     }
   }
 
@@ -79,7 +74,7 @@ public enum AdapterFolder {
 
   /// Adds the adapters to a model's weights.
   static func merge(_ url: URL, into parameters: ParameterStore) throws {
-    let settings = try settings(of: url)
+    let (rank, alpha) = try scale(of: url)
     let adapters = try Dictionary(
       uniqueKeysWithValues: Safetensors.read(url.appendingPathComponent(weightsName)).tensors.map {
         ($0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0, $1)
@@ -93,29 +88,36 @@ public enum AdapterFolder {
       throw TrainingError(
         "\(url.path) has adapters of other layers than the model: give the model that they were learned for")
     }
-    try parameters.addAdapters(
-      rank: settings.rank, alpha: settings.alpha, layers: layers, contents: .uninitialized)
+    try parameters.addAdapters(rank: rank, alpha: alpha, layers: layers, contents: .uninitialized)
     var all = Dictionary(uniqueKeysWithValues: try parameters.tensors())
     all.merge(adapters) { $1 }
     _ = try parameters.load(all)
     try parameters.mergeAdapters()
   }
 
-  private static func settings(of url: URL) throws -> Settings {
+  /// - Throws: `TrainingError` for adapters whose layers are no plain ones, or are not learned beside the base's own weights.
+  ///   Which layers they are the weights' names say.
+  private static func scale(of url: URL) throws -> (rank: Int, alpha: Double) {
     let file = url.appendingPathComponent(configurationName)
     guard access(file.path, F_OK) == 0 else {
       throw TrainingError(
         "\(file.path) cannot be read: give the folder \"adapter\" that a run with lora leaves")
     }
-    let data = try InputFile.json(file)
-    guard let settings = try? JSONDecoder().decode(Settings.self, from: data) else {
-      throw TrainingError("\(file.path) must have r, lora_alpha and, as a list, target_modules")
+    let fields = try JSONFields(InputFile.json(file), name: file.path, error: TrainingError.init)
+    try fields.expect("peft_type", "\"LORA\", the kind that is read here") { $0.string == "LORA" }
+    try fields.expect("bias", "\"none\"") { $0.string == "none" }
+    for name in ["use_rslora", "use_dora", "lora_bias"] {
+      try fields.expect(name, "false") { $0.bool == false }
     }
-    guard settings.isPlain else {
-      throw TrainingError(
-        "\(file.path) is of another kind than is read here: peft_type must be LORA, bias none, use_rslora false and "
-          + "alpha_pattern empty")
+    for name in ["alpha_pattern", "rank_pattern"] {
+      try fields.expect(name, "empty, one rank and alpha for all layers") { $0.object?.isEmpty == true }
     }
-    return settings
+    try fields.expect("init_lora_weights", "a beginning that leaves the base's weights as they are") {
+      $0.bool != nil || ["gaussian", "eva", "orthogonal"].contains($0.string)
+    }
+    return (
+      try fields.required("r") { try fields.integer($0, in: 1...4096) },
+      try fields.required("lora_alpha") { try fields.number($0) }
+    )
   }
 }

@@ -102,22 +102,52 @@ import Torch
         < 1e-6)
   }
 
+  /// PEFT's own folder with one setting changed, or left out.
+  private func folder(_ key: String, _ value: String?) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    let peft = fixtures.appendingPathComponent("peft")
+    var settings = try settings(peft)
+    settings[key] = try value.map {
+      try JSONSerialization.jsonObject(with: Data($0.utf8), options: .fragmentsAllowed)
+    }
+    try JSONSerialization.data(withJSONObject: settings).write(to: folder.file("adapter_config.json"))
+    try FileManager.default.copyItem(
+      at: peft.appendingPathComponent("adapter_model.safetensors"),
+      to: folder.file("adapter_model.safetensors"))
+    return folder
+  }
+
   @Test(arguments: [
     ("peft_type", #""LOHA""#), ("use_rslora", "true"), ("alpha_pattern", #"{"to_q": 3}"#),
-    ("bias", #""all""#),
+    ("bias", #""all""#), ("rank_pattern", #"{"to_q": 3}"#), ("use_dora", "true"),
+    ("init_lora_weights", #""pissa""#),
+    // Of the wrong type.
+    ("peft_type", "1"), ("use_rslora", #""no""#), ("alpha_pattern", "[]"), ("bias", "false"), ("r", #""2""#),
+    ("r", "2.5"), ("r", "0"), ("r", nil), ("lora_alpha", "true"), ("lora_alpha", nil),
   ])
-  func aKindThatIsNotReadIsRefused(key: String, value: String) throws {
-    let folder = try TemporaryFolder()
-    try folder.write(
-      #"{"r": 2, "lora_alpha": 6, "target_modules": ["to_q"], "\#(key)": \#(value)}"#, "adapter_config.json")
-    try FileManager.default.copyItem(
-      at: fixtures.appendingPathComponent("peft/adapter_model.safetensors"),
-      to: folder.file("adapter_model.safetensors"))
+  func aKindThatIsNotReadIsRefused(key: String, value: String?) throws {
+    let folder = try folder(key, value)
     let store = try store()
+    let sentence = refusal { try AdapterFolder.merge(folder.url, into: store) }
     #expect(
-      refusal { try AdapterFolder.merge(folder.url, into: store) }.contains("is of another kind than is read")
-    )
+      sentence.hasPrefix(
+        "\(folder.file("adapter_config.json").path): \(key) \(value == nil ? "is missing" : "must be ")"),
+      "\(sentence)")
     #expect(try weights(store.parameters) == weights(fixtures.appendingPathComponent("base.safetensors")))
+  }
+
+  /// The layers are known by the weights' names; PEFT also writes a pattern for them.
+  @Test(arguments: [
+    ("target_modules", #""all-linear""#), ("target_modules", nil), ("bias", "null"), ("peft_type", nil),
+    ("a_setting_of_later_versions", #"{"on": true}"#), ("init_lora_weights", #""gaussian""#),
+  ])
+  func whatChangesNothingIsNoHindrance(key: String, value: String?) throws {
+    let (folder, store) = (try folder(key, value), try store())
+    try AdapterFolder.merge(folder.url, into: store)
+    #expect(
+      largestDifference(
+        try weights(store.parameters), try weights(fixtures.appendingPathComponent("merged.safetensors")))
+        < 1e-6)
   }
 
   @Test func adaptersOfLayersThatTheModelLacksAreRefused() throws {
