@@ -1,6 +1,7 @@
 import Foundation
 import MultiModalModel
 import MultiModalPipeline
+import Torch
 
 // What is missing keeps its default, what is unknown is refused, because a misspelt setting that is silently ignored trains
 // another model. So is null, which may be meant for none.
@@ -16,30 +17,37 @@ extension TrainingConfiguration {
   /// - Parameter settings: as in `training.epochs=3`; what is no JSON is a string
   static func setting(_ settings: [String], in data: Data) throws -> Data {
     guard !settings.isEmpty else { return data }
-    var object = try JSONSerialization.jsonObject(with: data)
+    var whole = try JSONDecoder().decode(JSONValue.self, from: data)
     for setting in settings {
       let parts = setting.split(separator: "=", maxSplits: 1)
       guard parts.count == 2 else {
         throw TrainingError(
           "\"\(setting)\" sets nothing: write a setting and its value, as in training.epochs=3")
       }
-      let value =
-        try? JSONSerialization.jsonObject(with: Data(parts[1].utf8), options: .fragmentsAllowed)
-      object = try put(
-        value ?? String(parts[1]), at: parts[0].split(separator: ".")[...], in: object, setting)
+      whole = try put(
+        value(String(parts[1])), at: parts[0].split(separator: ".")[...], in: whole, setting)
     }
-    return try JSONSerialization.data(withJSONObject: object)
+    return try JSONEncoder().encode(whole)
+  }
+
+  /// What is JSON to the strict reader of files; else a text.
+  private static func value(_ text: String) -> JSONValue {
+    let json = Data(text.utf8)
+    guard (try? json.withUnsafeBytes { try JSONScanner.parse($0) }) != nil,
+      let value = try? JSONDecoder().decode(JSONValue.self, from: json)
+    else { return .string(text) }
+    return value
   }
 
   private static func put(
-    _ value: Any, at path: ArraySlice<Substring>, in object: Any?, _ setting: String
-  ) throws -> Any {
+    _ value: JSONValue, at path: ArraySlice<Substring>, in whole: JSONValue?, _ setting: String
+  ) throws -> JSONValue {
     guard let name = path.first else { return value }
-    guard var fields = object == nil ? [:] : object as? [String: Any] else {
+    guard case .object(var fields) = whole ?? [:] else {
       throw TrainingError("\"\(setting)\" finds no object in braces that \(name) could be a field of")
     }
     fields[String(name)] = try put(value, at: path.dropFirst(), in: fields[String(name)], setting)
-    return fields
+    return .object(fields)
   }
 }
 

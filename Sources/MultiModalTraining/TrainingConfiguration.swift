@@ -272,6 +272,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
       )
     }
     try model.family.validateImage(height: size.height, width: size.width)
+    try tokenizer.validate()
     try data.validate()
     try distributed.validate()
     try training.validate()
@@ -282,6 +283,13 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 private func check<Value: Comparable>(_ name: String, _ value: Value, _ allowed: ClosedRange<Value>) throws {
   guard allowed.contains(value) else {
     throw TrainingError("\(name) must be from \(allowed.lowerBound) to \(allowed.upperBound), got \(value)")
+  }
+}
+
+extension TrainingConfiguration.Vocabulary {
+  func validate() throws {
+    try check(
+      "tokenizer.vocabulary_size", vocabularySize, SentencePieceTokenizer.smallestVocabulary + 1...1_000_000)
   }
 }
 

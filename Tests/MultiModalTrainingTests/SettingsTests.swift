@@ -64,6 +64,10 @@ import Testing
     (#"{"data": {"validation_share": 1}}"#, "data.validation_share must be from 0.0 to 0.9, got 1.0"),
     (#"{"data": {"worker": 2}}"#, "data.worker is not known"),
     (#"{"data": {"validation": null}}"#, "data.validation must be a text"),
+    (
+      #"{"tokenizer": {"vocabulary_size": 260}}"#,
+      "tokenizer.vocabulary_size must be from 261 to 1000000, got 260"
+    ),
     (#"{"distributed": {"bucket_megabytes": 0}}"#, "distributed.bucket_megabytes must be from"),
     (
       #"{"distributed": {"timeout_seconds": 0}}"#,
@@ -141,6 +145,8 @@ import Testing
       ("training.epochs=many", "training.epochs must be a whole number"),
       ("training.epochs=0", "training.epochs must be at least 1, got 0"),
       ("model.depth=3", "model.depth is not known here"),
+      // Two fields of one name are no JSON here, so this is a text.
+      (#"training.lora={"rank": 1, "rank": 2}"#, "training.lora must be an object in braces"),
     ] {
       let error = #expect(throws: TrainingError.self) { try read(setting) }
       #expect(error?.description.contains(message) == true, "\(error as Any)")

@@ -28,7 +28,7 @@ extension SentencePieceTokenizer {
   }
 
   /// 256 bytes, and the ids for padding 0, begin 1, end 2 and unknown 3.
-  static let smallestVocabulary = 260
+  package static let smallestVocabulary = 260
 
   /// Makes a vocabulary in which any Unicode text round-trips: bytes for what has no entry, spaces kept as they are,
   /// no normalisation. The same sentences give the same vocabulary.
