@@ -83,7 +83,9 @@ package struct JSONScanner {
 
   private mutating func expect(_ byte: UInt8) throws {
     guard try next() == byte else {
-      throw Failure(reason: "\"\(Unicode.Scalar(byte))\" is missing")
+      throw Failure(
+        reason: byte == UInt8(ascii: "\"")
+          ? "a name in double quotes is missing" : "\"\(Unicode.Scalar(byte))\" is missing")
     }
     position += 1
   }
@@ -175,7 +177,8 @@ package struct JSONScanner {
     position = start
     throw Failure(
       reason: ["NaN", "Infinity", "-Infinity", "nan", "inf", "-inf"].contains(text)
-        ? "\(text) is no number in JSON" : "\"\(text.prefix(40))\" is no value")
+        ? "\(text) is no number in JSON"
+        : text.isEmpty ? "a value is missing" : "\"\(text.prefix(40))\" is no value")
   }
 
   private static func endsScalar(_ byte: UInt8) -> Bool {
