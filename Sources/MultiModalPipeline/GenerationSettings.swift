@@ -30,12 +30,15 @@ public struct GenerationSettings: Sendable, Equatable {
     self.options.stopTokens = end
   }
 
-  /// What holds for a model where no `generation_config.json` says otherwise: what its `config.json` says, for a family in which
-  /// it does, else what the tokenizer says.
+  /// What holds for a model: what its `config.json` says, for a family in which it does, else what the tokenizer says.
+  /// - Parameter fields: of a `generation_config.json`, in the place of what `config.json` says
   /// - Throws: `ModelError` where nothing says how a text begins, or for a field that is no such thing.
-  public init(_ configuration: any ImageToTextConfiguration, _ tokenizer: (any Tokenizer)?) throws {
-    let fields = configuration.generationFields
-    try self.init(fields ?? [:], tokenizer: fields == nil ? tokenizer : nil)
+  public init(
+    _ configuration: any ImageToTextConfiguration, _ tokenizer: (any Tokenizer)?,
+    _ fields: [String: JSONValue]? = nil
+  ) throws {
+    let own = configuration.generationFields
+    try self.init(fields ?? own ?? [:], tokenizer: own == nil ? tokenizer : nil)
   }
 
   /// What a folder says, by the names of transformers' `GenerationConfig`.

@@ -193,20 +193,15 @@ public struct ModelFolder: Sendable {
 
   /// What makes its pictures ready.
   public func processor() throws -> ImageProcessor {
-    let processor = try ImageProcessor(configuration: .init(folder: url))
+    let (settings, saysLayout) = try ImageProcessor.Configuration.read(folder: url)
     // Our own kind of file says how pictures are laid out; one that does not, beside a checkpoint, has lost its class.
-    struct Own: Decodable { let resize_mode: String? }
-    let isOwn =
-      (try? JSONDecoder().decode(Own.self, from: InputFile.json(file(Self.processorName))))?.resize_mode
-      != nil
-    guard try isOwn || processor.configuration.huggingFace != nil || configuration().generationFields == nil
-    else {
+    guard try saysLayout || settings.huggingFace != nil || configuration().generationFields == nil else {
       throw PictureError(
         .invalidArgument,
         "\(file(Self.processorName).path) names no image_processor_type: add the class that the model was trained with, such as ViTImageProcessor"
       )
     }
-    return processor
+    return try ImageProcessor(configuration: settings)
   }
 
   /// How the folder's texts begin and end, where its `config.json` and tokenizer alone do not say it.
@@ -222,8 +217,7 @@ public struct ModelFolder: Sendable {
   {
     let fields = try generationFields(configuration)
     do {
-      return try GenerationSettings(
-        fields ?? [:], tokenizer: configuration.generationFields == nil ? tokenizer : nil)
+      return try GenerationSettings(configuration, tokenizer, fields)
     } catch {
       throw ModelError("\(file(Self.generationName).path): \(error)")
     }

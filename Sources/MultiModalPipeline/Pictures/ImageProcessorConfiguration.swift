@@ -103,11 +103,15 @@ extension ImageProcessor {
     /// Reads and checks a `preprocessor_config.json`, or the part of a newer `processor_config.json` that is about pictures.
     ///
     /// - Throws: `PictureError` that names the file and the field.
-    public init(contentsOf url: URL) throws {
+    public init(contentsOf url: URL) throws { self = try Self.read(url).configuration }
+
+    /// - Returns: also whether the file has this package's own field for how pictures become the size
+    private static func read(_ url: URL) throws -> (configuration: Self, saysLayout: Bool) {
       do {
         let json = try JSONDecoder().decode(JSONValue.self, from: InputFile.json(url))
-        let fields = try JSONFields(.init(json), refusal: PictureError.field)
-        try self.init(fields.object("image_processor") ?? fields)
+        let all = try JSONFields(.init(json), refusal: PictureError.field)
+        let fields = try all.object("image_processor") ?? all
+        return (try Self(fields), fields["resize_mode"] != nil)
       } catch let error as PictureError {
         throw PictureError(error.reason, "\(url.path): \(error.description)")
       } catch {
@@ -119,11 +123,14 @@ extension ImageProcessor {
     /// otherwise in `preprocessor_config.json`.
     ///
     /// - Throws: `PictureError` that names the file and the field.
-    public init(folder: URL) throws {
+    public init(folder: URL) throws { self = try Self.read(folder: folder).configuration }
+
+    /// - Returns: also whether the file has this package's own field for how pictures become the size
+    static func read(folder: URL) throws -> (configuration: Self, saysLayout: Bool) {
       let newer = folder.appendingPathComponent("processor_config.json")
       let fields = try? JSONDecoder().decode([String: JSONValue].self, from: Data(contentsOf: newer))
-      try self.init(
-        contentsOf: fields?["image_processor"] ?? .null == .null
+      return try read(
+        fields?["image_processor"] ?? .null == .null
           ? folder.appendingPathComponent("preprocessor_config.json") : newer)
     }
 
