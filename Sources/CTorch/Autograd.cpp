@@ -109,12 +109,6 @@ struct Pullback : torch::autograd::Node {
   }
 };
 
-std::vector<at::Tensor> borrow(CTTensor *const *tensors, int64_t count) {
-  std::vector<at::Tensor> result;
-  for (int64_t i = 0; i < count; i++) result.push_back(borrow(tensors[i]));
-  return result;
-}
-
 }  // namespace
 
 CTError ct_gradients(

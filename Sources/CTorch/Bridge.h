@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstring>
+#include <vector>
 
 inline c10::TensorImpl *impl(const CTTensor *tensor) {
   return reinterpret_cast<c10::TensorImpl *>(const_cast<CTTensor *>(tensor));
@@ -14,6 +15,13 @@ inline c10::TensorImpl *impl(const CTTensor *tensor) {
 
 inline at::Tensor borrow(const CTTensor *tensor) {
   return at::Tensor(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim_copy(impl(tensor)));
+}
+
+inline std::vector<at::Tensor> borrow(const CTTensor *const *tensors, int64_t count) {
+  std::vector<at::Tensor> result;
+  result.reserve(count);
+  for (int64_t i = 0; i < count; i++) result.push_back(borrow(tensors[i]));
+  return result;
 }
 
 /// A handle that counts as one of the live tensors until it is released.

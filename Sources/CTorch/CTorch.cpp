@@ -37,13 +37,8 @@ c10::IValue to_ivalue(const CTValue &value) {
       return {};
     case CT_TENSOR:
       return borrow(static_cast<const CTTensor *>(value.pointer));
-    case CT_TENSORS: {
-      auto handles = static_cast<const CTTensor *const *>(value.pointer);
-      c10::List<at::Tensor> list;
-      list.reserve(value.count);
-      for (int64_t i = 0; i < value.count; i++) list.push_back(borrow(handles[i]));
-      return list;
-    }
+    case CT_TENSORS:
+      return borrow(static_cast<const CTTensor *const *>(value.pointer), value.count);
     case CT_OPTIONAL_TENSORS: {
       auto handles = static_cast<const CTTensor *const *>(value.pointer);
       c10::List<std::optional<at::Tensor>> list;

@@ -210,10 +210,8 @@ CTError ct_gradient_reducer_create(
     CTProcessGroup *group, CTTensor *const *parameters, int64_t count, int64_t first_bytes, int64_t bucket_bytes,
     CTGradientReducer **result) {
   return guarded([&] {
-    std::vector<at::Tensor> leaves;
-    for (int64_t i = 0; i < count; i++) leaves.push_back(borrow(parameters[i]));
     *result = new CTGradientReducer(
-        group, std::move(leaves), static_cast<size_t>(first_bytes), static_cast<size_t>(bucket_bytes));
+        group, borrow(parameters, count), static_cast<size_t>(first_bytes), static_cast<size_t>(bucket_bytes));
   });
 }
 
