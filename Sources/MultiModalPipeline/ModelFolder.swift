@@ -41,13 +41,17 @@ public struct ModelFolder: Sendable {
 
   /// What a `config.json` says, of any family.
   public static func configuration(contentsOf url: URL) throws -> any ImageToTextConfiguration {
-    let data = try InputFile.json(url)
+    try configuration(InputFile.json(url), name: url.path)
+  }
+
+  /// - Parameter name: the file's, for errors
+  package static func configuration(_ json: Data, name: String) throws -> any ImageToTextConfiguration {
     do {
-      return try JSONDecoder().decode(ModelConfiguration.self, from: data).family
+      return try JSONDecoder().decode(ModelConfiguration.self, from: json).family
     } catch let error as ModelError {
-      throw ModelError("\(url.path): \(error.description)")
+      throw ModelError("\(name): \(error.description)")
     } catch {
-      throw ModelError("\(url.path) is not a JSON object with the model's parameters")
+      throw ModelError("\(name) is not a JSON object with the model's parameters")
     }
   }
 

@@ -210,17 +210,18 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// - Parameter settings: what to take in the place of what the file says, such as `training.epochs=3`: a value in JSON, or a word
   /// - Throws: `TrainingError` or the part's own error, for a setting that is unknown or out of range.
   public init(contentsOf url: URL, settings: [String] = []) throws {
-    try self.init(InputFile.json(url), settings, place: url.path)
+    try self.init(InputFile.json(url), settings, name: url.path)
   }
 
   /// Takes other settings in the place of some, as `init(contentsOf:settings:)` does.
   public mutating func set(_ settings: [String]) throws {
     guard !settings.isEmpty else { return }
-    self = try Self(JSONEncoder().encode(self), settings, place: "the settings")
+    self = try Self(JSONEncoder().encode(self), settings, name: "the settings")
   }
 
-  private init(_ json: Data, _ settings: [String], place: String) throws {
-    let place = settings.isEmpty ? place : "\(place) with \(settings.joined(separator: " and "))"
+  /// - Parameter name: the file's, for errors
+  package init(_ json: Data, _ settings: [String] = [], name: String) throws {
+    let place = settings.isEmpty ? name : "\(name) with \(settings.joined(separator: " and "))"
     let data = try Self.setting(settings, in: json)
     do {
       self = try JSONDecoder().decode(Self.self, from: data)

@@ -100,11 +100,33 @@ import Torch
     #expect(!FileManager.default.fileExists(atPath: folder.path("m")))
   }
 
+  @Test(arguments: [
+    #"{"model": \#(small), "image": {"resize_mode": "pad"}, "training": {"epochs": 3}}"#, small,
+  ])
+  func aModelThatIsMadeWithATokenizerWritesTexts(settings: String) throws {
+    let folder = try TemporaryFolder()
+    try folder.write(settings, "config.json")
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let made = try GPT4MM.run(
+      "init", "--config", folder.path("config.json"), "--tokenizer", "Models/emoji", "--out",
+      folder.path("model"), in: root)
+    #expect(made.code == 0, "\(made.errors)")
+    let captioned = try GPT4MM.run(
+      "caption", "--quiet", "--model", folder.path("model"), "Examples/pictures/picture-1.jpg", in: root)
+    #expect(captioned.code == 0 && captioned.errors.isEmpty, "\(captioned.errors)")
+    #expect(captioned.output.hasPrefix("Examples/pictures/picture-1.jpg: "))
+    let processor = try ImageProcessor.Configuration(folder: folder.url.appendingPathComponent("model"))
+    #expect(processor.size == .init(height: 16, width: 16))
+    #expect(processor.resizeMode == (settings == Self.small ? .stretch : .pad))
+  }
+
+  private static let small =
+    #"{"image_size": 16, "patch_size": 8, "encoder_dim": 16, "encoder_depth": 1, "encoder_heads": 1, "num_tokens": 30, "max_seq_len": 8, "decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2, "alibi_num_heads": 1}"#
+
   @Test func aModelIsMadeInspectedAndRunForward() throws {
     let folder = try TemporaryFolder()
-    try folder.write(
-      #"{"image_size": 16, "patch_size": 8, "encoder_dim": 16, "encoder_depth": 1, "encoder_heads": 1, "num_tokens": 30, "max_seq_len": 8, "decoder_dim": 16, "decoder_depth": 1, "decoder_heads": 2, "alibi_num_heads": 1}"#,
-      "config.json")
+    try folder.write(Self.small, "config.json")
     let made = try GPT4MM.run(
       "init", "--config", folder.path("config.json"), "--seed", "3", "--out", folder.path("model"))
     #expect(made.code == 0, "\(made.errors)")

@@ -12,7 +12,11 @@ extension Command {
     "lines", "read JSON from standard input, one text or list of ids a line, and print JSON")
 
   private static func tokenizer(_ arguments: Arguments) throws -> any Tokenizer {
-    let place = url(try arguments.required("model"))
+    try tokenizer(url(arguments.required("model")))
+  }
+
+  /// - Parameter place: a `tokenizer.model` or a folder
+  static func tokenizer(_ place: URL) throws -> any Tokenizer {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: place.path, isDirectory: &isFolder), isFolder.boolValue
     else {
