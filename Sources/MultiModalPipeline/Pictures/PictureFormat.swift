@@ -15,7 +15,8 @@ public enum PictureFormat: String, CaseIterable, Sendable {
       != nil
   }
 
-  /// - Throws: `PictureLibraryError` where no format can be read.
+  /// Sees that libvips, which reads all of them, starts.
+  /// - Throws: `PictureLibraryError` where it does not, with its reason.
   public static func checkLibrary() throws { try VipsPicture.start() }
 
   /// The names of the supported formats, as a sentence lists them.
