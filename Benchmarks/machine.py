@@ -29,6 +29,13 @@ def has_avx512() -> bool:
     return _has("avx512f")
 
 
+def cache_bytes() -> int:
+    """The largest cache of a core, which may be shared; 0 where the system does not say."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    sizes = [file.read_text().strip() for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    return max((int(size.rstrip("KMG")) * units.get(size[-1:], 1) for size in sizes), default=0)
+
+
 def machine_class() -> str:
     widest = "AVX-512" if has_avx512() else "AVX2" if has_avx2() else platform.machine()
     kinds = [name for name, flags in (
@@ -55,6 +62,7 @@ def describe(threads: int, instruction_set: str = "native") -> dict[str, Any]:
         "instructions": instructions(instruction_set),
         "cores": os.cpu_count(),
         "threads": threads,
+        "cache_bytes": cache_bytes(),
         "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "load_before": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
