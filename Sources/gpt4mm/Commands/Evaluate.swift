@@ -38,10 +38,13 @@ extension Command {
     if let beams { request.options.numBeams = beams }
     var bar = ProgressBar()
     let began = ContinuousClock.now
+    var seconds = 0.0  // until the last picture is read, without the metrics' own time
     let evaluation = try await Evaluation.run(
       captioner, on: dataset, request: request, batchSize: batchSize
-    ) { done, count in bar.update(done, of: count, details: "captioned") }
-    let seconds = (ContinuousClock.now - began) / .seconds(1)
+    ) { done, count in
+      seconds = (ContinuousClock.now - began) / .seconds(1)
+      bar.update(done, of: count, details: "captioned")
+    }
     bar.pause()
     if let warning = evaluation.warning { Terminal.note(warning) }
     // The figures are printed whatever becomes of the file.
