@@ -121,7 +121,7 @@ def _decode() -> Row:
         "decode", "One more token after a cache, batch 1", (*contenders, reader),
         tuple(ReadingBar(contender.name, reader.name, 1.4) for contender in contenders), limit="memory",
         note="The limit is reading the decoder's weights once, at the rate of the contender that reads memory and does "
-        "nothing else. A share above 100 % is of weights that stay in the cache in part.")
+        "nothing else. A share above 100 % is of weights that stay in the cache.")
 
 
 def _decode_batch8() -> Row:
