@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Torch
 
@@ -44,7 +45,7 @@ import Torch
         == "img is 16 x 12, but height and width must be multiples of patch_size 8")
     #expect(
       message(try .zeros([1, 3, 32, 16]), text)
-        == "img is 32 x 16, which makes 8 patches, but image_size 16 allows 4")
+        == "img is 32 x 16, which takes 8 positions, but image_size 16 allows 4")
     #expect(
       message(try .zeros([1, 3, 16, 16], dtype: .uint8), text)
         == "img holds uint8, but must hold floating-point numbers: normalise the picture first")
@@ -72,6 +73,10 @@ import Torch
   @Test func aConfigurationOutOfRangeIsNamed() {
     let wrong: [(String, (inout GPT4MultiModal.Configuration) -> Void)] = [
       ("image_size must be a multiple of patch_size, got 16 and 5", { $0.patchSize = 5 }),
+      ("position_columns must be from 1 to 16384, got 0", { $0.positionColumns = 0 }),
+      (
+        "position_columns must be at most 4, which image_size 16 allows, got 5", { $0.positionColumns = 5 }
+      ),
       ("decoder_depth must be from 1 to 1024, got 0", { $0.decoderDepth = 0 }),
       ("alibi_num_heads must be at most decoder_heads, got 4 and 3", { $0.alibiNumHeads = 4 }),
       ("ff_dropout must be in [0, 1), got 1.0", { $0.ffDropout = 1 }),
@@ -98,6 +103,45 @@ import Torch
       let error = #expect(throws: ModelError.self) { try smallModel(change) }
       #expect(error?.description == message)
     }
+  }
+
+  /// A model whose narrow pictures have the positions of their places is one without that whose table holds those in a row.
+  @Test(arguments: [nil, Precision.float32])
+  func patchesOfANarrowPictureHaveThePositionsOfTheirPlaces(precision: Precision?) throws {
+    let wide = try smallModel {
+      $0.imageSize = 24
+      $0.positionColumns = 3
+    }
+    let plain = try smallModel { $0.imageSize = 24 }
+    let name = "encoder.pos_embedding"
+    let table = try #require(plain.parameters.parameters.first { $0.name == name }).value
+    let full = try Tensor.randn([2, 3, 16, 24], generator: Generator(seed: 3))
+    let narrow = try full.narrow(3, start: 0, length: 16)
+    let picked = try table.indexSelect(1, Tensor([0, 1, 3, 4, 2, 5, 6, 7, 8]))
+    try withoutGradients {
+      let same = try plain.encode(full)
+      try table.copy_(picked)
+      for model in [wide, plain] { if let precision { try model.prepareForInference(precision) } }
+      #expect(try (wide.encode(full) - same).abs().amax().item(Float.self) < 1e-5)
+      #expect(try (wide.encode(narrow) - plain.encode(narrow)).abs().amax().item(Float.self) == 0)
+    }
+    let error = #expect(throws: ModelError.self) { try wide.encode(.zeros([1, 3, 8, 32])) }
+    #expect(
+      error?.description == "img is 8 x 32, which makes 4 patches in a row, but position_columns allows 3")
+    // The last row of a narrow picture lies where that of a wide one does.
+    let high = #expect(throws: ModelError.self) { try wide.encode(.zeros([1, 3, 32, 16])) }
+    #expect(high?.description == "img is 32 x 16, which takes 12 positions, but image_size 24 allows 9")
+  }
+
+  @Test func positionColumnsAreWrittenWhereTheyAreGiven() throws {
+    var configuration = GPT4MultiModal.Configuration()
+    func written() throws -> String {
+      String(decoding: try JSONEncoder().encode(configuration), as: UTF8.self)
+    }
+    #expect(try !written().contains("position_columns"))
+    configuration.positionColumns = 24
+    let read = try JSONDecoder().decode(GPT4MultiModal.Configuration.self, from: Data(written().utf8))
+    #expect(read == configuration)
   }
 
   @Test func imagesMayHaveTheirChannelsFirstOrLast() throws {

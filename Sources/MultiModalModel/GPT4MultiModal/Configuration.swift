@@ -19,6 +19,10 @@ extension GPT4MultiModal {
     public var imageSize = 256
     /// Height and width of a patch, in pixels.
     public var patchSize = 32
+    /// Patches in a row of the widest picture: patches of a narrower one have the positions that their places have in that, so
+    /// that a model learns from pictures of several widths what it needs once. Nil, as in the reference, counts the positions
+    /// row by row whatever the width is.
+    public var positionColumns: Int?
     /// Width of the encoder's embeddings.
     public var encoderDim = 512
     /// Layers of the encoder.
@@ -82,16 +86,20 @@ extension GPT4MultiModal.Configuration {
   public func validate() throws {
     for field in Self.fields {
       switch field.access {
-      case .int(let path, let limit):
-        guard (1...limit).contains(self[keyPath: path]) else {
-          throw ModelError("\(field.name) must be from 1 to \(limit), got \(self[keyPath: path])")
-        }
+      case .int(let path, let limit): try Self.check(field.name, self[keyPath: path], limit: limit)
+      case .optionalInt(let path, let limit):
+        if let value = self[keyPath: path] { try Self.check(field.name, value, limit: limit) }
       case .probability(let path):
         guard (0..<1).contains(self[keyPath: path]) else {
           throw ModelError("\(field.name) must be in [0, 1), got \(self[keyPath: path])")
         }
       case .bool, .compatibility: continue
       }
+    }
+    guard positionColumns ?? 1 <= maxPatches else {
+      throw ModelError(
+        "position_columns must be at most \(maxPatches), which image_size \(imageSize) allows, got \(positionColumns ?? 0)"
+      )
     }
     guard imageSize % patchSize == 0 else {
       throw ModelError("image_size must be a multiple of patch_size, got \(imageSize) and \(patchSize)")
@@ -117,6 +125,14 @@ extension GPT4MultiModal.Configuration {
           "encoder_dim \(encoderDim) and decoder_dim \(decoderDim) differ, which zetascale cannot run: "
             + "use compatibility documented")
       }
+    }
+  }
+}
+
+extension GPT4MultiModal.Configuration {
+  private static func check(_ name: String, _ value: Int, limit: Int) throws {
+    guard (1...limit).contains(value) else {
+      throw ModelError("\(name) must be from 1 to \(limit), got \(value)")
     }
   }
 }
@@ -174,10 +190,18 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
       throw ModelError(
         "img is \(height) x \(width), but height and width must be multiples of patch_size \(patchSize)")
     }
-    let patches = (height / patchSize) * (width / patchSize)
+    let (rows, columns) = (height / patchSize, width / patchSize)
+    if let positionColumns {
+      guard columns <= positionColumns else {
+        throw ModelError(
+          "img is \(height) x \(width), which makes \(columns) patches in a row, but position_columns allows "
+            + "\(positionColumns)")
+      }
+    }
+    let patches = rows * (positionColumns ?? columns)
     guard patches <= maxPatches else {
       throw ModelError(
-        "img is \(height) x \(width), which makes \(patches) patches, but image_size \(imageSize) allows "
+        "img is \(height) x \(width), which takes \(patches) positions, but image_size \(imageSize) allows "
           + "\(maxPatches)")
     }
   }
@@ -188,6 +212,7 @@ extension GPT4MultiModal.Configuration: ImageToTextConfiguration {
 extension GPT4MultiModal.Configuration: Codable {
   private enum Access {
     case int(WritableKeyPath<GPT4MultiModal.Configuration, Int> & Sendable, limit: Int)
+    case optionalInt(WritableKeyPath<GPT4MultiModal.Configuration, Int?> & Sendable, limit: Int)
     case bool(WritableKeyPath<GPT4MultiModal.Configuration, Bool> & Sendable)
     case probability(WritableKeyPath<GPT4MultiModal.Configuration, Double> & Sendable)
     case compatibility
@@ -202,6 +227,7 @@ extension GPT4MultiModal.Configuration: Codable {
   private static let fields: [Field] = [
     Field(name: "image_size", access: .int(\.imageSize, limit: 16384)),
     Field(name: "patch_size", access: .int(\.patchSize, limit: 1024)),
+    Field(name: "position_columns", access: .optionalInt(\.positionColumns, limit: 16384)),
     Field(name: "encoder_dim", access: .int(\.encoderDim, limit: 65536)),
     Field(name: "encoder_depth", access: .int(\.encoderDepth, limit: 1024)),
     Field(name: "encoder_heads", access: .int(\.encoderHeads, limit: 1024)),
@@ -231,6 +257,7 @@ extension GPT4MultiModal.Configuration: Codable {
     for field in Self.fields {
       switch field.access {
       case .int(let path, _): self[keyPath: path] = try fields.integer(field.name) ?? self[keyPath: path]
+      case .optionalInt(let path, _): self[keyPath: path] = try fields.integer(field.name)
       case .bool(let path): self[keyPath: path] = try fields.bool(field.name) ?? self[keyPath: path]
       case .probability(let path): self[keyPath: path] = try fields.number(field.name) ?? self[keyPath: path]
       case .compatibility: compatibility = try fields.choice(field.name) ?? compatibility
@@ -240,11 +267,12 @@ extension GPT4MultiModal.Configuration: Codable {
     try validate()
   }
 
-  /// Writes all fields.
+  /// Writes all fields that have a value.
   public func encode(to encoder: any Encoder) throws {
-    let values = Self.fields.map { field -> (String, JSONValue) in
+    let values = Self.fields.compactMap { field -> (String, JSONValue)? in
       switch field.access {
       case .int(let path, _): (field.name, .int(self[keyPath: path]))
+      case .optionalInt(let path, _): self[keyPath: path].map { (field.name, .int($0)) }
       case .bool(let path): (field.name, .bool(self[keyPath: path]))
       case .probability(let path): (field.name, .double(self[keyPath: path]))
       case .compatibility: (field.name, .string(compatibility.rawValue))

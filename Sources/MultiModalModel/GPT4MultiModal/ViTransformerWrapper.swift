@@ -54,9 +54,19 @@ public final class ViTransformerWrapper {
     try configuration.validateImage(height: pixels.shape[2], width: pixels.shape[3])
     let patches = try patches(of: pixels)
     var x = try embeddingNorm(patchProjection(patches, norm: patchNorm))
-    x = try x + positions.value.narrow(1, start: 0, length: patches.shape[1])
+    x = try x + positions(rows: pixels.shape[2] / configuration.patchSize, patches: patches.shape[1])
     if training && configuration.embDropout > 0 { x = try x.dropout(configuration.embDropout) }
     return x
+  }
+
+  /// [1, patches, dim]
+  private func positions(rows: Int, patches: Int) throws -> Tensor {
+    let table = positions.value
+    guard let wide = configuration.positionColumns else {
+      return try table.narrow(1, start: 0, length: patches)
+    }
+    return try table.narrow(1, start: 0, length: rows * wide).reshape([rows, wide, -1])
+      .narrow(1, start: 0, length: patches / rows).reshape([1, patches, -1])
   }
 
   /// `b c (h p1) (w p2) -> b (h w) (p1 p2 c)`
