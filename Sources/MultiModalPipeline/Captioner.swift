@@ -346,12 +346,22 @@ public actor Captioner {
     }
   }
 
-  /// Encodes the pictures that have waited longest, as many of one size as go together, so that running texts do not wait long.
+  /// Encodes the pictures that have waited longest, those of one size together, for about as long as running texts may wait.
   private func encodeSome() {
-    guard let first = waiting.first?.picture else { return }
-    let count = secondsPerPicture > 0 ? Int(min(8, Self.encodingSeconds / secondsPerPicture)) : 1
-    let together = waiting.prefix(max(1, count)).prefix { $0.picture.hasSize(of: first) }
-    waiting.removeFirst(together.count)
+    let began = ContinuousClock.now
+    func left() -> Double { Self.encodingSeconds - (.now - began) / .seconds(1) }
+    repeat {
+      guard let first = waiting.first?.picture else { return }
+      let count = secondsPerPicture > 0 ? Int(min(8, left() / secondsPerPicture)) : 1
+      let places = waiting.indices.filter { waiting[$0].picture.hasSize(of: first) }.prefix(max(1, count))
+      let together = places.map { waiting[$0] }
+      for place in places.reversed() { waiting.remove(at: place) }
+      encode(together, height: first.height, width: first.width)
+    } while left() > secondsPerPicture
+  }
+
+  /// - Parameter together: pictures of one size, at least one
+  private func encode(_ together: [Encoding], height: Int, width: Int) {
     let began = ContinuousClock.now
     do {
       let pixels = try Tensor.cat(together.map { try Tensor($0.picture) })
@@ -362,7 +372,7 @@ public actor Captioner {
       }
       secondsPerPicture = (.now - began) / .seconds(1) / Double(together.count)
       counts.pictures += together.count
-      let grid = try model.patchGrid(height: first.height, width: first.width)
+      let grid = try model.patchGrid(height: height, width: width)
       for (encoding, context) in zip(together, contexts) {
         encoding.continuation.resume(returning: EncodedImage(context: context, grid: grid))
       }

@@ -47,9 +47,10 @@ public struct ModelBundle {
         "the processor makes pictures of \(channels) channels, but the model takes \(model.configuration.channels)"
       )
     }
-    guard let size = processor.configuration.outputSize else { return }
     do {
-      try model.configuration.validateImage(height: size.height, width: size.width)
+      for size in processor.configuration.outputSizes {
+        try model.configuration.validateImage(height: size.height, width: size.width)
+      }
     } catch {
       throw ModelError("the model does not take the pictures that the processor makes: \(error)")
     }

@@ -78,6 +78,30 @@ import Torch
     }
   }
 
+  @Test func picturesOfSeveralSizesInOneCallGetWhatEachGetsAlone() async throws {
+    let small = try SmallBundle(vocabularySize: 270, width: 16) { $0.positionColumns = 2 }
+    let captioner = try Captioner(
+      model: small.model, tokenizer: small.tokenizer,
+      processor: ImageProcessor(
+        configuration: JSONDecoder().decode(
+          ImageProcessor.Configuration.self,
+          from: Data(#"{"image_processor_type": "ViTImageProcessor", "size": 16, "widths": [8]}"#.utf8))))
+    let images = try (0..<40).map { index in
+      let width = index % 3 == 0 ? 8 : 16
+      return try captioner.processor(
+        Picture(
+          height: 16, width: width, channels: 3,
+          pixels: (0..<48 * width).map { UInt8(truncatingIfNeeded: $0 * (index + 3)) }))
+    }
+    #expect(Set(images.map(\.width)) == [8, 16])
+    let together = try await captioner.caption(images, request())
+    for (image, captions) in zip(images, together) {
+      // Log-probabilities differ in rounding between batches.
+      #expect(try await captioner.caption([image], request())[0].map(\.tokens) == captions.map(\.tokens))
+    }
+    #expect(await captioner.counts.pictures == 80)
+  }
+
   @Test func picturesComeAsBytesFilesOrProcessedInOneCall() async throws {
     let folder = try folder()
     let captioner = try Captioner(contentsOf: folder.url)
@@ -309,7 +333,8 @@ import Torch
         var image = ImageProcessor.Configuration()
         image.size = .init(height: 32, width: 16)
         try image.write(to: $0.appendingPathComponent("preprocessor_config.json"))
-      }.contains("does not take the pictures that the processor makes: img is 32 x 16, which makes 8 patches")
+      }.contains(
+        "does not take the pictures that the processor makes: img is 32 x 16, which takes 8 positions")
     )
   }
 

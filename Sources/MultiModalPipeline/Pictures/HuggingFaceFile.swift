@@ -15,6 +15,8 @@ extension ImageProcessor.Configuration {
     }
     // This package's own.
     steps.doExifTranspose = try fields.bool("do_exif_transpose") ?? steps.doExifTranspose
+    steps.widths = try fields.read("widths", "a list of whole numbers") { $0.list(\.integer) } ?? []
+    steps.squeeze = try fields.number("squeeze") ?? steps.squeeze
     steps.background = try fields.numbers("background")
     steps.doConvertGrayscale = try fields.bool("do_convert_grayscale") ?? steps.doConvertGrayscale
     steps.doTrimBorder = try fields.bool("do_trim_border") ?? steps.doTrimBorder
@@ -75,6 +77,10 @@ extension ImageProcessor.Configuration {
     fields["pad_size"] = steps.padSize?.json
     if steps.rounding != .nearest { fields["rounding"] = .string(steps.rounding.rawValue) }
     if !steps.doExifTranspose { fields["do_exif_transpose"] = false }
+    if !steps.widths.isEmpty {
+      fields["widths"] = .array(steps.widths.map(JSONValue.int))
+      fields["squeeze"] = .double(steps.squeeze)
+    }
     fields["background"] = steps.background.map { .array($0.map(JSONValue.double)) }
     if steps.doConvertGrayscale { fields["do_convert_grayscale"] = true }
     if steps.doTrimBorder { fields["do_trim_border"] = true }

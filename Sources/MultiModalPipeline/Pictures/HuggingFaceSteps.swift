@@ -59,6 +59,11 @@ extension ImageProcessor.Configuration {
     public var padSize: Size?
     /// Whether pictures are turned as their EXIF orientation says. Hugging Face's code never does.
     public var doExifTranspose = true
+    /// Narrower than `size`: a picture becomes `size.height` high and gets the least of these widths, or that of `size`, at which
+    /// it is not squeezed more than `squeeze` times. Short words then need fewer patches than long ones. Not for Donut.
+    public var widths: [Int] = []
+    /// How many times narrower against its shape a picture may become where `widths` decide.
+    public var squeeze = 1.0
     /// Red, green and blue, 0 to 255, that show through transparency. Hugging Face's code drops alpha, as nil does.
     public var background: [Double]?
     /// Whether pictures lose their colours, whatever `channels` is.
@@ -73,7 +78,15 @@ extension ImageProcessor.Configuration {
       doPad = type == .donut
     }
 
-    /// The size of what comes out; nil where it depends on the picture.
+    /// What a picture of that shape is resized to.
+    func size(of picture: Raster, _ size: Size) -> Size {
+      if let edges { return edges.size(of: picture, rounding) }
+      let natural = Double(picture.width * size.height) / Double(picture.height)
+      let width = widths.filter { $0 < size.width && natural <= Double($0) * squeeze }.min()
+      return Size(height: size.height, width: width ?? size.width)
+    }
+
+    /// The size of what comes out, the largest of them; nil where the picture alone decides.
     func outputSize(_ configuration: ImageProcessor.Configuration) -> Size? {
       if type == .donut { return doPad ? configuration.size : nil }
       if doPad, let padSize { return padSize }

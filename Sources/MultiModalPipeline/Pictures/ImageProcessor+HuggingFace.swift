@@ -35,8 +35,7 @@ extension ImageProcessor {
 
   private func resize(_ picture: Raster, _ steps: Configuration.HuggingFaceSteps) throws -> Raster {
     guard configuration.doResize else { return picture }
-    let size = steps.edges?.size(of: picture, steps.rounding) ?? configuration.size
-    return try resized(picture, to: size, configuration.resample)
+    return try resized(picture, to: steps.size(of: picture, configuration.size), configuration.resample)
   }
 
   /// Resized until the shorter side is that of `size`, reduced to fit, and padded with black.

@@ -61,6 +61,7 @@ extension ImageProcessor.Configuration {
         )
       }
     }
+    try validateWidths(steps)
     guard steps.type != .donut || !doCenterCrop else {
       throw PictureError(
         .invalidArgument, "do_center_crop must be false for \(steps.type.rawValue), which pads")
@@ -70,6 +71,23 @@ extension ImageProcessor.Configuration {
         .invalidArgument,
         "do_thumbnail and do_align_long_axis must be false for \(steps.type.rawValue): only Donut's have them"
       )
+    }
+  }
+
+  private func validateWidths(_ steps: HuggingFaceSteps) throws {
+    guard steps.squeeze.isFinite, steps.squeeze >= 1 else {
+      throw PictureError(.invalidArgument, "squeeze must be finite and at least 1, got \(steps.squeeze)")
+    }
+    guard !steps.widths.isEmpty else { return }
+    guard steps.type != .donut, steps.edges == nil, doResize, !doCenterCrop, !steps.doPad else {
+      throw PictureError(
+        .invalidArgument,
+        "widths need a size of a height and a width, without cropping and padding, and not \(HuggingFaceType.donut.rawValue)"
+      )
+    }
+    let allowed = 1...size.width
+    guard steps.widths.allSatisfy(allowed.contains) else {
+      throw PictureError(.invalidArgument, "widths must be in \(allowed), size's width, got \(steps.widths)")
     }
   }
 

@@ -90,11 +90,18 @@ extension ImageProcessor {
     /// 256 x 256, from -1 to 1.
     public init() {}
 
-    /// The size of what comes out; nil where it depends on the picture.
+    /// The size of what comes out, the largest where there are several; nil where the picture alone decides.
     public var outputSize: Size? {
       if let huggingFace { return huggingFace.outputSize(self) }
       if doCenterCrop, let cropSize { return cropSize }
       return doResize ? size : nil
+    }
+
+    /// All sizes that may come out, the largest first; none where the picture alone decides.
+    public var outputSizes: [Size] {
+      guard let largest = outputSize else { return [] }
+      let widths = Set(huggingFace?.widths ?? []).subtracting([largest.width])
+      return [largest] + widths.sorted(by: >).map { Size(height: largest.height, width: $0) }
     }
 
     /// What is refused before it is read.

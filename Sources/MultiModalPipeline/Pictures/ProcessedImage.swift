@@ -9,7 +9,8 @@ public struct ProcessedImage: Equatable, Sendable {
   /// Columns.
   public let width: Int
 
-  func hasSize(of other: ProcessedImage) -> Bool {
+  /// Whether both have as many channels, rows and columns, so that they can make one batch.
+  package func hasSize(of other: ProcessedImage) -> Bool {
     (channels, height, width) == (other.channels, other.height, other.width)
   }
 }

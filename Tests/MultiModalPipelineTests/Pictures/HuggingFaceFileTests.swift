@@ -46,6 +46,7 @@ struct HuggingFaceFileTests {
       #"{"image_processor_type": "BlipImageProcessor", "do_trim_border": true, "do_pad": true, "pad_size": 400}"#,
       #"{"image_processor_type": "ViTImageProcessor", "do_convert_grayscale": true, "rounding": "down", "resample": 5}"#,
       #"{"image_processor_type": "ViTImageProcessor", "background": [255, 127.5, 0]}"#,
+      #"{"image_processor_type": "ViTImageProcessor", "size": 64, "widths": [16, 32], "squeeze": 1.5}"#,
     ] {
       let configuration = try load(json)
       #expect(

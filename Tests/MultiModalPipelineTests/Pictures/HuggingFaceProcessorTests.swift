@@ -43,6 +43,43 @@ struct HuggingFaceProcessorTests {
     #expect(asStored.height == 48 && asStored.width == 32)
   }
 
+  @Test func aPictureGetsTheLeastWidthAtWhichItIsNotSqueezed() throws {
+    func width(of picture: (height: Int, width: Int), squeeze: Double = 1) throws -> Int {
+      let image = try raw(
+        #""size": {"height": 8, "width": 48}, "widths": [32, 16], "squeeze": \#(squeeze)"#)(
+          Picture(
+            height: picture.height, width: picture.width, channels: 3,
+            pixels: Array(repeating: 7, count: 3 * picture.height * picture.width)))
+      #expect(image.height == 8)
+      return image.width
+    }
+    #expect(try width(of: (8, 1)) == 16 && width(of: (8, 16)) == 16 && width(of: (8, 17)) == 32)
+    #expect(try width(of: (16, 64)) == 32 && width(of: (16, 65)) == 48 && width(of: (4, 100)) == 48)
+    #expect(try width(of: (8, 24), squeeze: 1.5) == 16 && width(of: (8, 25), squeeze: 1.5) == 32)
+    let sizes = try raw(#""size": {"height": 8, "width": 48}, "widths": [16, 48, 32, 16]"#).configuration
+      .outputSizes
+    #expect(sizes == [48, 32, 16].map { .init(height: 8, width: $0) })
+  }
+
+  @Test func widthsThatMakeNoSenseAreRefused() throws {
+    func message(_ fields: String, type: String = "ViTImageProcessor") -> String? {
+      #expect(throws: PictureError.self) { try raw(fields, type: type) }?.description
+    }
+    #expect(message(#""size": 48, "widths": [49]"#) == "widths must be in 1...48, size's width, got [49]")
+    #expect(message(#""size": 48, "widths": [0]"#) == "widths must be in 1...48, size's width, got [0]")
+    #expect(
+      message(#""size": 48, "widths": [1.5]"#)?.hasPrefix("widths must be a list of whole numbers") == true)
+    #expect(
+      message(#""size": 48, "widths": [16], "squeeze": 0.9"#)
+        == "squeeze must be finite and at least 1, got 0.9")
+    let reason =
+      "widths need a size of a height and a width, without cropping and padding, and not DonutImageProcessor"
+    #expect(message(#""size": {"shortest_edge": 48}, "widths": [16]"#) == reason)
+    #expect(message(#""size": 48, "widths": [16], "do_center_crop": true"#) == reason)
+    #expect(message(#""size": 48, "widths": [16], "do_resize": false"#) == reason)
+    #expect(message(#""size": 48, "widths": [16]"#, type: "DonutImageProcessor") == reason)
+  }
+
   @Test func largePhotographsAreNotDecodedSmaller() throws {
     let picture = try Picture(
       height: 512, width: 512, channels: 3,
