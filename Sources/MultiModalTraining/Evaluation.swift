@@ -132,10 +132,10 @@ public struct Evaluation: Sendable {
     var total = MeanLoss()
     var done = 0
     try await batches.forEach { loaded in
-      guard let batch = loaded.batch, loaded.damaged.isEmpty else {
-        throw TrainingError(loaded.damaged.first ?? "\(dataset.name) has an empty batch")
+      if let damaged = loaded.damaged.first { throw TrainingError(damaged) }
+      for part in loaded.parts {
+        total += try MeanLoss(of: part) { try TrainingStep.loss(bundle.model, $0, device: device) }
       }
-      total += try MeanLoss(of: batch) { try TrainingStep.loss(bundle.model, $0, device: device) }
       done += loaded.samples.count
       try Task.checkCancellation()
       report(done, count)

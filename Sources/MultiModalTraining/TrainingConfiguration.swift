@@ -267,12 +267,16 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
   /// - Throws: `TrainingError` that names the first setting out of range.
   public func validate() throws {
     try model.family.validate()
-    guard let size = image.outputSize else {
+    guard image.outputSize != nil else {
       throw TrainingError(
         "image.do_resize must be true or image.crop_size given, because the pictures of a batch need one size"
       )
     }
-    try model.family.validateImage(height: size.height, width: size.width)
+    for size in image.outputSizes { try model.family.validateImage(height: size.height, width: size.width) }
+    guard augmentation == nil || image.outputSizes.count == 1 else {
+      throw TrainingError(
+        "augmentation makes pictures of one size: take image.widths or augmentation away")
+    }
     try tokenizer.validate()
     try data.validate()
     try distributed.validate()

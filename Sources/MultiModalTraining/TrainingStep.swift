@@ -57,9 +57,9 @@ public struct TrainingStep {
   }
 
   /// - Parameters:
-  ///   - batches: of this process; nil where it has none
+  ///   - batches: of this process, none where it has nothing to learn from
   ///   - targetCount: of all processes' batches
-  func callAsFunction(_ batches: [Batch?], targetCount: Int, learningRate: Double) throws -> (
+  func callAsFunction(_ batches: [Batch], targetCount: Int, learningRate: Double) throws -> (
     loss: Double, gradientNorm: Double?
   ) {
     guard targetCount > 0 else { return (.nan, nil) }
@@ -67,8 +67,8 @@ public struct TrainingStep {
     defer { model.isTraining = false }
     for parameter in learned { try parameter.value.setGrad(nil) }
     var sum = 0.0
+    let batches = batches.filter { $0.targetCount > 0 }
     for (index, batch) in batches.enumerated() {
-      guard let batch, batch.targetCount > 0 else { continue }
       processes?.sendsGradients = index == batches.count - 1
       let share = Double(batch.targetCount) / Double(targetCount)
       let loss = try self.loss(batch, labelSmoothing: labelSmoothing)

@@ -39,6 +39,14 @@ import Testing
     (#"{"training": {"epochs": 1.5}}"#, "training.epochs must be a whole number, got 1.5"),
     (#"{"model": {"image_size": 64.5}}"#, "image_size must be a whole number"),
     (#"{"image": {"do_resize": false}}"#, "image.do_resize must be true"),
+    (
+      #"{"image": {"image_processor_type": "ViTImageProcessor", "size": 64, "widths": [32]}, "augmentation": {}}"#,
+      "augmentation makes pictures of one size: take image.widths or augmentation away"
+    ),
+    (
+      #"{"image": {"image_processor_type": "ViTImageProcessor", "size": 64, "widths": [33]}}"#,
+      "img is 64 x 33, but height and width must be multiples of patch_size 32"
+    ),
     (#"{"training": {"epochs": 0}}"#, "training.epochs must be at least 1, got 0"),
     (#"{"training": {"learning_rate": -1}}"#, "training.learning_rate must be above 0"),
     (#"{"augmentation": {"degree": 1}}"#, "augmentation.degree is not known here"),

@@ -28,12 +28,15 @@ public struct Batch: Sendable {
 
 /// A batch, and what became of its samples.
 struct LoadedBatch: Sendable {
-  /// Nil when no picture could be used.
-  let batch: Batch?
+  /// A part for each size of its pictures, the size of its first picture first; none when no picture could be used.
+  let parts: [Batch]
   /// The samples in it.
   let samples: [Sample]
   /// What was left out because its picture is missing or damaged, with the reason.
   let damaged: [String]
+
+  /// How many targets count.
+  var targetCount: Int { parts.reduce(0) { $0 + $1.targetCount } }
 }
 
 /// Makes the batch of any number from the number and a seed alone, so that a resumed run sees the same data.
@@ -120,10 +123,8 @@ struct BatchLoader: Sendable {
     let epoch = number / max(1, batchesPerEpoch)
     let part = batch[rank * batch.count / processes..<(rank + 1) * batch.count / processes]
     let longestSide = processor.configuration.outputSize.map { 4 * max($0.height, $0.width) }
-    var usable: [Example] = []
+    var usable: [(example: Example, image: ProcessedImage)] = []
     var damaged: [String] = []
-    var pixels: [Float] = []
-    var size = (channels: 0, height: 0, width: 0)
     for planned in part {
       let example = try planned.example(by: encoder)
       do {
@@ -132,22 +133,24 @@ struct BatchLoader: Sendable {
         var generator = SplitMix64(seed: seed, place: epoch, example.index)
         let image =
           try augmentation.map { try processor($0(picture, using: &generator)) } ?? processor(picture)
-        pixels += image.values
-        size = (image.channels, image.height, image.width)
-        usable.append(example)
+        usable.append((example, image))
       } catch let error as PictureError {
         damaged.append("\(error)")
       }
     }
-    let batch =
-      usable.isEmpty
-      ? nil
-      : try collate(
-        usable, images: Tensor(pixels, shape: [usable.count, size.channels, size.height, size.width]))
-    return LoadedBatch(batch: batch, samples: usable.map(\.sample), damaged: damaged)
+    var parts: [Batch] = []
+    var rest = usable
+    while let first = rest.first?.image {
+      try parts.append(collate(rest.filter { $0.image.hasSize(of: first) }))
+      rest.removeAll { $0.image.hasSize(of: first) }
+    }
+    return LoadedBatch(parts: parts, samples: usable.map(\.example.sample), damaged: damaged)
   }
 
-  private func collate(_ examples: [Example], images: Tensor) throws -> Batch {
+  /// - Parameter usable: pictures of one size
+  private func collate(_ usable: [(example: Example, image: ProcessedImage)]) throws -> Batch {
+    let examples = usable.map(\.example)
+    let images = try Tensor.cat(usable.map { try Tensor($0.image) })
     let length = examples.map(\.tokens.count).max() ?? 0
     var text: [Int] = []
     var mask: [Bool] = []

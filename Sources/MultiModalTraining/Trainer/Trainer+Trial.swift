@@ -14,7 +14,8 @@ extension Trainer {
     public let sampleCount: Int
     /// Pictures of the first step that cannot be used, of this process.
     public let damaged: [String]
-    /// The pictures of the first batch as the model sees them, beside each other; nil where none can be used.
+    /// The pictures of the first batch as the model sees them, beside each other, those of one size where there are several; nil
+    /// where none can be used.
     public let picture: Picture?
     /// The longest text of the first step, of this process, in tokens, with its prompt, beginning and end.
     public let longestText: Int
@@ -36,7 +37,7 @@ extension Trainer {
     var batches: [LoadedBatch] = []
     try await loader.forEach { batches.append($0) }
     var counts = [
-      batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) }, batches.reduce(0) { $0 + $1.samples.count },
+      batches.reduce(0) { $0 + $1.targetCount }, batches.reduce(0) { $0 + $1.samples.count },
     ].map(Double.init)
     if let processes { counts = try processes.sum(counts) }
     let damaged = batches.flatMap(\.damaged)
@@ -46,12 +47,11 @@ extension Trainer {
     }
     let began = ContinuousClock.now
     let (loss, _) = try take(0, batches, targetCount: Int(counts[0]))
-    let first = batches.first?.batch
     return Trial(
       summary: beginning, samples: batches.first?.samples ?? [], sampleCount: Int(counts[1]),
       damaged: damaged,
-      picture: try first.map { try sheet(of: $0.images) },
-      longestText: batches.compactMap { $0.batch?.text.shape[1] }.max() ?? 0, loss: loss,
+      picture: try batches.first?.parts.first.map { try sheet(of: $0.images) },
+      longestText: batches.flatMap(\.parts).map { $0.text.shape[1] }.max() ?? 0, loss: loss,
       lossOfChance: log(Double(model.configuration.vocabularySize)),
       seconds: (.now - began) / .seconds(1), memory: ProcessMemory.residentBytes)
   }

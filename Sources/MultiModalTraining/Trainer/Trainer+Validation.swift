@@ -41,7 +41,8 @@ extension Trainer {
     var batches = heldOut.loader.prefetch(
       0..<heldOut.loader.batchesPerEpoch, workers: configuration.data.workers)
     try await batches.forEach { loaded in
-      let own = try loaded.batch.map { try MeanLoss(of: $0, step.loss) } ?? MeanLoss()
+      var own = MeanLoss()
+      for part in loaded.parts { own += try MeanLoss(of: part, step.loss) }
       var sums = [own.sum, own.tokens, Double(loaded.damaged.count), Task.isCancelled ? 1 : 0]
       if let processes { sums = try processes.sum(sums) }
       total += MeanLoss(sum: sums[0], tokens: sums[1])

@@ -187,7 +187,7 @@ public final class Trainer {
     let batches = batches ?? []
     let damaged = batches.flatMap(\.damaged)
     var totals = [
-      Double(batches.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) }), Double(damaged.count),
+      Double(batches.reduce(0) { $0 + $1.targetCount }), Double(damaged.count),
       Task.isCancelled ? 1 : 0, areThere ? 0 : 1,
     ]
     if let processes { totals = try processes.sum(totals) }
@@ -232,7 +232,7 @@ public final class Trainer {
   ) {
     let seed = SplitMix64(seed: settings.seed, place: number, processes?.group.rank ?? 0).state
     return try withSeed(seed, on: device) {
-      try step(batches.map(\.batch), targetCount: targetCount, learningRate: schedule(number))
+      try step(batches.flatMap(\.parts), targetCount: targetCount, learningRate: schedule(number))
     }
   }
 

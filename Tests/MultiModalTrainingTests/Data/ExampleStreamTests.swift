@@ -158,11 +158,11 @@ private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
   }
 
   private func pixels(_ batch: LoadedBatch) throws -> [Float] {
-    try batch.batch?.images.array(of: Float.self) ?? []
+    try batch.parts.flatMap { try $0.images.array(of: Float.self) }
   }
 
   private func targets(_ batch: LoadedBatch) throws -> [Int] {
-    try batch.batch?.targets.array(of: Int.self).filter { $0 >= 0 } ?? []
+    try batch.parts.flatMap { try $0.targets.array(of: Int.self) }.filter { $0 >= 0 }
   }
 
   @Test(arguments: [1, 2, 3, 4], [1, 2])
@@ -182,7 +182,7 @@ private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
       #expect(mine.flatMap(\.samples) == batch.samples)
       #expect(try mine.flatMap { try pixels($0) } == pixels(batch))
       #expect(try mine.flatMap { try targets($0) } == targets(batch))
-      #expect(mine.reduce(0) { $0 + ($1.batch?.targetCount ?? 0) } == batch.batch?.targetCount)
+      #expect(mine.reduce(0) { $0 + $1.targetCount } == batch.targetCount)
     }
     #expect(whole.map(\.samples.count) == [4, 4, 3, 4, 4, 3])
     #expect(Set(whole[..<3].flatMap { $0.samples.map(\.picture.name) }).count == 11)
@@ -239,6 +239,30 @@ private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
     #expect(try Set(plain.map { try pixels($0) }).count == 1)
   }
 
+  @Test func picturesOfSeveralSizesMakeAPartOfEachSize() async throws {
+    let folder = try TemporaryFolder()
+    for (name, width) in [("a", 16), ("b", 8), ("c", 16), ("d", 7)] {
+      let picture = try Picture(
+        height: 16, width: width, channels: 3, pixels: Array(repeating: 9, count: 48 * width))
+      try picture.png().write(to: folder.file("\(name).png"))
+    }
+    try folder.write("a.png\ta\nb.png\tabab\nc.png\tab\nd.png\ta\n", "list.tsv")
+    let image = try JSONDecoder().decode(
+      ImageProcessor.Configuration.self,
+      from: Data(#"{"image_processor_type": "ViTImageProcessor", "size": 16, "widths": [8]}"#.utf8))
+    let loader = BatchLoader(
+      try ListFile(folder.file("list.tsv")), count: 4, encoder: try encoder(),
+      order: SampleOrder(batchSize: 4, shuffleBuffer: 1, bucketBatches: 1, seed: 4),
+      processor: try ImageProcessor(configuration: image))
+    let batch = try await load(loader, 0..<1)[0]
+    #expect(batch.parts.map(\.images.shape) == [[2, 3, 16, 16], [2, 3, 16, 8]])
+    #expect(batch.samples.map(\.picture.name) == ["a.png", "b.png", "c.png", "d.png"])
+    // Each part is as long as its own texts.
+    let tokens = try batch.samples.map { try encoder()($0).tokens.count }
+    #expect(batch.parts.map { $0.text.shape[1] } == [max(tokens[0], tokens[2]), max(tokens[1], tokens[3])])
+    #expect(batch.targetCount == tokens.reduce(0) { $0 + $1 - 1 })
+  }
+
   @Test func damagedAndMissingPicturesAreLeftOutAndNamed() async throws {
     let folder = try folder(8)
     let all = try await load(loader(folder, count: 8), 0..<2)
@@ -248,12 +272,12 @@ private func encoder(longestText: Int = 64) throws -> ExampleEncoder {
     for sample in all[1].samples { try folder.write("no picture", sample.picture.name) }
     let damaged = try await load(loader(folder, count: 8), 0..<2)
     #expect(damaged[0].samples == [first[0], first[3]])
-    #expect(damaged[0].batch?.images.shape == [2, 3, 16, 16])
+    #expect(damaged[0].parts.map(\.images.shape) == [[2, 3, 16, 16]])
     #expect(damaged[0].damaged.count == 2)
     #expect(damaged[0].damaged[0].hasPrefix("cannot read picture \(first[1].picture.place): "))
     #expect(damaged[0].damaged[1].hasPrefix("cannot read picture \(first[2].picture.place): "))
     #expect(try pixels(damaged[0]) == Array(pixels(all[0])[..<768] + pixels(all[0])[(3 * 768)...]))
-    #expect(damaged[1].batch == nil)
+    #expect(damaged[1].parts.isEmpty)
     #expect(damaged[1].samples.isEmpty)
     #expect(damaged[1].damaged.count == 4)
   }

@@ -174,7 +174,7 @@ import Torch
       processor: try ImageProcessor(configuration: image))
     var batches = loader.prefetch(0..<1, workers: 1)
     let loaded = try #require(try await batches.next())
-    let batch = try #require(loaded.batch)
+    let batch = try #require(loaded.parts.first)
     #expect(loaded.damaged.isEmpty && loaded.samples.map(\.text) == ["ab", "a"])
     let prompt = try tokenizer.encode("pro")
     let text = try tokenizer.encodeTarget("ab")
