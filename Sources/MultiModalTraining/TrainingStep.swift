@@ -16,6 +16,7 @@ public struct TrainingStep {
   private let learned: [Parameter]
   private let processes: DataParallel?
   private let device: Device
+  private let memory = KeptTensorMemory()
 
   /// A step of one process.
   public init(

@@ -17,6 +17,28 @@ import Torch
     }
   }
 
+  @Test func memoryOfLargeTensorsIsUsedAgainWhereItIsKept() async {
+    await #expect(processExitsWith: .success) {
+      func place(_ bytes: Int) throws -> UnsafeRawPointer? {
+        try Tensor.ones([bytes], dtype: .uint8).withUnsafeBytes { $0.baseAddress }
+      }
+      let fromBefore = try Tensor.ones([1 << 20])
+      let before = ProcessMemory.residentBytes
+      var memory: KeptTensorMemory? = KeptTensorMemory()
+      let (first, second) = (try place(1 << 20), try place((1 << 20) - 5000))
+      precondition(first == second)
+      // Of many sizes no more stays than twice what the largest takes.
+      for megabytes in 1...64 { _ = try place(megabytes << 20) }
+      let kept = ProcessMemory.residentBytes - before
+      precondition(kept > 60 << 20 && kept < 140 << 20, "\(kept) bytes are kept")
+      memory = nil
+      let left = ProcessMemory.residentBytes - before
+      precondition(left < 8 << 20, "\(left) bytes are left")
+      let sum = try fromBefore.sum().item(Float.self)
+      precondition(memory == nil && sum == 1_048_576)
+    }
+  }
+
   @Test func memoryStaysFlatOverAMillionTensors() async {
     await #expect(processExitsWith: .success) {
       let ones = try Tensor.ones([16])

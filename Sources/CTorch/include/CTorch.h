@@ -109,6 +109,10 @@ CTError ct_set_threads(int32_t count);
 bool ct_waiting_threads_spin(void);
 /// Whether freed memory is kept for what is allocated next; if not, what is kept goes back to the system.
 void ct_keep_memory(bool keep);
+/// From now on the memory of large tensors on the CPU is kept when they are freed, for the next ones; until as many calls of
+/// the second as of the first.
+void ct_keep_tensor_memory(void);
+void ct_stop_keeping_tensor_memory(void);
 /// In how many parts the threads' allocations lie at most, as far as they are not made yet.
 void ct_limit_arenas(int32_t count);
 /// Gives back to the system what is free now.

@@ -84,3 +84,11 @@ public enum LibTorch {
     return try body()
   }
 }
+
+/// As long as one of these is there, the memory of large tensors on the CPU is kept when they are freed, for the next ones of
+/// about their size: what training wants, whose steps make and drop the same results again and again. What is used and kept is
+/// together at most twice what was used at once.
+package final class KeptTensorMemory: Sendable {
+  package init() { ct_keep_tensor_memory() }
+  deinit { ct_stop_keeping_tensor_memory() }
+}
