@@ -173,7 +173,9 @@ extension Command {
     for sample in trial.samples {
       Terminal.print("\(sample.picture.name): \(sample.prompt ?? "")\(sample.text)")
     }
-    let size = configuration.image.outputSize.map { "\($0.height) x \($0.width) pixels" } ?? "pictures"
+    let sizes = configuration.image.outputSizes
+    let size =
+      sizes.first.map { "\(sizes.count > 1 ? "up to " : "")\($0.height) x \($0.width) pixels" } ?? "pictures"
     Terminal.print(
       String(
         format: "first step: %d samples of %@ and up to %d tokens, %.2f s, %.2f GB of memory",
