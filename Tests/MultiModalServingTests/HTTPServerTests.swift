@@ -281,16 +281,22 @@ import Testing
     #expect(answer.hasPrefix("HTTP/1.1 200 ") && !answer.hasSuffix("\r\n0\r\n\r\n"))
   }
 
-  @Test func moreConnectionsThanMayBeAreClosed() async throws {
+  @Test func moreConnectionsThanMayBeWaitForOneToEnd() async throws {
     let server = try server(Served.emoji()) { $0.maxConnections = 2 }
-    let clients = try (0..<2).map { _ in try RawClient(port: server.port) }
+    let health = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    var clients = try (0..<2).map { _ in try RawClient(port: server.port) }
     for client in clients {
-      client.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+      client.send(health)
       #expect(client.read(until: "}").contains("ok"))
     }
     let third = try RawClient(port: server.port)
-    third.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
-    #expect(third.read() == "")
+    third.send(health)
+    let answer = Task.detached { (text: third.read(until: "}"), at: ContinuousClock.now) }
+    try await Task.sleep(for: .milliseconds(200))
+    let ended = ContinuousClock.now
+    clients.removeFirst()
+    #expect(await answer.value.text.contains("ok"))
+    #expect(await answer.value.at > ended)
     await server.stop(grace: .zero)
   }
 

@@ -49,6 +49,8 @@ public final class RawClient: Sendable {
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while end.map({ !String(decoding: all, as: UTF8.self).contains($0) }) ?? true {
       let count = recv(descriptor, &buffer, buffer.count, 0)
+      // What does not come must not look like an end.
+      guard count >= 0 || errno != EAGAIN else { return "nothing more came for 20 s" }
       guard count > 0 else { break }
       all += buffer[..<count]
     }
