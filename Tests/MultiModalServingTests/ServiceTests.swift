@@ -170,6 +170,33 @@ import Torch
     #expect(await captioner.counts.pictures < 20)
   }
 
+  @Test func whileLargePicturesAreDecodedOthersAreAnswered() async throws {
+    let served = try Served.emoji()
+    let side = 5000
+    let large = try Picture(
+      height: side, width: side, channels: 3, pixels: [UInt8](repeating: 7, count: 3 * side * side)
+    ).png()
+    let count = 4 * ProcessInfo.processInfo.activeProcessorCount
+    let before = await served.captioner.counts.pictures
+    let captions = (0..<count).map { index in
+      Task {
+        // What lies behind a PNG's end makes it another one for the cache alone.
+        try await served.ask(
+          ServingRequest(
+            method: "POST", path: "/v1/caption", body: large + withUnsafeBytes(of: index) { Data($0) })
+        ).status
+      }
+    }
+    var answers = 0
+    while await served.captioner.counts.pictures - before < count {
+      #expect(try await served.get("/health").status == 200)
+      answers += 1
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    #expect(answers > 4 * count)
+    for caption in captions { #expect(try await caption.value == 200) }
+  }
+
   @Test func theSamePictureIsEncodedOnceAndTextsDoNotDependOnTheirNeighbours() async throws {
     let served = try Served.long()
     func body(_ index: Int) throws -> JSONValue {

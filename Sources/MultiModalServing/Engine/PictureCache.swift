@@ -26,6 +26,9 @@ actor PictureCache {
   private let captioner: Captioner
   private let processor: ImageProcessor
   private let capacity: Int
+  /// For pictures that are decoded.
+  private let decoding = AdmissionQueue(
+    most: ProcessInfo.processInfo.activeProcessorCount, waiting: .max)
   private var entries: [Digest: Entry] = [:]
   private var uses = 0
   private(set) var hits = 0
@@ -46,8 +49,8 @@ actor PictureCache {
     var entry =
       entries[digest]
       ?? Entry(
-        task: Task { [captioner, processor] in
-          let image = try processor(bytes: bytes, name: "of the request")
+        task: Task { [captioner, processor, decoding] in
+          let image = try await Self.decode(bytes, by: processor, decoding)
           return Seen(picture: try processor.picture(of: image), encoded: try await captioner.encode(image))
         })
     entry.lastUse = uses
@@ -68,6 +71,19 @@ actor PictureCache {
       }
     } onCancel: {
       Task { await self.leave(digest, task) }
+    }
+  }
+
+  /// A large picture takes seconds, for which the threads that tasks share would be missing to all others.
+  private static func decode(_ bytes: Data, by processor: ImageProcessor, _ queue: AdmissionQueue)
+    async throws -> ProcessedImage
+  {
+    let place = try await queue.enter(texts: 1)
+    defer { withExtendedLifetime(place) {} }
+    return try await withCheckedThrowingContinuation { continuation in
+      Thread.detachNewThread {
+        continuation.resume(with: Result { try processor(bytes: bytes, name: "of the request") })
+      }
     }
   }
 
