@@ -1,10 +1,23 @@
 #include "CMicrohttpd.h"
 
+#include <sys/resource.h>
+
 #ifdef __linux__
 #include <sys/epoll.h>
 #else
 #include <unistd.h>
 #endif
+
+/// A connection is a file, of which a program may have few until it asks for more. Some are left for all else, such as pictures
+/// that are fetched and libraries that are loaded.
+static unsigned int connections_that_fit(unsigned int most) {
+  const rlim_t others = 128;
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= most + others) return most;
+  files.rlim_cur = files.rlim_max < most + others ? files.rlim_max : most + others;
+  if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= most + others) return most;
+  return files.rlim_cur > others ? (unsigned int)(files.rlim_cur - others) : 1;
+}
 
 struct MHD_Daemon *cmhd_start(const CMHDOptions *options) {
   unsigned int flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
@@ -23,7 +36,7 @@ struct MHD_Daemon *cmhd_start(const CMHDOptions *options) {
     MHD_OPTION_LISTEN_SOCKET, (MHD_socket)options->listen_socket,
     MHD_OPTION_NOTIFY_COMPLETED, options->completed, options->context,
     MHD_OPTION_NOTIFY_CONNECTION, options->connection_changed, options->context,
-    MHD_OPTION_CONNECTION_LIMIT, options->max_connections,
+    MHD_OPTION_CONNECTION_LIMIT, connections_that_fit(options->max_connections),
     MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout,
     MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->connection_memory,
     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);

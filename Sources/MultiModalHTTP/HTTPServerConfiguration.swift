@@ -25,7 +25,7 @@ public struct HTTPServerConfiguration: Sendable {
   /// The most bytes of all bodies that are worked on at once; who sends more is told to come again. A request takes a few times
   /// its body.
   public var maxHeldBytes = 512 << 20
-  /// The most connections at once; further ones wait until one ends.
+  /// The most connections at once; further ones wait until one ends. Fewer where the system lets the program open fewer files.
   public var maxConnections = 1000
   /// Seconds without a byte after which a connection is closed, and within which a request must have come as a whole and an
   /// answer that is complete must be taken.

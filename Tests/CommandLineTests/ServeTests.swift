@@ -5,10 +5,18 @@ import Testing
 
 /// `serve` as a process.
 @Suite struct ServeTests {
-  private func serve(_ arguments: String..., environment: [String: String] = [:]) throws -> (
-    process: Process, notes: Notes, port: UInt16
-  ) {
+  /// - Parameter limit: what `ulimit` is told before
+  private func serve(_ arguments: String..., environment: [String: String] = [:], limit: String? = nil) throws
+    -> (
+      process: Process, notes: Notes, port: UInt16
+    )
+  {
     let process = GPT4MM.process(["serve", "--port", "0"] + arguments)
+    if let limit {
+      process.arguments =
+        ["-c", "ulimit \(limit) && exec \"$0\" \"$@\"", GPT4MM.executable.path] + (process.arguments ?? [])
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    }
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let notes = Notes()
     process.standardError = notes.pipe
@@ -90,6 +98,19 @@ import Testing
     local.waitUntilExit()
     #expect(local.terminationStatus == 0)
   }
+
+  /// What a system lets a program have is raised where it may be, else fewer connections are taken.
+  @Test(arguments: [("-S -n 200", 299), ("-n 200", 0)])
+  func filesThatMayBeOpenAreEnoughForConnectionsAndPictures(limit: String, client: Int) throws {
+    let (folder, request) = try long(tokens: 3)
+    let (process, _, port) = try serve("--model", folder.path("model"), "--quiet", limit: limit)
+    let clients = try (0..<300).map { _ in try RawClient(port: port) }
+    clients[client].send(request)
+    #expect(clients[client].read(until: "[DONE]").hasPrefix("HTTP/1.1 200 "))
+    process.terminate()
+    process.waitUntilExit()
+  }
+
   #if os(Linux)
     @Test func withoutLibvipsTheServerIsAtFaultAndNotThePicture() throws {
       let (folder, request) = try long(tokens: 3)
