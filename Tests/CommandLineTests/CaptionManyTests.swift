@@ -74,6 +74,19 @@ import Testing
     #expect(other.code == 1 && other.errors.contains("no line of captions"))
   }
 
+  @Test func aPictureThatIsListedTwiceHasTwoLinesThoughTheRunWasStopped() throws {
+    let folder = try pictures()
+    let pictures = ["pictures/0/0-1.jpg", "pictures/0/0-1.jpg", "pictures/1/1-2.jpg"].map(folder.path)
+    try folder.write(pictures.joined(separator: "\n"), "list.txt")
+    let (whole, cut) = (folder.path("whole.jsonl"), folder.path("cut.jsonl"))
+    _ = try caption("--quiet", "--output", whole, "--list", folder.path("list.txt"))
+    let text = try String(contentsOfFile: whole, encoding: .utf8)
+    try folder.write(text.split(separator: "\n")[0] + "\n", "cut.jsonl")
+    _ = try caption("--quiet", "--resume", "--output", cut, "--list", folder.path("list.txt"))
+    #expect(try String(contentsOfFile: cut, encoding: .utf8) == text)
+    #expect(try lines(cut).map(\.picture) == pictures)
+  }
+
   @Test func processesOfALauncherShareThePicturesAndWriteAFileEach() throws {
     let folder = try pictures()
     var found: [String] = []

@@ -4,8 +4,8 @@ import Torch
 /// A file of JSON lines that grows while its pictures are captioned, so that what is done is there after a stop. What is no
 /// regular file, such as a pipe, is written through.
 final class CaptionOutput {
-  /// The pictures that have a line already.
-  let done: Set<String>
+  /// How many lines each picture has already.
+  let done: [String: Int]
   private let handle: FileHandle
   private let url: URL
 
@@ -24,7 +24,7 @@ final class CaptionOutput {
       url.path, (isRegular ? O_RDWR | O_CREAT | O_APPEND : O_WRONLY) | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw FileError("\(url.path) cannot be written: \(Self.reason)") }
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    done = try isRegular ? Self.readDone(handle, url) : []
+    done = try isRegular ? Self.readDone(handle, url) : [:]
   }
 
   /// - Throws: `FileError` when the disk is full.
@@ -39,8 +39,8 @@ final class CaptionOutput {
   private struct Line: Decodable { let picture: String }
 
   /// The pictures of all whole lines. What was cut off in the middle of a line is taken away.
-  private static func readDone(_ handle: FileHandle, _ url: URL) throws -> Set<String> {
-    var done: Set<String> = []
+  private static func readDone(_ handle: FileHandle, _ url: URL) throws -> [String: Int] {
+    var done: [String: Int] = [:]
     var (rest, whole) = (Data(), 0)
     while let chunk = try handle.read(upToCount: 1 << 20), !chunk.isEmpty {
       rest.append(chunk)
@@ -48,7 +48,7 @@ final class CaptionOutput {
         guard let line = try? JSONDecoder().decode(Line.self, from: rest[..<end]) else {
           throw FileError("\(url.path) holds what is no line of captions: give another name")
         }
-        done.insert(line.picture)
+        done[line.picture, default: 0] += 1
         whole += rest.distance(from: rest.startIndex, to: end) + 1
         rest = rest[(end + 1)...]
       }

@@ -35,10 +35,13 @@ struct CaptionWork {
       try CaptionOutput(
         url(processes > 1 ? Self.numbered($0, rank, processes) : $0), resumes: arguments.flag("resume"))
     }
-    let done = output?.done ?? []
+    var done = output?.done ?? [:]
     // Other processes' archives are not even opened.
     pictures = try PictureCollection.share(files, rank: rank, of: processes).flatMap(Self.pictures)
-      .filter { !done.contains($0.name) }
+      .filter {
+        done[$0.name, default: 0] -= 1
+        return done[$0.name, default: 0] < 0
+      }
   }
 
   /// `texts.jsonl` of the second of four processes is `texts-1-of-4.jsonl`.
