@@ -81,7 +81,8 @@ import Testing
       ["temperature": "hot"], ["top_p": -1], ["n": 0], ["n": 1000], ["stop": 3], ["stop": [1]],
       ["stream": "yes"],
       ["top_logprobs": 3], ["top_logprobs": 50, "logprobs": true], ["presence_penalty": 7],
-      ["logit_bias": ["a": 1]],
+      ["logit_bias": ["a": 1]], ["logit_bias": ["1": nil]], ["logit_bias": ["1": 101]], ["logit_bias": 3],
+      ["seed": .double(1e300)], ["stop": .array(Array(repeating: "a", count: 17))],
       ["logit_bias": ["999999": 1]], ["seed": "a"], ["messages": nil], ["stream_options": 1], ["model": 1],
       ["n": 2, "temperature": 0],
     ] as [[String: JSONValue]])

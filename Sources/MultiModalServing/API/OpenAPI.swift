@@ -120,11 +120,17 @@ struct OpenAPI {
   private static let text: JSONValue = ["type": "string"]
   private static let count: JSONValue = ["type": "integer", "minimum": 0]
 
-  private static func object(_ properties: [String: JSONValue], required: [String]? = nil) -> JSONValue {
-    [
+  /// - Parameters:
+  ///   - required: all where nothing is said
+  ///   - more: that must be so
+  private static func object(
+    _ properties: [String: JSONValue], required: [String]? = nil, _ more: [String: JSONValue] = [:]
+  ) -> JSONValue {
+    let schema: [String: JSONValue] = [
       "type": "object", "properties": .object(properties),
       "required": .array((required ?? Array(properties.keys)).sorted().map(JSONValue.string)),
     ]
+    return .object(schema.merging(more) { $1 })
   }
 
   private static func number(_ low: Double, _ high: Double) -> JSONValue {
@@ -132,7 +138,9 @@ struct OpenAPI {
   }
 
   private static func whole(_ low: Int, _ high: Int? = nil) -> JSONValue {
-    var schema: [String: JSONValue] = ["type": ["integer", "null"], "minimum": .int(low)]
+    var schema: [String: JSONValue] = [
+      "type": ["integer", "null"], "format": "int64", "minimum": .int(low),
+    ]
     if let high { schema["maximum"] = .int(high) }
     return .object(schema)
   }
@@ -145,7 +153,7 @@ struct OpenAPI {
       [
         "model": ["type": ["string", "null"]],
         "messages": [
-          "type": "array", "minItems": 1,
+          "type": "array", "contains": ["properties": ["role": ["const": "user"]]],
           "description":
             "The last user message's text is what the text begins with; the last picture is the one.",
           "items": object(["role": text, "content": content(urls: urls)], required: ["role"]),
@@ -153,7 +161,7 @@ struct OpenAPI {
         "stream": flag, "logprobs": flag, "top_logprobs": whole(0, 20), "temperature": number(0, 2),
         "top_p": number(0, 1),
         "max_tokens": whole(1), "max_completion_tokens": whole(1), "n": whole(1, 16),
-        "seed": ["type": ["integer", "null"]],
+        "seed": ["type": ["integer", "null"], "format": "int64"],
         "presence_penalty": number(-2, 2), "frequency_penalty": number(-2, 2),
         "stop": [
           "anyOf": [["type": ["string", "null"]], ["type": "array", "items": text, "maxItems": 16]]
@@ -162,11 +170,18 @@ struct OpenAPI {
         "logit_bias": [
           "type": ["object", "null"],
           "description": "By token ids: what is added to a token's logit before it is taken or drawn.",
-          "propertyNames": ["pattern": "^[0-9]+$"], "additionalProperties": number(-100, 100),
+          "propertyNames": ["pattern": "^[0-9]+$"],
+          "additionalProperties": ["type": "number", "minimum": -100, "maximum": 100],
         ],
         "tools": nothing, "functions": nothing,
         "response_format": ["type": ["object", "null"], "properties": ["type": ["enum": ["text", nil]]]],
-      ], required: ["messages"])
+      ], required: ["messages"],
+      [
+        "if": [
+          "properties": ["top_logprobs": ["type": "integer", "minimum": 1]], "required": ["top_logprobs"],
+        ],
+        "then": ["properties": ["logprobs": ["const": true]], "required": ["logprobs"]],
+      ])
   }
 
   /// What this model has not, as clients send it nevertheless.
