@@ -113,6 +113,18 @@ import Testing
     #expect(json["error"]["message"].text.map { $0.utf8.count < 500 } == true)
   }
 
+  @Test(arguments: ["", "iVBORw0KGgo=", "/9j/4AAQSkZJRg=="])
+  func base64WithoutItsURLIsToldHowToBeOne(url: String) async throws {
+    for fetches in [false, true] {
+      let served = try Served.emoji { if fetches { $0.fetchPicture = { _ in Data() } } }
+      let answer = try await served.answer(
+        Served.body(messages: [
+          ["role": "user", "content": [["type": "image_url", "image_url": .string(url)]]]
+        ]))
+      #expect(answer?.contains("is no data: URL with base64") == true)
+    }
+  }
+
   @Test(arguments: ["PHN2Zz4=", "Qk0AAAAA"])
   func aPictureOfAnotherKindIsToldWhichAreTaken(base64: String) async throws {
     let answer = try await Served.emoji().answer(

@@ -57,7 +57,8 @@ struct ChatCompletions: Sendable {
     func wrong(_ message: String) -> APIError {
       .bad("'\(picture.param)' \(message)", param: picture.param, code: "invalid_image_url")
     }
-    if DataURL.isOne(picture.url) {
+    // Base64 alone has no colon.
+    if DataURL.isOne(picture.url) || !picture.url.quoted(20).contains(":") {
       guard let bytes = DataURL.bytes(picture.url) else {
         throw wrong(
           "is no data: URL with base64: send data:image/jpeg;base64, and the picture's bytes so encoded.")
