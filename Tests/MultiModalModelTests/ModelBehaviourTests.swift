@@ -73,6 +73,7 @@ import Torch
   @Test func aConfigurationOutOfRangeIsNamed() {
     let wrong: [(String, (inout GPT4MultiModal.Configuration) -> Void)] = [
       ("image_size must be a multiple of patch_size, got 16 and 5", { $0.patchSize = 5 }),
+      ("image_size must be a multiple of patch_size, got 16 and 32", { $0.patchSize = 32 }),
       ("position_columns must be from 1 to 16384, got 0", { $0.positionColumns = 0 }),
       (
         "position_columns must be at most 4, which image_size 16 allows, got 5", { $0.positionColumns = 5 }

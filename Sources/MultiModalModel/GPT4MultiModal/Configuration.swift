@@ -96,13 +96,13 @@ extension GPT4MultiModal.Configuration {
       case .bool, .compatibility: continue
       }
     }
-    guard positionColumns ?? 1 <= maxPatches else {
-      throw ModelError(
-        "position_columns must be at most \(maxPatches), which image_size \(imageSize) allows, got \(positionColumns ?? 0)"
-      )
-    }
     guard imageSize % patchSize == 0 else {
       throw ModelError("image_size must be a multiple of patch_size, got \(imageSize) and \(patchSize)")
+    }
+    if let positionColumns, positionColumns > maxPatches {
+      throw ModelError(
+        "position_columns must be at most \(maxPatches), which image_size \(imageSize) allows, got \(positionColumns)"
+      )
     }
     guard !alibiPosBias || alibiNumHeads <= decoderHeads else {
       throw ModelError(
