@@ -118,8 +118,14 @@ final class Exchange: Sendable {
   }
 
   private func answer(_ request: ServingRequest) async {
-    let response = await site.respond(request)
-    state.withLock {
+    var response = await site.respond(request)
+    if response.status == APIError.cancelled.status, site.isEnding {
+      // It is not the client that has gone.
+      var refused = request
+      refused.refusal = .draining
+      response = await site.respond(refused)
+    }
+    state.withLock { [response] in
       $0.response = response
       wake(&$0)
     }
@@ -133,6 +139,7 @@ final class Exchange: Sendable {
     state.withLock {
       $0.hasEnded = true
       $0.isCut = Task.isCancelled
+      if $0.isCut, site.isEnding, response.isEvents { $0.outgoing.append(APIError.draining.event) }
       wake(&$0)
     }
   }

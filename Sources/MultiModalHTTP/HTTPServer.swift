@@ -92,6 +92,8 @@ public final class HTTPServer: Sendable {
     let socket = MHD_quiesce_daemon(daemon.pointer)
     if socket >= 0 { close(socket) }
     await site.waitUntilIdle(for: grace)
+    site.end()
+    await site.waitUntilIdle(for: .seconds(1))
     // A connection must not be suspended when the daemon ends: none is any more, and what is cancelled wakes the others.
     site.close()
     guard await site.waitUntilIdle(for: .seconds(10), suspendedOnly: true) else { return }
@@ -110,6 +112,7 @@ final class Site: Sendable {
   private let exchanges = Mutex<[ObjectIdentifier: Exchange]>([:])
   private let heldBytes = Atomic(0)
   private let draining = Atomic(false)
+  private let ending = Atomic(false)
   private let closing = Atomic(false)
 
   init(
@@ -127,12 +130,24 @@ final class Site: Sendable {
 
   var isDraining: Bool { draining.load(ordering: .relaxed) }
   func drain() { draining.store(true, ordering: .relaxed) }
+  /// Whether what runs is cancelled because the server stops.
+  var isEnding: Bool { ending.load(ordering: .sequentiallyConsistent) }
   /// Whether no connection may be suspended any more.
   var isClosing: Bool { closing.load(ordering: .sequentiallyConsistent) }
 
-  /// Ends what runs.
+  /// Cancels what runs; those who wait for it are told why.
+  func end() {
+    ending.store(true, ordering: .sequentiallyConsistent)
+    cancelAll()
+  }
+
+  /// Cancels what still runs.
   func close() {
     closing.store(true, ordering: .sequentiallyConsistent)
+    cancelAll()
+  }
+
+  private func cancelAll() {
     for exchange in exchanges.withLock({ Array($0.values) }) { exchange.cancel() }
   }
 

@@ -193,11 +193,7 @@ extension APIError {
     switch error {
     case let error as APIError: self = error
     case is ModelError, is TokenizerError: self = .bad(error.localizedDescription)
-    case is CancellationError:
-      self.init(
-        status: 499,
-        message: "The client has gone, or has closed its side of the connection: keep it open until the end.",
-        type: "server_error", code: "cancelled")
+    case is CancellationError: self = .cancelled
     default: self = .failure(error)
     }
   }

@@ -3,7 +3,7 @@ import MultiModalModel
 
 /// What a request is answered where it cannot be done, in the shape that OpenAI's clients read.
 package struct APIError: Error, Equatable {
-  var status: Int
+  package var status: Int
   /// One sentence.
   var message: String
   var type = "invalid_request_error"
@@ -29,6 +29,12 @@ package struct APIError: Error, Equatable {
   package static let overloaded = APIError(
     status: 429, message: "Too many requests wait already: ask again in a second.", type: "rate_limit_error",
     code: "overloaded", headers: ["Retry-After": "1"])
+
+  /// What a request is answered whose client has gone.
+  package static let cancelled = APIError(
+    status: 499,
+    message: "The client has gone, or has closed its side of the connection: keep it open until the end.",
+    type: "server_error", code: "cancelled")
 
   static let timeout = APIError(
     status: 503, message: "The request took longer than the server lets it: ask again later.",
@@ -69,6 +75,9 @@ package struct APIError: Error, Equatable {
       ]
     ]
   }
+
+  /// As a part of a stream of events, the last.
+  package var event: Data { ChatWriter.event(json) + Data("data: [DONE]\n\n".utf8) }
 
   package var response: ServingResponse {
     ServingResponse(

@@ -94,7 +94,7 @@ struct ChatWriter: Sendable {
 
   /// What comes instead where the stream fails.
   func failure(_ error: any Error) -> Data {
-    Self.event((error as? APIError ?? .failure(error)).json) + Data("data: [DONE]\n\n".utf8)
+    (error as? APIError ?? .failure(error)).event
   }
 
   private func event(
@@ -112,7 +112,7 @@ struct ChatWriter: Sendable {
     return Self.event(.object(chunk))
   }
 
-  private static func event(_ json: JSONValue) -> Data { Data("data: ".utf8) + json.data + Data("\n\n".utf8) }
+  static func event(_ json: JSONValue) -> Data { Data("data: ".utf8) + json.data + Data("\n\n".utf8) }
 
   // MARK: Log-probabilities
 
@@ -137,11 +137,16 @@ struct ChatWriter: Sendable {
 }
 
 extension ServingResponse {
+  private static let events = (name: "Content-Type", value: "text/event-stream")
+
+  /// Whether it is a stream of server-sent events.
+  package var isEvents: Bool { headers.contains { $0 == Self.events } }
+
   /// Server-sent events, which nobody on the way may collect.
   static func events(_ events: AsyncStream<Data>) -> ServingResponse {
     ServingResponse(
       headers: [
-        (name: "Content-Type", value: "text/event-stream"), (name: "Cache-Control", value: "no-cache"),
+        Self.events, (name: "Cache-Control", value: "no-cache"),
         (name: "X-Accel-Buffering", value: "no"),
       ], body: .stream(events))
   }
