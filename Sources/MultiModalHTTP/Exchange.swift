@@ -236,7 +236,10 @@ extension Connection {
           guard let context, let name, let value else { return .YES }
           let headers = context.assumingMemoryBound(to: [String: String].self)
           let key = String(cString: name).lowercased()
-          if headers.pointee[key] == nil { headers.pointee[key] = String(cString: value) }
+          // libmicrohttpd leaves the spaces behind a value.
+          if headers.pointee[key] == nil {
+            headers.pointee[key] = String(cString: value).trimmingCharacters(in: .whitespaces)
+          }
           return .YES
         }, $0)
     }

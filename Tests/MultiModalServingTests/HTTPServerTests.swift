@@ -126,6 +126,14 @@ import Testing
     await server.stop(grace: .seconds(1))
   }
 
+  @Test func spacesAroundAHeadersValueAreNotPartOfIt() async throws {
+    let server = try server(Served.emoji { $0.hosts = ["a"] })
+    let client = try RawClient(port: server.port)
+    client.send("GET /health HTTP/1.1\r\nHost: \t a \t \r\n\r\n")
+    #expect(client.read(until: "}").hasPrefix("HTTP/1.1 200 "))
+    await server.stop(grace: .zero)
+  }
+
   @Test func whatIsTooLargeIsA413() async throws {
     let server = try server(Served.emoji()) { $0.maxBodyBytes = 10_000 }
     for size in [20_000, 1_000_000] {
