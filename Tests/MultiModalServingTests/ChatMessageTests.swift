@@ -73,6 +73,11 @@ import Testing
     let forgiving = try Served.emoji { $0.textOnlyAnswer = "Pictures only" }
     #expect(try await forgiving.answer(body) == "Pictures only")
     guard case .object(var fields) = body else { return }
+    // What is wrong is said all the same.
+    fields["temperature"] = 99
+    let (wrong, error) = try await forgiving.chat(.object(fields))
+    #expect(wrong == 400 && error["error"]["param"].text == "temperature")
+    fields["temperature"] = nil
     fields["stream"] = true
     let events = try await forgiving.events(.object(fields))
     #expect(events.compactMap { $0["choices"][0]["delta"]["content"].text } == ["", "Pictures only"])

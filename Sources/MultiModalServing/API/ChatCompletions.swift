@@ -15,8 +15,8 @@ struct ChatCompletions: Sendable {
     let writer = ChatWriter(
       model: configuration.model, tokenizer: engine.captioner.tokenizer, wantsLogProbs: request.wantsLogProbs,
       includesUsage: request.includesUsage)
-    guard let picture = request.messages.picture else { return try answerWithoutPicture(request, writer) }
     let asked = try asked(request)
+    guard let picture = request.messages.picture else { return try answerWithoutPicture(request, writer) }
     let generation = try await generate(request, picture, asked)
     return request.isStreamed
       ? try await stream(generation, writer, texts: asked.options.numReturnSequences, began: began)
