@@ -2,6 +2,7 @@
 
 TORCH_LIBRARY(gpt4mm, library) {
   library.def("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor");
+  library.def("gelu(Tensor x, str approximate) -> Tensor");
   library.def(
       "heads(Tensor projected, int normalized, Tensor?[] cosines, Tensor?[] sines, Tensor(a!)[] results) -> ()");
   library.def(

@@ -2,7 +2,7 @@ private enum Op {
   static let linear = Operator("gpt4mm::linear")
   static let layerNorm = Operator("aten::layer_norm")
   static let embedding = Operator("aten::embedding")
-  static let gelu = Operator("aten::gelu")
+  static let gelu = Operator("gpt4mm::gelu")
   static let upsampleBicubic = Operator("aten::upsample_bicubic2d")
   static let relu = Operator("aten::relu")
   static let leakyReLU = Operator("aten::leaky_relu")
