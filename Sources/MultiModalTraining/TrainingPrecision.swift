@@ -4,7 +4,7 @@ import Torch
 public enum TrainingPrecision: String, Codable, Sendable, CaseIterable {
   /// Everything in float32.
   case float32
-  /// Matrix products and attention in bfloat16, norms, softmax and the loss in float32.
+  /// Matrix products in bfloat16, on a GPU those of attention too; norms, softmax and the loss in float32.
   case bfloat16
 
   /// The same, or float32 on a CPU that does not multiply bfloat16.

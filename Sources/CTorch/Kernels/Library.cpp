@@ -35,6 +35,6 @@ TORCH_LIBRARY_IMPL(gpt4mm, CPU, library) {
 
 // They have no gradients, and the dispatcher's own way to say so costs a microsecond a call. Who calls them looks first.
 TORCH_LIBRARY_IMPL(gpt4mm, Autograd, library) {
-  for (auto name : {"heads", "attention", "slot_attention", "log_sum_exp", "layer_norm", "packed_linear"})
+  for (auto name : {"heads", "slot_attention", "log_sum_exp", "layer_norm", "packed_linear"})
     library.impl(name, torch::CppFunction::makeFallthrough());
 }

@@ -163,19 +163,20 @@ public final class Attention {
     training: Bool = false, wantsMap: Bool = false
   ) throws -> (output: Tensor, map: Map?) {
     let dropout = training ? dropout : 0
+    let residualDropout = training ? residualDropout : 0
     if usesFusedKernel && !wantsMap && dropout == 0, heads.hasKernel, query.device == .cpu,
-      try query.dtype == .float32,
-      !query.requiresGrad && !context.keys.requiresGrad
+      try AttentionHeads.dtype(for: query) == .float32
     {
       let merged = try attentionOperator(
-        .tensor(query), .tensor(context.keys), .tensor(context.values),
-        mask.additive.map { .tensor($0) } ?? .none,
+        .tensor(query.to(dtype: .float32)), .tensor(context.keys.to(dtype: .float32)),
+        .tensor(context.values.to(dtype: .float32)),
+        mask.additive.map { .tensor(try $0.to(dtype: .float32)) } ?? .none,
         mask.slopes.map { .tensor($0) } ?? .none, .bool(mask.isCausal), .double(scale),
         .bool(roundsActivations))
-      return (try toOut(merged, residual: residual), nil)
+      return (try toOut.adding(merged, to: residual, dropout: residualDropout), nil)
     }
     let (merged, map) = try attended(query, context, mask: mask, dropout: dropout, wantsMap: wantsMap)
-    return (try toOut.adding(merged, to: residual, dropout: training ? residualDropout : 0), map)
+    return (try toOut.adding(merged, to: residual, dropout: residualDropout), map)
   }
 
   /// By LibTorch's operators.
@@ -187,9 +188,19 @@ public final class Attention {
     let attended: Tensor
     var map: Map?
     if usesFusedKernel && !wantsMap {
-      attended = try Tensor.scaledDotProductAttention(
-        query: query, key: context.keys, value: context.values, mask: mask.additive, dropout: dropout,
-        isCausal: mask.isCausal, scale: scale)
+      func fused(_ parts: [Tensor]) throws -> Tensor {
+        try .scaledDotProductAttention(
+          query: parts[0], key: parts[1], value: parts[2], mask: mask.additive?.to(dtype: parts[0].dtype),
+          dropout: dropout, isCausal: mask.isCausal, scale: scale)
+      }
+      let parts = [query, context.keys, context.values]
+      // What autocasting asks for would take longer on a CPU.
+      attended =
+        try query.device == .cpu
+        ? withAutocast(nil, on: .cpu) {
+          let dtype = try AttentionHeads.dtype(for: query)
+          return try fused(parts.map { try $0.to(dtype: dtype) })
+        } : fused(parts)
     } else {
       let weights = try weights(query, context.keys, mask: mask)
       map = weights
