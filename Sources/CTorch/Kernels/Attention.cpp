@@ -254,7 +254,7 @@ struct Attention : torch::autograd::Function<Attention> {
 
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
-    TORCH_CHECK(!c10::GradMode::is_enabled(), "fused attention has no second derivative: compute it without");
+    TORCH_CHECK(!c10::GradMode::is_enabled(), "fused attention has no second derivative: with attnFlash false there is one");
     auto saved = context->get_saved_variables();
     auto given = [&](int i) { return saved[i].defined() ? std::optional(saved[i]) : std::nullopt; };
     const Inputs inputs(
