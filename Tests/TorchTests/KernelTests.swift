@@ -84,6 +84,21 @@ import Testing
     }
   }
 
+  @Test func theSecondDerivativeIsThatOfLibTorchsLinear() throws {
+    func second(_ op: Operator) throws -> [Tensor] {
+      let parts = try [randn([3, 30, 37], 1), randn([40, 37], 2), randn([40], 3)]
+        .map { try $0.requiresGrad_() }
+      let y = try op(.tensor(parts[0]), .tensor(parts[1]), .tensor(parts[2]))
+      let first = try grad(of: (y * y * y).sum(), withRespectTo: parts, createGraph: true)
+      return try grad(
+        of: first.map { try ($0 * $0).sum() }.reduce(Tensor(0)) { try $0 + $1 }, withRespectTo: parts)
+    }
+    for (ours, theirs) in zip(try second(Self.ours), try second(Self.theirs)) {
+      let size = try theirs.abs().amax().item(Float.self)
+      #expect(try difference(ours, theirs) < 1e-4 * size)
+    }
+  }
+
   @Test func aSumsGradientAndStridedInputsAreTakenToo() throws {
     let x = try randn([6, 9], 1).transpose(0, 1)
     let weight = try randn([6, 4], 2).transpose(0, 1)

@@ -2,7 +2,9 @@
 
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 using at::Tensor;
@@ -56,6 +58,11 @@ struct Linear : torch::autograd::Function<Linear> {
     auto &x = saved[0], &weight = saved[1], &output = gradients[0];
     auto rows = output.reshape({-1, output.size(-1)});
     Tensor x_gradient, weight_gradient, bias_gradient;
+    // LibTorch's products have derivatives of their own.
+    if (c10::GradMode::is_enabled())
+      return {
+          at::matmul(output, weight), at::matmul(rows.t(), x.reshape({-1, x.size(-1)})),
+          context->saved_data["has_bias"].toBool() ? rows.sum(0) : Tensor()};
     if (context->needs_input_grad(0)) x_gradient = plain_linear(output, weight.t(), {});
     if (context->needs_input_grad(1))
       weight_gradient = plain_linear(rows.t(), x.reshape({-1, x.size(-1)}).t(), {});
